@@ -1,0 +1,79 @@
+# One-line doors to the `crface` command. On a fresh machine every target first makes its own virtual environment.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+DATA ?=
+OUT ?=
+DETECTORS ?=
+PROTOCOL ?=
+CLUSTER ?=
+CONFIG ?=
+GROUND_TRUTH ?=
+
+OPTIONS := $(if $(DATA),--data "$(DATA)") $(if $(OUT),--out "$(OUT)") $(if $(CONFIG),--config "$(CONFIG)")
+DETECTOR_OPTIONS := $(if $(DETECTORS),--detector "$(DETECTORS)") $(if $(PROTOCOL),--protocol "$(PROTOCOL)")
+CLUSTER_OPTIONS := $(if $(CLUSTER),--cluster "$(CLUSTER)")
+GROUND_TRUTH_OPTIONS := $(if $(GROUND_TRUTH),--ground-truth "$(GROUND_TRUTH)")
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The stamp's name carries the hash of what decides the environment, so that a changed lock file sets it up again.
+LOCK := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
+STAMP := $(VENV)/.ready-$(LOCK)
+
+$(STAMP):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "crface needs Python 3.11 or newer: set PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { echo "could not make $(VENV): on Debian and Ubuntu install python3-venv first" >&2; exit 2; }
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,dashboard,dev]'
+	@rm -f $(VENV)/.ready-* && touch $@
+
+setup: $(STAMP) ## the virtual environment, from the pinned versions of constraints.txt
+
+demo: setup ## the whole job on the embedded data set: cache, train, rank, evaluate, report
+	$(BIN)/crface demo $(OPTIONS) $(CLUSTER_OPTIONS)
+
+cache: setup ## candidates of every image into the store
+	$(BIN)/crface cache $(OPTIONS) $(DETECTOR_OPTIONS) $(CLUSTER_OPTIONS)
+
+train: setup ## the confidence ranker, from cached candidates
+	$(BIN)/crface train $(OPTIONS) $(DETECTOR_OPTIONS)
+
+rank: setup ## refined confidences for cached candidates
+	$(BIN)/crface rank $(OPTIONS) $(DETECTOR_OPTIONS) $(CLUSTER_OPTIONS)
+
+evaluate: setup ## the table of AP: predicted, ranked, oracle
+	$(BIN)/crface evaluate $(OPTIONS) $(DETECTOR_OPTIONS) $(GROUND_TRUTH_OPTIONS)
+
+report: setup ## report/index.html
+	$(BIN)/crface report $(OPTIONS) $(DETECTOR_OPTIONS) $(GROUND_TRUTH_OPTIONS)
+
+plan: setup ## what would be computed now, and why
+	$(BIN)/crface plan $(OPTIONS) $(DETECTOR_OPTIONS) $(GROUND_TRUTH_OPTIONS)
+
+test: setup ## the test suite
+	$(BIN)/python -m pytest
+
+test-all: setup ## the test suite with the slow tests
+	$(BIN)/python -m pytest -m "slow or not slow"
+
+format: setup ## format the code
+	$(BIN)/ruff check --fix --quiet . && $(BIN)/ruff format .
+
+lint: setup ## ruff, mypy strict, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+smoke: setup ## the installed command end to end on a small data set, in about a minute
+	$(BIN)/crface demo --config smoke --out runs/smoke
+
+clean: ## remove the environment, the caches, and the demo's workspace
+	rm -rf $(VENV) runs/demo runs/smoke .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+.PHONY: help setup demo cache train rank evaluate report plan test test-all format lint smoke clean

@@ -1,0 +1,96 @@
+"""A run's configuration: a TOML file validated into frozen, typed objects; each section decides one stage's bytes."""
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.errors import UsageError
+
+
+class Section(BaseModel):
+    """A section of the file: unknown keys are refused, values never change after reading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class DatasetConfig(Section):
+    """The embedded data set (used when no --data is given)."""
+
+    seed: int = Field(0, ge=0, description="seed of everything that is drawn")
+    train_images: int = Field(240, ge=1, le=100_000, description="images in the train split")
+    val_images: int = Field(120, ge=1, le=100_000, description="images in the val split")
+    long_side_px: int = Field(640, ge=96, le=4096, description="longer side of every image, pixels")
+    difficulty: float = Field(0.5, ge=0.0, le=1.0, description="0: clear faces only; 1: everything blurred, dark, covered")
+
+
+class CacheConfig(Section):
+    """Which candidates are stored, and how they are cut into blocks."""
+
+    detectors: tuple[str, ...] = Field(("retinaface-mobilenet0.25",), min_length=1, strict=False)
+    protocol: Literal["single"] = Field("single", description="how an image is presented to a detector")
+    block_images: int = Field(32, ge=1, le=4096, description="images in one block, which is one Zarr shard")
+
+
+class TrainConfig(Section):
+    """The ranker and its training (paper 3.2 - 3.4, 4.2, 5.5)."""
+
+    ranker: Literal["small"] = Field("small", description="which network")
+    num_candidates: int = Field(5000, ge=2, le=5000, description="N: candidates the ranker takes, highest confidence first")
+    image_side_px: int = Field(1024, ge=64, le=4096, description="images are scaled so that their long side is this")
+    loss: Literal["rank"] = Field("rank", description="which loss")
+    num_pairs: int = Field(10, ge=1, le=4999, description="pairs at distances 1..n in confidence order (paper 3.2, Table 2)")
+    batch_size: int = Field(32, ge=1, le=4096)
+    iterations: int = Field(100_000, ge=1)
+    learning_rate: float = Field(1e-3, gt=0.0, lt=1.0)
+    final_learning_rate: float = Field(1e-6, gt=0.0, lt=1.0)
+    seed: int = Field(0, ge=0)
+    checkpoint_every: int = Field(1000, ge=1, description="iterations between checkpoints")
+
+
+class EvaluateConfig(Section):
+    """How candidates become detections (paper 4.2)."""
+
+    nms_iou: float = Field(0.4, gt=0.0, lt=1.0, description="a box overlapping a better one by more is suppressed")
+    score_threshold: float = Field(0.02, ge=0.0, lt=1.0, description="candidates at or below it are no detections")
+    iou: float = Field(0.5, gt=0.0, lt=1.0, description="overlap from which a detection matches a face")
+
+
+class RunConfig(Section):
+    """One run: all sections of the file, each with defaults."""
+
+    dataset: DatasetConfig = DatasetConfig()
+    cache: CacheConfig = CacheConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+
+def load_config(name_or_path: str) -> RunConfig:
+    """Read a configuration: the name of a shipped one (`demo`, `paper`, `smoke`) or a path to a TOML file.
+
+    Raises UsageError that names the key, its value and what is allowed.
+    """
+    shipped = resources.files("pipeline") / "configs" / f"{name_or_path}.toml"
+    try:
+        if "/" not in name_or_path and shipped.is_file():
+            text = shipped.read_text(encoding="utf-8")
+        else:
+            text = Path(name_or_path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        names = ", ".join(sorted(p.name.removesuffix(".toml") for p in (resources.files("pipeline") / "configs").iterdir()))
+        raise UsageError(f"cannot read the configuration {name_or_path}: {error}; shipped ones are {names}") from error
+    try:
+        return RunConfig.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{name_or_path} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        raise UsageError(f"{name_or_path}: " + "; ".join(_complaint(e) for e in error.errors())) from error
+
+
+def _complaint(error: "dict[str, object]") -> str:
+    key = ".".join(str(part) for part in error["loc"])  # type: ignore[attr-defined]
+    if error["type"] == "extra_forbidden":
+        return f"{key}: there is no such key"
+    return f"{key} = {error['input']!r}: {error['msg']}"

@@ -1,0 +1,133 @@
+"""Where everything lies in a workspace folder, and who may write there."""
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateKey:
+    """Which candidates: of which split, by which detector, under which protocol, with which fingerprint."""
+
+    split: str
+    detector: str
+    protocol: str
+    fingerprint: str
+
+    def folder(self) -> Path:
+        """Give the relative folder that candidates of this key live in, under any of the workspace's trees."""
+        return Path(self.split, slug(self.detector), slug(self.protocol), self.fingerprint)
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The layout of a workspace folder; every path of the project's own outputs is made here."""
+
+    root: Path
+
+    def index(self, split: str) -> Path:
+        """Give the Parquet file with one row per image of a split."""
+        return self.root / "dataset" / f"{split}.parquet"
+
+    def candidates(self, key: CandidateKey) -> Path:
+        """Give the Zarr group with `boxes` and `count`."""
+        return self.root / "candidates.zarr" / key.folder()
+
+    def candidates_ledger(self, key: CandidateKey) -> Path:
+        """Give the folder of the Parquet ledger of finished candidate blocks."""
+        return self.root / "ledger" / "candidates" / key.folder()
+
+    def scores(self, key: CandidateKey, ranker: str) -> Path:
+        """Give the Zarr group with the refined confidences of one ranker (named by its fingerprint)."""
+        return self.root / "scores.zarr" / key.folder() / ranker
+
+    def scores_ledger(self, key: CandidateKey, ranker: str) -> Path:
+        """Give the folder of the Parquet ledger of finished score blocks."""
+        return self.root / "ledger" / "scores" / key.folder() / ranker
+
+    def ranker(self, fingerprint: str) -> Path:
+        """Give the folder of one trained ranker: weights, checkpoints, configuration, metrics, events."""
+        return self.root / "rankers" / fingerprint
+
+    @property
+    def results(self) -> Path:
+        """The folder of ap.parquet and pr_curves.parquet."""
+        return self.root / "results"
+
+    @property
+    def report(self) -> Path:
+        """The folder of index.html."""
+        return self.root / "report"
+
+    @contextlib.contextmanager
+    def locked(self, what: str) -> Iterator[None]:
+        """Hold the workspace for one writing command; a second one is told who holds it.
+
+        The lock is the kernel's (flock): it is gone with the process, however that ends.
+
+        Raises UserError when another process holds the workspace.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            file = (self.root / ".lock").open("a+")
+        except OSError as error:
+            raise UserError(f"cannot write to the workspace {self.root}: {error.strerror}; choose another with --out") from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise UserError(f"the workspace {self.root} is in use by {_holder(file.read())}; wait for it or choose another with --out") from None
+            file.truncate(0)
+            holder = {"pid": os.getpid(), "host": socket.gethostname(), "command": what, "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+            file.write(json.dumps(holder))
+            file.flush()
+            yield
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a reader, or the next run, sees either all of it or what was there before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes private files; a shared workspace wants what open() would have given
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def slug(name: str) -> str:
+    """Make a name safe as a folder: letters, digits, dot, dash and underscore stay, all else becomes a dash."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".") or "-"
+
+
+def _holder(text: str) -> str:
+    try:
+        holder = json.loads(text)
+        return f"`{holder['command']}` (process {holder['pid']} on {holder['host']}, since {holder['since']})"
+    except (ValueError, KeyError):
+        return "another process"
+
+
+def command_line() -> str:
+    """Give the command being run, as the lock and the records name it."""
+    return " ".join(["crface", *sys.argv[1:]])

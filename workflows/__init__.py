@@ -1,0 +1,1 @@
+"""How stages are spread: Dask clusters, bounded submission, progress, and the `crface` command line."""

@@ -1,0 +1,126 @@
+"""Read an image file as the project sees it: the one decode function of every stage."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from pipeline.errors import UserError
+from pipeline.image_header import Format, header_size, image_format, jpeg_damage
+
+MAX_PIXELS = 200_000_000
+"""Larger images are refused before decoding: 600 MB of RGB bytes, five times an 8K by 4K frame."""
+
+DECODING = {"version": 1, "orientation": "stored", "color": "RGB uint8"}
+"""What decides an image's pixels besides its bytes; belongs in the fingerprint of what comes from them."""
+
+_MAX_BYTES_PER_PIXEL = 8  # 16-bit RGBA, uncompressed
+_HEAD_BYTES = 64 * 1024
+
+# OpenCV and its codecs write their complaints to the terminal, across the progress bar; ours name the file
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+class ImageError(UserError):
+    """An image cannot be read; `reason` says why, the message names the file too."""
+
+    def __init__(self, path: Path, reason: str):
+        super().__init__(path, reason)  # both in args, so that the error survives a trip through pickle
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot read the image {self.path}: {self.reason}"
+
+
+def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "height width 3"]:
+    """Decode an image file to RGB; what cannot be read whole is an error, never a half-grey image.
+
+    JPEG, PNG, WebP and BMP are read. Grey becomes three equal channels, 16 bits are reduced to 8 (the high
+    byte stays), transparency is dropped, an animation gives its first frame.
+
+    Orientation: pixels are given as stored; an EXIF orientation is not applied. The boxes of WIDER FACE are
+    in stored pixels, as the MATLAB tools of its ground truth and evaluation read them. A picture turned away
+    from its labels would spoil an AP without a word, while an unlabelled photograph that lies on its side is
+    seen at once, and mended by turning its pixels.
+
+    Raises ImageError with the reason: not there, not a file, not an image, more than `max_pixels` (read from
+    the header, before anything is decoded), cut short, damaged. Bytes changed inside a JPEG's compressed data
+    may go unnoticed here, for the format has no checksum; the index notices them by their hash.
+    """
+    return decode_image(read_bytes(path, max_pixels), path, max_pixels)
+
+
+def read_bytes(path: Path, max_pixels: int = MAX_PIXELS) -> bytes:
+    """Read an image file's bytes; never empty.
+
+    Raises ImageError if it is not there, not a file, empty, or larger than `max_pixels` pixels can be.
+    """
+    try:
+        size_bytes = _file_size(path)
+        if size_bytes > max_pixels * _MAX_BYTES_PER_PIXEL + _HEAD_BYTES:
+            raise ImageError(path, f"its {size_bytes:,} bytes are more than {max_pixels:,} pixels can take")
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(path, error.strerror or str(error)) from error
+
+
+def decode_image(
+    data: bytes, path: Path, max_pixels: int = MAX_PIXELS
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Decode an image's bytes to RGB as `read_image` does; `path` is for the message only.
+
+    Raises ImageError.
+    """
+    kind, (width, height) = _described(data, path)
+    if width * height > max_pixels:
+        raise ImageError(path, f"its {width} x {height} pixels are more than {max_pixels:,}")
+    if kind == "JPEG" and (damage := jpeg_damage(data)):
+        raise ImageError(path, damage)
+    try:
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise ImageError(path, f"it is damaged: {error.err or 'OpenCV cannot decode it'}") from error
+    if bgr is None:
+        raise ImageError(path, f"it is damaged or cut short: its {kind} data cannot be decoded")
+    if bgr.shape != (height, width, 3):
+        decoded = f"{bgr.shape[1]} x {bgr.shape[0]}"
+        raise ImageError(path, f"it is damaged: {width} x {height} pixels announced, {decoded} decoded")
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr), dtype=np.uint8)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Give width and height in stored pixels, read from the header alone.
+
+    Raises ImageError as `read_image` does for what the header can tell.
+    """
+    try:
+        _file_size(path)
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+            kind = image_format(head)
+            if kind is not None and header_size(head, kind) is None:
+                head += file.read()  # a JPEG may carry a long colour profile or thumbnail first
+    except OSError as error:
+        raise ImageError(path, error.strerror or str(error)) from error
+    return _described(head, path)[1]
+
+
+def _file_size(path: Path) -> int:
+    if not path.is_file():
+        raise ImageError(path, "it is no file" if path.exists() else "there is no such file")
+    size_bytes = path.stat().st_size
+    if size_bytes == 0:
+        raise ImageError(path, "the file is empty")
+    return size_bytes
+
+
+def _described(data: bytes, path: Path) -> tuple[Format, tuple[int, int]]:
+    kind = image_format(data)
+    if kind is None:
+        raise ImageError(path, "it is no JPEG, PNG, WebP or BMP image")
+    size = header_size(data, kind)
+    if size is None:
+        raise ImageError(path, f"it is damaged or cut short: its {kind} header does not tell its size")
+    return kind, size

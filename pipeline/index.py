@@ -1,0 +1,214 @@
+"""The index of a split: every image with its hash, size, labels and state; its row numbers never change."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.dataset import list_images, read_annotations, split_files
+from pipeline.errors import UserError
+from pipeline.index_file import Header, ImageRow, content_sha256, read_index_file, write_index_file
+from pipeline.index_scan import scan_images
+from pipeline.widerface import Annotation
+from pipeline.workspace import Workspace
+
+__all__ = ["ImageRow", "Index", "IndexUpdate", "load_index", "update_index"]
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """One split's images, by row; immutable."""
+
+    header: Header
+    all_rows: tuple[ImageRow, ...]
+
+    def __len__(self) -> int:
+        """Count the rows, those included whose image is missing, unreadable or removed."""
+        return len(self.all_rows)
+
+    @property
+    def split(self) -> str:
+        """The split's name: "train", "val", ..., or "images" for a plain folder."""
+        return self.header.split
+
+    @property
+    def data_root(self) -> Path:
+        """The data set's folder, absolute."""
+        return Path(self.header.data_root)
+
+    @property
+    def image_folder(self) -> Path:
+        """The folder that the rows' paths are relative to, absolute."""
+        return self.data_root / self.header.image_folder
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether the split has an annotation text; without one, no faces means not known."""
+        return bool(self.header.annotations_sha256)
+
+    def row(self, i: int) -> ImageRow:
+        """Give row `i`; IndexError beyond the end or below 0."""
+        if i < 0:
+            raise IndexError(f"row {i} of an index")
+        return self.all_rows[i]
+
+    def rows(self, start: int, stop: int) -> list[ImageRow]:
+        """Give the rows `start:stop`; fewer at the end."""
+        return list(self.all_rows[start:stop])
+
+    def image_path(self, i: int) -> Path:
+        """Give the absolute path of row `i`'s image, whatever its status."""
+        return self.image_folder / self.row(i).path
+
+    @cached_property
+    def ok_rows(self) -> tuple[int, ...]:
+        """The rows whose image decodes: those to compute and to evaluate, ascending."""
+        return tuple(row.row for row in self.all_rows if row.status == "ok")
+
+    @cached_property
+    def row_digests(self) -> tuple[str, ...]:
+        """For every row the hash of its image's bytes; empty where the status is not ok."""
+        return tuple(row.sha256 if row.status == "ok" else "" for row in self.all_rows)
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of every row's image: path, bytes, status. Labels, times and the data root do not matter."""
+        return _hash(f"{row.path}\0{row.status}\0{row.sha256}\n".encode() for row in self.all_rows)
+
+    @cached_property
+    def labels_digest(self) -> str:
+        """A hash of the labels of the rows that are ok; images, times and the data root do not matter."""
+        return _hash(
+            part
+            for row in map(self.row, self.ok_rows)
+            for part in (f"{row.row}\0{row.path}\0{len(row.faces)}\n".encode(), *_label_bytes(row))
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class IndexUpdate:
+    """An index brought up to date, and what was found on the way."""
+
+    index: Index
+    added: int
+    """New rows, at the end."""
+    changed: int
+    """Old rows whose image has other bytes or another status now."""
+    relabelled: int
+    """Old rows whose faces or attributes differ now."""
+    removed: int
+    """Old rows that are no longer listed; they stay, with the status removed."""
+    unreadable: list[tuple[str, str]]
+    """Every listed image that is missing or unreadable now, whether new or not: path and reason."""
+    is_written: bool
+    """False if the file already said all of it."""
+
+
+def load_index(workspace: Workspace, split: str) -> Index:
+    """Read a split's index from a workspace.
+
+    Raises UserError if the workspace has none, or it is damaged.
+    """
+    path = workspace.index(split)
+    try:
+        header, rows = read_index_file(path)
+    except FileNotFoundError:
+        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.parquet"))) or "none"
+        raise UserError(
+            f"the workspace {workspace.root} has no index of the split {split!r} (it has: {known}): "
+            "make one with `crface dataset index`"
+        ) from None
+    except OSError as error:
+        raise UserError(f"cannot read the index {path}: {error.strerror or error}") from error
+    return Index(header, tuple(rows))
+
+
+def update_index(
+    workspace: Workspace,
+    data_root: Path,
+    split: str,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    is_dry_run: bool = False,
+) -> IndexUpdate:
+    """Bring a split's index up to date with the files; nothing is written if nothing changed.
+
+    Old rows keep their places: images new in the annotation file (or folder) come at the end, those no
+    longer listed stay with the status removed, and come back to the same row if they are listed again. A file
+    is hashed and decoded only if its size or time of change differs from what the index says, or if it was
+    not ok; a data set that moved is followed. An image that is missing, damaged, or a link out of the data
+    set gets a status and a reason, and stops nothing.
+
+    A dry run finds all that out and writes nothing.
+
+    `progress` is called with images done and images in all. Only one process may update a workspace at a
+    time: hold `workspace.locked`.
+
+    Raises UserError for a data set, annotation file or old index that cannot be read, or a split without
+    images.
+    """
+    files = split_files(data_root, split)
+    annotations, text = read_annotations(files)
+    if annotations is None:
+        labels = {path: _without_labels(path) for path in list_images(files)}
+    else:
+        labels = {annotation.path: annotation for annotation in annotations}
+    if not labels:
+        raise UserError(
+            f"the split {split!r} has no images: {files.annotations or files.image_folder} lists none"
+        )
+    path = workspace.index(split)
+    old = load_index(workspace, split) if path.exists() else None
+    old_rows = {row.path: row for row in old.all_rows} if old else {}
+    order = [*old_rows, *(name for name in labels if name not in old_rows)]
+    rows = scan_images(files, order, labels, old_rows, progress)
+    header = Header(
+        split=split,
+        data_root=str(files.data_root),
+        image_folder=files.image_folder.relative_to(files.data_root).as_posix(),
+        annotations_sha256=hashlib.sha256(text).hexdigest() if annotations is not None else "",
+    )
+    is_new = old is None or content_sha256(header, rows) != content_sha256(old.header, old.all_rows)
+    if is_new and not is_dry_run:
+        try:
+            write_index_file(path, header, rows)
+        except OSError as error:
+            raise UserError(f"cannot write the index {path}: {error.strerror or error}") from error
+    counts = Counter(
+        kind for row in rows if (before := old_rows.get(row.path)) for kind in _changes(before, row)
+    )
+    return IndexUpdate(
+        index=Index(header, tuple(rows)),
+        added=len(rows) - len(old_rows),
+        changed=counts["changed"],
+        relabelled=counts["relabelled"],
+        removed=counts["removed"],
+        unreadable=[(row.path, row.reason) for row in rows if row.status in ("missing", "unreadable")],
+        is_written=is_new and not is_dry_run,
+    )
+
+
+def _without_labels(path: str) -> Annotation:
+    return Annotation(path, np.zeros((0, 4), np.float32), np.zeros((0, 6), np.int8))
+
+
+def _changes(old: ImageRow, new: ImageRow) -> Iterable[str]:
+    if new.status == "removed":
+        return ["removed"] if old.status != "removed" else []
+    kinds = ["changed"] if (old.sha256, old.status) != (new.sha256, new.status) else []
+    return kinds + (["relabelled"] if _label_bytes(old) != _label_bytes(new) else [])
+
+
+def _label_bytes(row: ImageRow) -> tuple[bytes, bytes, bytes]:
+    return row.faces.tobytes(), row.is_valid.tobytes(), row.attributes.tobytes()
+
+
+def _hash(parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()

@@ -1,0 +1,179 @@
+"""The index as a Parquet file: one row per image, with a hash over all of it so that damage is noticed."""
+
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Bool, Float32, Int8
+
+from pipeline.errors import UserError
+from pipeline.workspace import write_atomically
+
+SCHEMA_VERSION = 1
+"""Changes when a column does, or the meaning of one; an index of another version is refused."""
+
+Status = Literal["ok", "missing", "unreadable", "removed"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageRow:
+    """One image of a split and its labels."""
+
+    row: int
+    """Its place in the index and in every store; never changes."""
+    path: str
+    """Relative to the image folder, with forward slashes: `event/name.jpg`."""
+    width: int
+    """Stored pixels; 0 unless the image was decoded."""
+    height: int
+    """Stored pixels; 0 unless the image was decoded."""
+    sha256: str
+    """Of the file's bytes; empty if there are none."""
+    size_bytes: int
+    mtime_ns: int
+    """The file's time of change; with the size it tells whether the file has to be hashed again."""
+    status: Status
+    """ok: decodes. missing: listed but not there. unreadable: see reason. removed: no longer listed."""
+    reason: str
+    """Why the status is not ok; empty if it is."""
+    faces: Float32[np.ndarray, "face 4"]
+    """x1 y1 x2 y2 in stored pixels, in the order of the annotation file."""
+    is_valid: Bool[np.ndarray, " face"]
+    """Not flagged invalid, and of positive width and height."""
+    attributes: Int8[np.ndarray, "face 6"]
+    """blur, expression, illumination, invalid, occlusion, pose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What an index says about its split as a whole."""
+
+    split: str
+    data_root: str
+    """Absolute."""
+    image_folder: str
+    """Relative to the data root."""
+    annotations_sha256: str
+    """Of the annotation text; empty if the split has none."""
+
+
+_COLUMNS = {
+    "row": pa.int64(),
+    "path": pa.string(),
+    "width": pa.int32(),
+    "height": pa.int32(),
+    "sha256": pa.string(),
+    "size_bytes": pa.int64(),
+    "mtime_ns": pa.int64(),
+    "status": pa.string(),
+    "reason": pa.string(),
+}
+_SCHEMA = pa.schema(
+    [
+        *_COLUMNS.items(),
+        ("num_faces", pa.int32()),
+        ("faces", pa.list_(pa.float32())),
+        ("is_valid", pa.list_(pa.bool_())),
+        ("attributes", pa.list_(pa.int8())),
+    ]
+)
+
+
+def content_sha256(header: Header, rows: Sequence[ImageRow]) -> str:
+    """Hash everything an index says, independent of how Parquet lays it out."""
+    digest = hashlib.sha256(json.dumps(asdict(header), sort_keys=True).encode())
+    for row in rows:
+        digest.update(json.dumps([getattr(row, column) for column in _COLUMNS]).encode())
+        for array in (row.faces, row.is_valid, row.attributes):
+            digest.update(array.shape[0].to_bytes(4, "little"))
+            digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def write_index_file(path: Path, header: Header, rows: Sequence[ImageRow]) -> None:
+    """Write an index; a reader sees all of it or the one before."""
+    columns = [pa.array([getattr(row, name) for row in rows], kind) for name, kind in _COLUMNS.items()]
+    num_faces = np.array([len(row.faces) for row in rows], dtype=np.int32)
+    metadata = {
+        "schema_version": str(SCHEMA_VERSION),
+        "content_sha256": content_sha256(header, rows),
+        **asdict(header),
+    }
+    table = pa.Table.from_arrays(
+        [
+            *columns,
+            pa.array(num_faces),
+            _lists([row.faces for row in rows], pa.float32()),
+            _lists([row.is_valid for row in rows], pa.bool_()),
+            _lists([row.attributes for row in rows], pa.int8()),
+        ],
+        schema=_SCHEMA.with_metadata(metadata),
+    )
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    write_atomically(path, buffer.getvalue())
+
+
+def read_index_file(path: Path) -> tuple[Header, list[ImageRow]]:
+    """Read an index back exactly as it was written.
+
+    Raises UserError if it is damaged, of another schema version, or no index; FileNotFoundError if not there.
+    """
+    advice = "move it away and index the data set again with `crface dataset index`"
+    data = path.read_bytes()
+    try:
+        table = pq.read_table(io.BytesIO(data))
+        metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+        version = metadata.get("schema_version")
+        if version == str(SCHEMA_VERSION):
+            header = Header(**{name: metadata[name] for name in Header.__dataclass_fields__})
+            rows = _rows(table)
+            if content_sha256(header, rows) == metadata["content_sha256"]:
+                return header, rows
+    # pyarrow reports damage through many types, OSError and MemoryError for absurd lengths among them
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError, MemoryError) as error:
+        raise UserError(f"the index {path} is damaged or no index: {advice}") from error
+    if version is not None and version != str(SCHEMA_VERSION):
+        raise UserError(
+            f"the index {path} has schema version {version}, this crface reads {SCHEMA_VERSION}: {advice}"
+        )
+    raise UserError(f"the index {path} is damaged or no index: {advice}")
+
+
+def _rows(table: pa.Table) -> list[ImageRow]:
+    if not table.schema.equals(_SCHEMA):
+        raise ValueError("other columns")
+    plain = [table.column(name).to_pylist() for name in _COLUMNS]
+    faces, is_valid, attributes = (
+        _arrays(table.column(name)) for name in ("faces", "is_valid", "attributes")
+    )
+    rows: list[ImageRow] = []
+    for values, face, valid, attribute in zip(
+        zip(*plain, strict=True), faces, is_valid, attributes, strict=True
+    ):
+        image = dict(zip(_COLUMNS, values, strict=True))
+        if image["status"] not in get_args(Status) or image["row"] != len(rows):
+            raise ValueError("impossible row")
+        rows.append(
+            ImageRow(**image, faces=face.reshape(-1, 4), is_valid=valid, attributes=attribute.reshape(-1, 6))
+        )
+    return rows
+
+
+def _lists(arrays: Sequence[np.ndarray], kind: pa.DataType) -> pa.ListArray:
+    offsets = np.cumsum([0, *(array.size for array in arrays)], dtype=np.int32)
+    values = np.concatenate([array.ravel() for array in arrays]) if arrays else np.zeros(0)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values, kind))
+
+
+def _arrays(column: pa.ChunkedArray) -> list[np.ndarray]:
+    lists = column.combine_chunks()
+    values = lists.flatten().to_numpy(zero_copy_only=False)
+    return np.split(values, np.cumsum(lists.value_lengths().to_numpy())[:-1])

@@ -1,0 +1,111 @@
+"""Look at the image files of a split: which are there, which decode, and what their bytes hash to."""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline.dataset import SplitFiles
+from pipeline.images import ImageError, decode_image, read_bytes
+from pipeline.index_file import ImageRow, Status
+from pipeline.widerface import Annotation
+
+_MAX_THREADS = 8  # each holds one decoded image
+
+
+def scan_images(
+    files: SplitFiles,
+    order: list[str],
+    labels: Mapping[str, Annotation],
+    old_rows: Mapping[str, ImageRow],
+    progress: Callable[[int, int], None] | None,
+) -> list[ImageRow]:
+    """Make one row for each path of `order`, in that order; a path without labels is no longer listed.
+
+    An old row that is ok, and whose file has the same size and time of change, keeps its facts unread. All
+    other files are read, hashed and decoded, several at a time (none of the three holds the GIL).
+    """
+    rows: list[ImageRow] = []
+    with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
+        try:
+            for row in pool.map(
+                lambda i: _look_at(files, i, order[i], labels.get(order[i]), old_rows.get(order[i])),
+                range(len(order)),
+            ):
+                rows.append(row)
+                if progress is not None:
+                    progress(len(rows), len(order))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for thousands of images
+            raise
+    return rows
+
+
+def _look_at(
+    files: SplitFiles, number: int, path: str, labels: Annotation | None, old: ImageRow | None
+) -> ImageRow:
+    if labels is None:
+        assert old is not None  # a path is in the order because it is listed or was
+        return replace(
+            old, status="removed", reason=f"no longer listed in {files.annotations or files.image_folder}"
+        )
+    location = files.image_folder / path
+    try:
+        info = location.stat()
+    except OSError as error:
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)
+        return _row(number, labels, status="missing", reason=reason)
+    # The file's state is taken before its bytes: a change in between shows at the next update.
+    size_bytes, mtime_ns = info.st_size, info.st_mtime_ns
+    if old is not None and old.status == "ok" and (old.size_bytes, old.mtime_ns) == (size_bytes, mtime_ns):
+        return replace(old, faces=labels.faces, is_valid=labels.is_valid, attributes=labels.attributes)
+    sha256 = ""
+    try:
+        _refuse_link_outside(location, files)
+        data = read_bytes(location)
+        sha256 = hashlib.sha256(data).hexdigest()
+        height, width, _ = decode_image(data, location).shape
+    except ImageError as error:
+        return _row(number, labels, sha256, size_bytes, mtime_ns, status="unreadable", reason=error.reason)
+    return _row(number, labels, sha256, size_bytes, mtime_ns, width, height)
+
+
+def _row(
+    number: int,
+    labels: Annotation,
+    sha256: str = "",
+    size_bytes: int = 0,
+    mtime_ns: int = 0,
+    width: int = 0,
+    height: int = 0,
+    status: Status = "ok",
+    reason: str = "",
+) -> ImageRow:
+    return ImageRow(
+        number,
+        labels.path,
+        width,
+        height,
+        sha256,
+        size_bytes,
+        mtime_ns,
+        status,
+        reason,
+        labels.faces,
+        labels.is_valid,
+        labels.attributes,
+    )
+
+
+def _refuse_link_outside(location: Path, files: SplitFiles) -> None:
+    """Raise ImageError if a path of an annotation file leads out of the data set through a link.
+
+    In a folder without annotations it is the user who put the link there.
+    """
+    if files.annotations is None:
+        return
+    target = location.resolve()
+    if not any(target.is_relative_to(folder.resolve()) for folder in (files.image_folder, files.data_root)):
+        raise ImageError(location, f"it is a link that leads out of the data set, to {target}: refused")

@@ -1,0 +1,150 @@
+"""Read WIDER FACE's annotation text (`wider_face_<split>_bbx_gt.txt`) with its quirks."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int8
+
+from pipeline.errors import UserError
+
+ATTRIBUTES = ("blur", "expression", "illumination", "invalid", "occlusion", "pose")
+"""The columns after x y w h, in the file's order."""
+
+_MAX_COORDINATE = 1_000_000.0  # far beyond the 65,535 pixels of a JPEG's side
+_INVALID = ATTRIBUTES.index("invalid")
+_COLUMNS = (4, 4 + len(ATTRIBUTES))
+_NO_FACE = [["0"] * columns for columns in _COLUMNS]  # WIDER FACE's line for an image without faces
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Annotation:
+    """One image's labels: G faces, in the order of the file; G may be 0."""
+
+    path: str
+    """Relative to the image folder, with forward slashes: `event/name.jpg`."""
+    faces: Float32[np.ndarray, "face 4"]
+    """x1 y1 x2 y2 in stored pixels, x2 = x + w; may reach beyond the image and may have no area."""
+    attributes: Int8[np.ndarray, "face 6"]
+    """The columns of ATTRIBUTES; zeros where the file has only x y w h."""
+
+    @property
+    def is_valid(self) -> Bool[np.ndarray, " face"]:
+        """Which faces count: not flagged invalid, and of positive width and height."""
+        has_area = (self.faces[:, 2:] > self.faces[:, :2]).all(axis=1)
+        return np.asarray(has_area & (self.attributes[:, _INVALID] == 0))
+
+
+def parse_annotations(data: bytes, source: Path | str) -> list[Annotation]:
+    """Parse an annotation file into one record an image, in the file's order; an empty file gives none.
+
+    A record is a name, a count, and `count` rows of `x y w h` with or without the six attributes. Accepted
+    as found in the wild: CRLF, trailing spaces, blank lines, decimals, boxes without area, boxes beyond the
+    image, and for an image without faces a row of zeros or none.
+
+    Raises UserError naming `source` and the line for everything else: a wrong count, something that is no
+    number, NaN or beyond a million, a negative width or height (a file of corners x1 y1 x2 y2 would show as
+    such), an attribute that is no small whole number, a name twice, and a name that could leave the image
+    folder (absolute, with `..`, a backslash, a drive letter or a NUL).
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{source} is not UTF-8 text (byte {error.start}): is it an annotation file?"
+        ) from error
+    # not splitlines(): that also cuts at separators that a file name may hold
+    lines = enumerate(text.replace("\r\n", "\n").split("\n"), start=1)
+    numbered = [_Line(number, stripped) for number, line in lines if (stripped := line.strip())]
+    annotations = list(_records(numbered, source))
+    seen: set[str] = set()
+    for annotation in annotations:
+        if annotation.path in seen:
+            raise UserError(f"{source} lists the image {annotation.path} twice: keep one of the two records")
+        seen.add(annotation.path)
+    return annotations
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    number: int
+    text: str
+
+
+def _records(lines: list[_Line], source: Path | str) -> Iterator[Annotation]:
+    position = 0
+    while position < len(lines):
+        name = lines[position]
+        path = _safe_path(name, source)
+        if position + 1 == len(lines) or not re.fullmatch("[0-9]{1,9}", lines[position + 1].text):
+            raise UserError(f"{source} line {name.number}: no count of faces follows the image {name.text!r}")
+        count = int(lines[position + 1].text)
+        position += 2
+        if count == 0 and position < len(lines) and lines[position].text.split() in _NO_FACE:
+            position += 1
+        rows = lines[position : position + count]
+        if len(rows) < count:
+            raise UserError(
+                f"{source} ends after {len(rows)} of the {count} faces of {path}: is the file cut?"
+            )
+        yield _annotation(path, rows, source)
+        position += count
+
+
+def _annotation(path: str, rows: list[_Line], source: Path | str) -> Annotation:
+    values = np.zeros((len(rows), max(_COLUMNS)), dtype=np.float64)
+    for index, row in enumerate(rows):
+        columns = row.text.split()
+        if len(columns) not in _COLUMNS:
+            raise _bad_row(row, f"{len(columns)} columns instead of 10 (or 4: x y w h)", path, source)
+        try:
+            values[index, : len(columns)] = [float(column) for column in columns]
+        except ValueError:
+            raise _bad_row(row, "not all numbers", path, source) from None
+    box, size, attributes = values[:, :4], values[:, 2:4], values[:, 4:]
+    for is_bad, complaint in (
+        (
+            ~(np.abs(box) <= _MAX_COORDINATE).all(axis=1),
+            "coordinates that are no finite numbers below a million",
+        ),
+        ((size < 0).any(axis=1), "a negative width or height; the columns are x y w h"),
+        (
+            ~((np.abs(attributes) <= 127) & (attributes == np.round(attributes))).all(axis=1),
+            "attributes that are no small whole numbers",
+        ),
+    ):
+        if is_bad.any():
+            raise _bad_row(rows[int(np.argmax(is_bad))], complaint, path, source)
+    faces = np.concatenate([box[:, :2], box[:, :2] + size], axis=1).astype(np.float32)
+    return Annotation(path, faces, attributes.astype(np.int8))
+
+
+def _bad_row(row: _Line, complaint: str, path: str, source: Path | str) -> UserError:
+    return UserError(
+        f"{source} line {row.number}: expected a face of {path}, found {row.text!r}: {complaint}"
+    )
+
+
+def _safe_path(line: _Line, source: Path | str) -> str:
+    """Check that a name stays below the image folder whatever system reads it, and put it in one form."""
+    name, where = line.text, f"{source} line {line.number}"
+    if _are_numbers(name.split()):
+        raise UserError(f"{where}: expected an image's name, found numbers: does the count above them agree?")
+    if name.startswith("/") or re.match(r"[A-Za-z]:", name) or "\\" in name or "\0" in name:
+        raise UserError(
+            f"{where}: {name!r} is no path relative to the image folder (event/name.jpg): refused"
+        )
+    path = PurePosixPath(name)
+    if ".." in path.parts or not path.parts:
+        raise UserError(f"{where}: {name!r} leads out of the image folder: refused")
+    return path.as_posix()
+
+
+def _are_numbers(columns: list[str]) -> bool:
+    try:
+        [float(column) for column in columns]
+    except ValueError:
+        return False
+    return True

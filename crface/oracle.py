@@ -1,0 +1,17 @@
+"""The confidence that a detector should have given: how well each box lies on a face (paper 3.1)."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from crface.boxes import iou
+
+
+def oracle_confidence(boxes: Float[Tensor, "box 4"], faces: Float[Tensor, "face 4"]) -> Float[Tensor, " box"]:
+    """IoU of each box with the face it overlaps most, in 0..1; all zeros in an image without faces.
+
+    Both are `x1 y1 x2 y2` in pixels of the original image; a face or a box without area counts for nothing.
+    A ranker is trained towards it, and as a confidence it is the upper bound of AP. Paper: section 3.1.
+    """
+    if len(faces) == 0:  # amax over an empty axis raises; "no face" is an answer, not an error
+        return boxes.new_zeros(len(boxes))
+    return iou(boxes, faces).amax(dim=1)

@@ -3,11 +3,16 @@
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+Config = TypeVar("Config", bound=BaseModel)
 
 
 class Section(BaseModel):
@@ -23,7 +28,9 @@ class DatasetConfig(Section):
     train_images: int = Field(240, ge=1, le=100_000, description="images in the train split")
     val_images: int = Field(120, ge=1, le=100_000, description="images in the val split")
     long_side_px: int = Field(640, ge=96, le=4096, description="longer side of every image, pixels")
-    difficulty: float = Field(0.5, ge=0.0, le=1.0, description="0: clear faces only; 1: everything blurred, dark, covered")
+    difficulty: float = Field(
+        0.5, ge=0.0, le=1.0, description="0: clear faces; 1: all blurred, dark, covered"
+    )
 
 
 class CacheConfig(Section):
@@ -38,10 +45,16 @@ class TrainConfig(Section):
     """The ranker and its training (paper 3.2 - 3.4, 4.2, 5.5)."""
 
     ranker: Literal["small"] = Field("small", description="which network")
-    num_candidates: int = Field(5000, ge=2, le=5000, description="N: candidates the ranker takes, highest confidence first")
-    image_side_px: int = Field(1024, ge=64, le=4096, description="images are scaled so that their long side is this")
+    num_candidates: int = Field(
+        5000, ge=2, le=5000, description="N: candidates the ranker takes, best first"
+    )
+    image_side_px: int = Field(
+        1024, ge=64, le=4096, description="images are scaled so that their long side is this"
+    )
     loss: Literal["rank"] = Field("rank", description="which loss")
-    num_pairs: int = Field(10, ge=1, le=4999, description="pairs at distances 1..n in confidence order (paper 3.2, Table 2)")
+    num_pairs: int = Field(
+        10, ge=1, le=4999, description="pairs at distances 1..n (paper 3.2, Table 2)"
+    )
     batch_size: int = Field(32, ge=1, le=4096)
     iterations: int = Field(100_000, ge=1)
     learning_rate: float = Field(1e-3, gt=0.0, lt=1.0)
@@ -53,8 +66,12 @@ class TrainConfig(Section):
 class EvaluateConfig(Section):
     """How candidates become detections (paper 4.2)."""
 
-    nms_iou: float = Field(0.4, gt=0.0, lt=1.0, description="a box overlapping a better one by more is suppressed")
-    score_threshold: float = Field(0.02, ge=0.0, lt=1.0, description="candidates at or below it are no detections")
+    nms_iou: float = Field(
+        0.4, gt=0.0, lt=1.0, description="a box overlapping a better one by more is suppressed"
+    )
+    score_threshold: float = Field(
+        0.02, ge=0.0, lt=1.0, description="candidates at or below it are no detections"
+    )
     iou: float = Field(0.5, gt=0.0, lt=1.0, description="overlap from which a detection matches a face")
 
 
@@ -68,29 +85,49 @@ class RunConfig(Section):
 
 
 def load_config(name_or_path: str) -> RunConfig:
-    """Read a configuration: the name of a shipped one (`demo`, `paper`, `smoke`) or a path to a TOML file.
+    """Read a run's configuration: the name of a shipped one (`demo`, `paper`, `smoke`) or a path to a TOML file.
 
     Raises UsageError that names the key, its value and what is allowed.
     """
-    shipped = resources.files("pipeline") / "configs" / f"{name_or_path}.toml"
+    return read_toml(name_or_path, RunConfig)
+
+
+def read_toml(name_or_path: str, kind: type[Config]) -> Config:
+    """Read a TOML file, shipped in `pipeline/configs` or the user's, into an object of `kind`.
+
+    Raises UsageError that names the key, its value and what is allowed.
+    """
+    folder = resources.files("pipeline") / "configs"
+    shipped = folder / f"{name_or_path}.toml"
     try:
-        if "/" not in name_or_path and shipped.is_file():
-            text = shipped.read_text(encoding="utf-8")
-        else:
-            text = Path(name_or_path).read_text(encoding="utf-8")
+        is_shipped = "/" not in name_or_path and shipped.is_file()
+        text = (shipped if is_shipped else Path(name_or_path)).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        names = ", ".join(sorted(p.name.removesuffix(".toml") for p in (resources.files("pipeline") / "configs").iterdir()))
-        raise UsageError(f"cannot read the configuration {name_or_path}: {error}; shipped ones are {names}") from error
+        names = ", ".join(sorted(file.name.removesuffix(".toml") for file in folder.iterdir()))
+        why = getattr(error, "strerror", None) or error
+        raise UsageError(
+            f"cannot read the configuration {name_or_path}: {why}; give a TOML file, or one of {names}"
+        ) from error
     try:
-        return RunConfig.model_validate(tomllib.loads(text))
+        return kind.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{name_or_path} is not valid TOML: {error}") from error
     except ValidationError as error:
-        raise UsageError(f"{name_or_path}: " + "; ".join(_complaint(e) for e in error.errors())) from error
+        complaints = "; ".join(_complaint(kind, item) for item in error.errors())
+        raise UsageError(f"{name_or_path}: {complaints}") from error
 
 
-def _complaint(error: "dict[str, object]") -> str:
-    key = ".".join(str(part) for part in error["loc"])  # type: ignore[attr-defined]
+def _complaint(kind: type[BaseModel], error: "ErrorDetails") -> str:
+    key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"{key}: there is no such key"
-    return f"{key} = {error['input']!r}: {error['msg']}"
+        return f"there is no key {key}; there are {', '.join(_keys_beside(kind, error['loc']))}"
+    return f"{key} = {error['input']!r}: {error['msg'][:1].lower()}{error['msg'][1:]}"
+
+
+def _keys_beside(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    for part in location[:-1]:
+        section = kind.model_fields[str(part)].annotation
+        assert isinstance(section, type)
+        assert issubclass(section, BaseModel)
+        kind = section
+    return list(kind.model_fields)

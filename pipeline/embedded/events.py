@@ -1,0 +1,238 @@
+"""The events that pictures belong to: what is seen there, how many faces of what size, in what conditions."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Range = tuple[float, float]
+Scene = Literal[
+    "street", "stage", "tiers", "shelves", "gallery", "snow", "rain", "beach", "room", "park", "objects"
+]
+Arrangement = Literal["ground", "rows", "close"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One event; face heights are pixels in a picture of 640 px, strengths are those of difficulty 0.5."""
+
+    name: str
+    scenes: tuple[Scene, ...]
+    faces: Range
+    """Fewest and most people who look this way, spread evenly over the logarithm; below 1 means none."""
+    height_px: Range
+    arrangement: Arrangement = "ground"
+    share: int = 1
+    """Of twenty pictures so many belong to this event."""
+    covered: float = 0.08
+    """Chance of a mask, scarf, hand, sunglasses or helmet before a face."""
+    turned: float = 0.4
+    """How far heads turn."""
+    away: float = 0.1
+    """People seen from behind, per person who looks this way."""
+    blur_px: Range = (0.0, 0.8)
+    darkness: Range = (0.0, 0.25)
+    """Share of the light that is missing."""
+    cast: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Colour of the light."""
+    spread: float = 0.12
+    """How unequally people are lit."""
+    backlight: float = 0.0
+    """How dark people are before their background."""
+    noise: Range = (1.0, 6.0)
+    weather: Literal["none", "rain", "snow", "haze", "beams"] = "none"
+    distractors: tuple[str, ...] = ("ball", "clock", "poster")
+    num_distractors: Range = (0.0, 2.0)
+    in_front: tuple[str, ...] = ()
+    """What is held up before people, and may cover them."""
+    num_in_front: Range = (0.0, 0.0)
+
+
+EVENTS: tuple[Event, ...] = (
+    Event(
+        name="Parade",
+        num_in_front=(0, 9),
+        in_front=("placard", "umbrella", "hand"),
+        share=2,
+        scenes=("street", "park"),
+        faces=(8, 50),
+        height_px=(8, 95),
+        away=0.25,
+        blur_px=(0, 1.0),
+    ),
+    Event(
+        name="Night_Concert",
+        num_in_front=(2, 14),
+        in_front=("hand",),
+        share=2,
+        scenes=("stage",),
+        faces=(5, 45),
+        height_px=(8, 125),
+        away=0.7,
+        turned=0.8,
+        blur_px=(0.2, 1.5),
+        darkness=(0.15, 0.6),
+        cast=(0.8, 0.75, 1.15),
+        spread=0.7,
+        noise=(6, 18),
+        weather="beams",
+        distractors=("ball", "hand", "mannequin"),
+        num_distractors=(1, 6),
+    ),
+    Event(
+        name="Street_Portrait",
+        share=2,
+        scenes=("street", "room", "park", "objects"),
+        faces=(1, 3.6),
+        height_px=(90, 400),
+        arrangement="close",
+        turned=0.6,
+        covered=0.12,
+        blur_px=(0, 0.7),
+        distractors=("clock", "ball", "poster", "non_face"),
+        num_distractors=(0, 3),
+    ),
+    Event(
+        name="Stadium",
+        scenes=("tiers",),
+        faces=(30, 125),
+        height_px=(6, 22),
+        arrangement="rows",
+        turned=0.5,
+        away=0.05,
+        blur_px=(0.2, 0.9),
+        distractors=("ball", "non_face", "facade"),
+        num_distractors=(2, 12),
+    ),
+    Event(
+        name="Toy_Shop",
+        share=2,
+        scenes=("shelves",),
+        faces=(0.6, 4.5),
+        height_px=(30, 170),
+        blur_px=(0, 0.8),
+        cast=(1.08, 1.0, 0.9),
+        distractors=("doll", "doll", "doll", "mannequin", "smiley", "cat", "ball"),
+        num_distractors=(6, 26),
+    ),
+    Event(
+        name="Gallery",
+        share=2,
+        scenes=("gallery",),
+        faces=(0.6, 7),
+        height_px=(28, 180),
+        away=0.5,
+        turned=0.7,
+        cast=(1.05, 1.0, 0.93),
+        distractors=("portrait", "portrait", "portrait", "statue"),
+        num_distractors=(3, 11),
+    ),
+    Event(
+        name="Winter_Masks",
+        share=2,
+        scenes=("snow", "street"),
+        faces=(2, 22),
+        height_px=(14, 160),
+        covered=0.6,
+        cast=(0.93, 1.0, 1.1),
+        weather="snow",
+        distractors=("ball", "snowman"),
+        num_distractors=(0, 4),
+    ),
+    Event(
+        name="Rainy_Street",
+        num_in_front=(0, 7),
+        in_front=("umbrella",),
+        share=2,
+        scenes=("rain",),
+        faces=(2, 24),
+        height_px=(10, 140),
+        covered=0.2,
+        away=0.4,
+        blur_px=(0.4, 2.0),
+        darkness=(0.2, 0.55),
+        cast=(0.88, 0.97, 1.08),
+        noise=(3, 10),
+        weather="rain",
+        distractors=("facade", "clock", "lamp"),
+        num_distractors=(1, 6),
+    ),
+    Event(
+        name="Backlit_Beach",
+        scenes=("beach",),
+        faces=(1, 12),
+        height_px=(16, 210),
+        backlight=0.72,
+        turned=0.6,
+        blur_px=(0, 1.2),
+        cast=(1.12, 1.0, 0.82),
+        weather="haze",
+        distractors=("ball", "ball"),
+        num_distractors=(0, 4),
+    ),
+    Event(
+        name="Class_Photo",
+        scenes=("room", "park", "gallery"),
+        faces=(14, 44),
+        height_px=(26, 66),
+        arrangement="rows",
+        turned=0.05,
+        away=0.0,
+        covered=0.03,
+        blur_px=(0, 0.6),
+        distractors=("clock", "poster"),
+        num_distractors=(0, 3),
+    ),
+    Event(
+        name="House_Party",
+        num_in_front=(0, 5),
+        in_front=("hand", "ball"),
+        scenes=("room",),
+        faces=(3, 16),
+        height_px=(34, 240),
+        turned=0.9,
+        covered=0.15,
+        away=0.2,
+        blur_px=(0.2, 1.4),
+        darkness=(0.1, 0.5),
+        cast=(1.15, 0.95, 0.8),
+        spread=0.4,
+        noise=(4, 12),
+        distractors=("ball", "smiley", "poster", "hand"),
+        num_distractors=(1, 7),
+    ),
+    Event(
+        name="Pumpkin_Fair",
+        scenes=("park", "street", "shelves"),
+        faces=(0.4, 5),
+        height_px=(24, 150),
+        darkness=(0.0, 0.5),
+        cast=(1.1, 0.97, 0.86),
+        distractors=("pumpkin", "pumpkin", "facade", "non_face", "mannequin", "snowman"),
+        num_distractors=(5, 20),
+    ),
+    Event(
+        name="Quiet_Places",
+        scenes=("objects", "park", "street", "room"),
+        faces=(0.05, 1.2),
+        height_px=(20, 120),
+        distractors=("facade", "clock", "cat", "coin", "non_face", "ball", "lamp"),
+        num_distractors=(2, 12),
+    ),
+)
+"""All events; their place in this list is their number, as in WIDER FACE's `0--Parade`."""
+
+
+def event_of(number: int) -> int:
+    """Give the event that picture `number` of any split belongs to; any twenty in a row visit every event."""
+    slots = [index for index, event in enumerate(EVENTS) for _ in range(event.share)]
+    return slots[number * 7 % len(slots)]  # 7 and 20 share no divisor: every slot gets its turn
+
+
+def event_folder(index: int) -> str:
+    """Give the folder of an event, as `0--Parade`."""
+    return f"{index}--{EVENTS[index].name}"
+
+
+def image_name(number: int) -> str:
+    """Give the file name of picture `number`, as `0_Parade_0_12.jpg`."""
+    index = event_of(number)
+    return f"{index}_{EVENTS[index].name}_{index}_{number}.jpg"

@@ -1,1 +1,1 @@
-"""The science of the paper: boxes, oracle confidence, pairs and losses, the ranker, WIDER FACE AP; tensors in, tensors out."""
+"""The science of the paper, tensors in and tensors out: boxes, oracle confidence, losses, the ranker, WIDER FACE AP."""

@@ -20,7 +20,7 @@ def fingerprint(parts: Parts) -> str:
 
 
 def differences(old: Parts, new: Parts, prefix: str = "") -> list[str]:
-    """Say in words what differs between two sets of parts, one `name: old -> new` a difference; empty if nothing does."""
+    """Say what differs between two sets of parts, one `name: old -> new` a difference; empty if nothing does."""
     words = []
     for key in sorted(old.keys() | new.keys()):
         before, after = old.get(key, "absent"), new.get(key, "absent")

@@ -82,15 +82,25 @@ class Workspace:
             self.root.mkdir(parents=True, exist_ok=True)
             file = (self.root / ".lock").open("a+")
         except OSError as error:
-            raise UserError(f"cannot write to the workspace {self.root}: {error.strerror}; choose another with --out") from error
+            raise UserError(
+                f"cannot write to the workspace {self.root}: {error.strerror}; choose another with --out"
+            ) from error
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
-                raise UserError(f"the workspace {self.root} is in use by {_holder(file.read())}; wait for it or choose another with --out") from None
+                raise UserError(
+                    f"the workspace {self.root} is in use by {_holder(file.read())}; "
+                    "wait for it or choose another with --out"
+                ) from None
             file.truncate(0)
-            holder = {"pid": os.getpid(), "host": socket.gethostname(), "command": what, "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+            holder = {
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+                "command": what,
+                "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+            }
             file.write(json.dumps(holder))
             file.flush()
             yield

@@ -8,8 +8,10 @@ import pytest
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real photographs, published weights and reference values that lies beside a developer's checkout."""
+    """Real photographs, published weights and reference values, which lie beside a developer's checkout."""
     folder = Path(os.environ.get("CRFACE_SHARED", Path(__file__).resolve().parents[2] / "shared"))
     if not (folder / "reference").is_dir():
-        pytest.skip("real photographs and reference values are not on this machine: set CRFACE_SHARED to their folder")
+        pytest.skip(
+            "real photographs and reference values are not on this machine: set CRFACE_SHARED to their folder"
+        )
     return folder

@@ -1,0 +1,82 @@
+"""The AP table as text, 80 columns wide: every line says under which conditions its numbers hold."""
+
+import math
+import textwrap
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from pipeline.ground_truth import SETTINGS
+from pipeline.results import ApRow
+
+_WIDTH = 80
+_HEADINGS = ["confidence", "input", "protocol", "NMS", "score", *SETTINGS]
+_NUM_WORDS = len(_HEADINGS) - len(SETTINGS)
+
+
+def format_table(rows: Iterable[ApRow]) -> str:
+    """Set the rows as text, one table for each detector and protocol; empty for no rows.
+
+    Official AP with the exact one in brackets, in percent; a dash where there is none. Under a table with a
+    ranker, which share of the oracle gap it recovered.
+    """
+    tables = groupby(
+        rows, key=lambda row: (row.split, row.detector, row.weights, row.protocol, row.fingerprint)
+    )
+    return "\n\n".join(_one_table(list(table)) for _, table in tables)
+
+
+def _one_table(rows: Sequence[ApRow]) -> str:
+    first = rows[0]
+    found = {(row.confidence, row.candidates, row.setting, row.kind): row for row in rows}
+    lines = [_HEADINGS]
+    for confidence, candidates in dict.fromkeys((row.confidence, row.candidates) for row in rows):
+        numbers = [
+            f"{_percent(found[confidence, candidates, setting, 'official'].ap)} "
+            f"({_percent(found[confidence, candidates, setting, 'exact'].ap)})"
+            for setting in SETTINGS
+        ]
+        score = candidates.replace("above", ">")
+        lines.append([confidence, first.input_size, first.protocol, f"{first.nms_iou:g}", score, *numbers])
+    ranked = [row for row in rows if row.confidence == "ranked" and row.kind == "official"]
+    return "\n".join(
+        [
+            *textwrap.wrap(_introduction(rows[: 2 * len(SETTINGS)]), _WIDTH),
+            *_aligned(lines),
+            *(textwrap.wrap(_recovered(ranked), _WIDTH) if ranked else []),
+        ]
+    )
+
+
+def _introduction(rows: Sequence[ApRow]) -> str:
+    first = rows[0]
+    faces = " / ".join(str(row.faces) for row in rows if row.kind == "official")
+    return (
+        f"{first.detector} (weights {first.weights[:12]}) on {first.split}, {first.images} "
+        f"image{'s' * (first.images != 1)}: official AP "
+        f"in %, in brackets with every score a threshold; IoU {first.iou:g}; {' / '.join(SETTINGS)} "
+        f"{first.definition}, {faces} faces, ground truth {first.ground_truth[:12]}"
+    )
+
+
+def _recovered(ranked: Sequence[ApRow]) -> str:
+    shares = " / ".join(
+        "-" if math.isnan(row.recovered) else f"{_percent(row.recovered)} %" for row in ranked
+    )
+    return f"oracle gap recovered by the ranker {ranked[0].ranker[:12]}: {shares}"
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        " ".join(
+            cell.ljust(width) if column < _NUM_WORDS else cell.rjust(width + 1)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    ]
+
+
+def _percent(share: float) -> str:
+    if math.isnan(share):
+        return "-"
+    return "100" if share >= 0.9995 else f"{100 * share:.1f}"

@@ -1,0 +1,60 @@
+"""An image's candidates made into detections, under each confidence that the evaluation compares."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Float64
+
+from crface.boxes import nms
+from crface.oracle import oracle_confidence
+from pipeline.config import EvaluateConfig
+from pipeline.results import Confidence
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A confidence, and which candidates it is given to."""
+
+    confidence: Confidence
+    is_all: bool
+    """All stored candidates, or else those that the detector's confidence puts above the threshold."""
+
+    def candidates(self, config: EvaluateConfig) -> str:
+        """Say in words which candidates these are."""
+        return "all" if self.is_all else f"above {config.score_threshold:g}"
+
+
+PREDICTED: Final = Variant("predicted", is_all=False)
+RANKED: Final = Variant("ranked", is_all=False)
+ORACLE: Final = Variant("oracle", is_all=False)
+ORACLE_ALL: Final = Variant("oracle", is_all=True)
+
+
+def image_detections(
+    candidates: Float32[np.ndarray, "candidate 5"],
+    refined: Float32[np.ndarray, " candidate"] | None,
+    faces: Float64[np.ndarray, "face 4"],
+    config: EvaluateConfig,
+) -> dict[Variant, Float32[np.ndarray, "_ 5"]]:
+    """Detections `x1 y1 x2 y2 score` of one image, best first, per variant; ranked only with `refined`.
+
+    Each confidence orders the candidates itself before suppression; the detector's alone decides which are
+    above the threshold, so that predicted and ranked choose from the same boxes. The oracle looks at all
+    faces that are labelled, also those that a setting ignores (paper 3.1, 4.2).
+    """
+    boxes = torch.from_numpy(candidates[:, :4].copy())
+    predicted = torch.from_numpy(candidates[:, 4].copy())
+    oracle = oracle_confidence(boxes, torch.from_numpy(faces.astype(np.float32)))
+    is_above = predicted > config.score_threshold
+    scores = {PREDICTED: predicted}
+    if refined is not None:
+        scores[RANKED] = torch.from_numpy(refined.copy())
+    scores |= {ORACLE: oracle, ORACLE_ALL: oracle}
+    detections = {}
+    for variant, score in scores.items():
+        rows = torch.column_stack([boxes, score])
+        rows = rows if variant.is_all else rows[is_above]
+        detections[variant] = rows[nms(rows[:, :4], rows[:, 4], config.nms_iou)].numpy()
+    return detections

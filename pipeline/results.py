@@ -1,0 +1,206 @@
+"""The results folder: `ap.parquet`, one row a number, `pr_curves.parquet`, and what both were made from."""
+
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Float64
+
+from pipeline.errors import UserError
+from pipeline.fingerprint import Parts, differences, file_sha256
+from pipeline.workspace import Workspace, write_atomically
+
+Confidence = Literal["predicted", "ranked", "oracle"]
+Kind = Literal["official", "exact"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """All that two figures must have in common to be comparable, and what tells them apart."""
+
+    split: str
+    detector: str
+    weights: str
+    """The sha256 of the detector's weights."""
+    protocol: str
+    """How images are presented to the detector."""
+    input_size: str
+    """At what size, in words."""
+    fingerprint: str
+    """Of the candidates."""
+    confidence: Confidence
+    """Whose order: the detector's, the ranker's, or that of the labels themselves."""
+    candidates: str
+    """Which of them: "all", or "above 0.02" by the detector's confidence."""
+    ranker: str
+    """The ranker's fingerprint; empty unless the confidence is ranked."""
+    setting: str
+    """easy, medium, hard."""
+    definition: str
+    """What the setting keeps: official, or by height."""
+    ground_truth: str
+    """The sha256 of the ground truth."""
+    iou: float
+    """The overlap that makes a hit."""
+    nms_iou: float
+    """The overlap above which a better box suppresses another."""
+    score_threshold: float
+    """What "above" means: candidates at or below it were left out, except where `candidates` says all."""
+    kind: Kind
+    """official: 1000 thresholds; exact: every score."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApRow(Conditions):
+    """One number of the table."""
+
+    ap: float
+    """0..1; NaN where the setting keeps no face."""
+    recovered: float
+    """Share of the oracle gap (AP of the oracle with all candidates, minus predicted) that ranking won back,
+    negative where it lost; NaN unless the confidence is ranked, and where there is no gap."""
+    images: int
+    faces: int
+    """Those that the setting keeps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurveRow(Conditions):
+    """One precision-recall curve, thresholds falling."""
+
+    precision: Float64[np.ndarray, " threshold"]
+    recall: Float64[np.ndarray, " threshold"]
+    thresholds: Float64[np.ndarray, " threshold"]
+
+
+_CURVE_COLUMNS: Final = ("precision", "recall", "thresholds")
+_CONDITIONS: Final = [(f.name, pa.float64() if f.type is float else pa.string()) for f in fields(Conditions)]
+_AP_SCHEMA: Final = pa.schema(
+    [
+        *_CONDITIONS,
+        ("ap", pa.float64()),
+        ("recovered", pa.float64()),
+        ("images", pa.int64()),
+        ("faces", pa.int64()),
+    ]
+)
+_CURVE_SCHEMA: Final = pa.schema([*_CONDITIONS, *((name, pa.list_(pa.float64())) for name in _CURVE_COLUMNS)])
+
+_AP, _CURVES, _INPUTS = "ap.parquet", "pr_curves.parquet", "inputs.json"
+
+
+def write_results(
+    workspace: Workspace,
+    rows: Sequence[ApRow],
+    curves: Sequence[CurveRow],
+    notes: Sequence[str],
+    parts: Parts,
+) -> None:
+    """Replace the results, and last of all the record of what they were computed from.
+
+    NaN becomes null in `ap.parquet`. Raises UserError when the folder cannot be written.
+    """
+    files = {
+        _AP: _encoded(pa.Table.from_pylist([as_json(row) for row in rows], _AP_SCHEMA)),
+        _CURVES: _encoded(pa.Table.from_pylist([asdict(curve) for curve in curves], _CURVE_SCHEMA)),
+    }
+    folder = workspace.results
+    try:
+        # without its record a half-replaced folder counts as not computed
+        (folder / _INPUTS).unlink(missing_ok=True)
+        for name, data in files.items():
+            write_atomically(folder / name, data)
+        hashes = {name: file_sha256(folder / name) for name in files}
+        record = json.dumps({"parts": parts, "files": hashes, "notes": list(notes)}, indent=2)
+        write_atomically(folder / _INPUTS, record.encode())
+    except OSError as error:
+        raise UserError(f"cannot write the results {folder}: {error.strerror or error}") from error
+
+
+def as_json(row: ApRow) -> dict[str, str | float | int | None]:
+    """Give a row as JSON values under the names of the columns, None for NaN."""
+    values: dict[str, str | float | int] = asdict(row)
+    return {name: None if value != value else value for name, value in values.items()}
+
+
+def changes(workspace: Workspace, parts: Parts) -> list[str]:
+    """Say why results from `parts` have to be computed; empty if they are there and undamaged."""
+    folder = workspace.results
+    try:
+        record = json.loads((folder / _INPUTS).read_bytes())
+        found, hashes = dict(record["parts"]), dict(record["files"])
+    except FileNotFoundError:
+        return ["not computed yet"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return [f"{folder / _INPUTS} is damaged"]
+    for name in (_AP, _CURVES):
+        try:
+            if file_sha256(folder / name) != hashes.get(name):
+                return [f"{name} is not what was written"]
+        except OSError:
+            return [f"{name} is missing"]
+    return differences(found, json.loads(json.dumps(parts)))
+
+
+def read_ap(workspace: Workspace) -> list[ApRow]:
+    """Read the table back, NaN for null.
+
+    Raises UserError when there is none, or it is damaged.
+    """
+    rows: list[dict[str, Any]] = _read(workspace.results / _AP, _AP_SCHEMA).to_pylist()
+    for row in rows:
+        row |= {name: math.nan for name, value in row.items() if value is None}
+    return [ApRow(**row) for row in rows]
+
+
+def read_notes(workspace: Workspace) -> list[str]:
+    """Read the sentences that belong under the table: what was left out of it.
+
+    Raises UserError when there are no results, or their record is damaged.
+    """
+    path = workspace.results / _INPUTS
+    try:
+        return [str(note) for note in json.loads(path.read_bytes())["notes"]]
+    except FileNotFoundError:
+        raise UserError(f"there are no results {path}: run `crface evaluate`") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"the results {path} are damaged ({error}): run `crface evaluate` again") from error
+
+
+def read_curves(workspace: Workspace) -> list[CurveRow]:
+    """Read the curves back.
+
+    Raises UserError when there are none, or they are damaged.
+    """
+    table = _read(workspace.results / _CURVES, _CURVE_SCHEMA)
+    conditions = table.select([name for name, _ in _CONDITIONS]).to_pylist()
+    arrays = {name: [item.values.to_numpy() for item in table.column(name)] for name in _CURVE_COLUMNS}
+    return [
+        CurveRow(**row, **{name: arrays[name][position] for name in _CURVE_COLUMNS})
+        for position, row in enumerate(conditions)
+    ]
+
+
+def _encoded(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _read(path: Path, schema: pa.Schema) -> Any:
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise UserError(f"there are no results {path}: run `crface evaluate`") from None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise UserError(f"the results {path} are damaged ({error}): run `crface evaluate` again") from error
+    if not table.schema.equals(schema):
+        raise UserError(f"the results {path} have not this version's columns: run `crface evaluate` again")
+    return table

@@ -1,0 +1,20 @@
+"""Detectors: images in, candidates out; made by name, with the weights that ship or others.
+
+>>> import detectors
+>>> detector = detectors.create("retinaface-mobilenet0.25")
+>>> boxes = detector.candidates([image])  # image: uint8 [H, W, 3] RGB; boxes: one float32 [N, 5]
+"""
+
+from detectors.base import MAX_CANDIDATES, SHIPPED, Detector, DetectorEntry, available, create, identify
+from detectors.conversion import import_checkpoint
+
+__all__ = [
+    "MAX_CANDIDATES",
+    "SHIPPED",
+    "Detector",
+    "DetectorEntry",
+    "available",
+    "create",
+    "identify",
+    "import_checkpoint",
+]

@@ -49,6 +49,8 @@ class Source:
     """The sha256 of the detector's weights."""
     ranker: str = ""
     """The fingerprint of the ranker whose scores are stored for these candidates; empty for none."""
+    training: str = ""
+    """The fingerprint of that ranker's training in this workspace; empty if it was brought along."""
     input_size: str = "original"
     """At what size the detector saw the images, in words; said beside every AP."""
 

@@ -1,0 +1,79 @@
+"""Which prior is to find which face: the matching that RetinaFace is trained with.
+
+RetinaFace (Deng et al. 2019), section 4.2 (priors at IoU 0.35 or more are positive); SSD (Liu et al. 2016),
+section 2.2 (each face keeps its best prior).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from crface.boxes import iou
+from detectors.priors import encode_boxes
+
+BACKGROUND = -1
+IGNORED = -2
+_SMALLEST_IGNORED_PX = 16.0
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What a batch's priors are to answer; `offsets` has a row for each positive of `labels`."""
+
+    labels: Int64[Tensor, "batch prior"]
+    """The number of the matched face within its image, `BACKGROUND`, or `IGNORED`."""
+    offsets: Float[Tensor, "positive 4"]
+
+
+def match_priors(
+    faces: Float[Tensor, "face 4"],
+    ignored: Float[Tensor, "ignored 4"],
+    priors: Float[Tensor, "prior 4"],
+    positive_iou: float,
+) -> Int64[Tensor, " prior"]:
+    """Give each prior the number of its face, `BACKGROUND` or `IGNORED`; no positives without faces.
+
+    A prior takes the face that it overlaps most, if by at least `positive_iou`; beyond that every face
+    takes its best prior, however small the overlap (of two faces with the same best prior, the one that
+    overlaps it more). Priors centred in an ignored region, grown to at least 16 px, teach nothing unless
+    they have a face. All boxes are xyxy in the same pixels.
+    """
+    centres = (priors[:, :2] + priors[:, 2:]) / 2
+    middles = (ignored[:, :2] + ignored[:, 2:]) / 2
+    reaches = ((ignored[:, 2:] - ignored[:, :2]) / 2).clamp(min=_SMALLEST_IGNORED_PX / 2)
+    is_ignored = ((centres[:, None] - middles).abs() <= reaches).all(dim=-1).any(dim=1)
+    labels = torch.full((len(priors),), BACKGROUND, device=priors.device).masked_fill(is_ignored, IGNORED)
+    if len(faces) == 0:
+        return labels
+    overlaps = iou(faces, priors)
+    # Two more than any IoU: a face's best prior is its own against every face that only passes the threshold.
+    overlaps[torch.arange(len(faces)), overlaps.argmax(dim=1)] += 2
+    best_overlaps, best_faces = overlaps.max(dim=0)
+    return torch.where(best_overlaps >= positive_iou, best_faces, labels)
+
+
+def make_targets(
+    faces: Sequence[Float[Tensor, "_ 4"]],
+    ignored: Sequence[Float[Tensor, "_ 4"]],
+    priors: Float[Tensor, "prior 4"],
+    side_px: int,
+    positive_iou: float,
+) -> Targets:
+    """Match a batch of square images of `side_px`; faces and ignored regions are xyxy in their pixels.
+
+    `priors` are those of `detectors.priors.make_priors`, relative. Faces must have positive width and height.
+    """
+    priors_xyxy = (
+        torch.cat([priors[:, :2] - priors[:, 2:] / 2, priors[:, :2] + priors[:, 2:] / 2], dim=1) * side_px
+    )
+    labels = torch.stack(
+        [match_priors(f, i, priors_xyxy, positive_iou) for f, i in zip(faces, ignored, strict=True)],
+    )
+    offsets = [
+        encode_boxes(f[matched[matched >= 0]] / side_px, priors[matched >= 0])
+        for f, matched in zip(faces, labels, strict=True)
+    ]
+    return Targets(labels, torch.cat(offsets))

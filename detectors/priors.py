@@ -1,0 +1,59 @@
+"""Prior boxes (anchors) of RetinaFace, with the code that turns boxes into offsets from them and back.
+
+RetinaFace (Deng et al. 2019), section 4.2; SSD (Liu et al. 2016), section 2.2 for the offsets. Priors are
+relative to the image: (centre x, centre y, width, height), each divided by the image's width or height.
+"""
+
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+STRIDES_PX = (8, 16, 32)
+PRIOR_SIDES_PX = ((16, 32), (64, 128), (256, 512))
+"""Sides of the square priors of a cell, for each stride."""
+CENTRE_VARIANCE = 0.1
+SIZE_VARIANCE = 0.2
+_MAX_CACHED_SIZES = 16  # a prior set of an 8K image is 22 MB; photographs of one folder share few sizes
+
+
+def make_priors(height: int, width: int) -> Float[Tensor, "prior 4"]:
+    """Make the priors of an image: two a cell, row by row, finest stride first; at least two a stride.
+
+    `height` and `width` are pixels; a map has ceil(side / stride) cells, the centre of cell j is (j + 0.5)
+    * stride.
+    """
+    levels = []
+    for stride, sides in zip(STRIDES_PX, PRIOR_SIDES_PX, strict=True):
+        # float64 until the end: at 8K the products are exact, and the result is rounded once
+        rows = (torch.arange(-(-height // stride), dtype=torch.float64) + 0.5) * stride / height
+        columns = (torch.arange(-(-width // stride), dtype=torch.float64) + 0.5) * stride / width
+        sizes = torch.tensor([[side / width, side / height] for side in sides], dtype=torch.float64)
+        cells = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
+        centres = cells[:, :, None].expand(-1, -1, len(sides), -1)
+        level = torch.cat([centres, sizes.expand_as(centres)], dim=-1)
+        levels.append(level.reshape(-1, 4))
+    return torch.cat(levels).float()
+
+
+@lru_cache(maxsize=_MAX_CACHED_SIZES)
+def cached_priors(height: int, width: int, device: torch.device) -> Float[Tensor, "prior 4"]:
+    """Give `make_priors` on a device; the sets of the last few image sizes are kept. Not to be written to."""
+    return make_priors(height, width).to(device)
+
+
+def decode_boxes(offsets: Float[Tensor, "*n 4"], priors: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
+    """Turn offsets into boxes xyxy, relative to the image; zero offsets give the priors themselves."""
+    centres = priors[..., :2] + offsets[..., :2] * CENTRE_VARIANCE * priors[..., 2:]
+    sizes = priors[..., 2:] * torch.exp(offsets[..., 2:] * SIZE_VARIANCE)
+    top_left = centres - sizes / 2
+    return torch.cat([top_left, top_left + sizes], dim=-1)
+
+
+def encode_boxes(boxes_xyxy: Float[Tensor, "*n 4"], priors: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
+    """Turn boxes (relative, positive width and height) into the offsets that `decode_boxes` undoes."""
+    centres = (boxes_xyxy[..., :2] + boxes_xyxy[..., 2:]) / 2
+    sizes = boxes_xyxy[..., 2:] - boxes_xyxy[..., :2]
+    shifts = (centres - priors[..., :2]) / (priors[..., 2:] * CENTRE_VARIANCE)
+    return torch.cat([shifts, torch.log(sizes / priors[..., 2:]) / SIZE_VARIANCE], dim=-1)

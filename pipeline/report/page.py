@@ -1,0 +1,133 @@
+"""Put the page together: what is known about each source, handed to the template."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pipeline.config import RunConfig
+from pipeline.evaluate import Source
+from pipeline.ground_truth import SETTINGS, GroundTruth, load_ground_truth
+from pipeline.index import Index
+from pipeline.report.charts import Chart, Series, line_chart
+from pipeline.report.facts import (
+    Facts,
+    data_facts,
+    embedded_settings,
+    identity_facts,
+    machine_facts,
+    training_charts,
+    work_facts,
+)
+from pipeline.report.pictures import Gallery, gallery
+from pipeline.report.tables import Table, ap_tables, percent
+from pipeline.results import ApRow, CurveRow, read_ap, read_curves, read_notes
+from pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """All that the page says about one source."""
+
+    table: Table
+    curves: list[tuple[Chart, list[tuple[str, str, str]]]]
+    """Per setting the chart, and its legend: style, name, AP."""
+    training: list[Chart]
+    gallery: Gallery
+    work: Facts
+    identity: Facts
+
+
+def render(
+    workspace: Workspace,
+    index: Index,
+    sources: Sequence[Source],
+    config: RunConfig,
+    title: str,
+    ground_truth: Path | None,
+    num_pictures: int,
+) -> str:
+    """Give the page's HTML; `num_pictures` are shared among the sources, at least 4 each.
+
+    Raises UserError when something that it is made from is missing or damaged.
+    """
+    truth = load_ground_truth(index, ground_truth)
+    rows, curves = read_ap(workspace), read_curves(workspace)
+    environment = Environment(
+        loader=PackageLoader("pipeline.report", "."),
+        autoescape=True,  # names of images and folders are data
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    each = max(4, num_pictures // max(1, len(sources)))
+    return environment.get_template("page.html.j2").render(
+        title=title,
+        embedded=embedded_settings(index.data_root),
+        data=data_facts(index, truth),
+        notes=read_notes(workspace),
+        sections=[
+            _section(workspace, index, source, config, truth, rows, curves, each) for source in sources
+        ],
+        machine=machine_facts(),
+        config=json.dumps(config.model_dump(mode="json"), indent=2),
+    )
+
+
+def _section(
+    workspace: Workspace,
+    index: Index,
+    source: Source,
+    config: RunConfig,
+    truth: GroundTruth,
+    rows: Sequence[ApRow],
+    curves: Sequence[CurveRow],
+    num_pictures: int,
+) -> Section:
+    own_rows = [row for row in rows if _is_of(row, source)]
+    own_curves = [curve for curve in curves if _is_of(curve, source)]
+    (table,) = ap_tables(own_rows)
+    return Section(
+        table=table,
+        curves=[_pr_chart(own_rows, own_curves, setting) for setting in SETTINGS],
+        training=training_charts(workspace, source.training) if source.training else [],
+        gallery=gallery(workspace, index, source, truth, config.evaluate, num_pictures),
+        work=work_facts(workspace, source),
+        identity=identity_facts(index, truth, source),
+    )
+
+
+def _is_of(row: ApRow | CurveRow, source: Source) -> bool:
+    key = source.key
+    return (row.split, row.detector, row.protocol, row.fingerprint) == (
+        key.split,
+        key.detector,
+        key.protocol,
+        key.fingerprint,
+    ) and row.ranker in ("", source.ranker)
+
+
+def _pr_chart(
+    rows: Sequence[ApRow], curves: Sequence[CurveRow], setting: str
+) -> tuple[Chart, list[tuple[str, str, str]]]:
+    """Draw one setting's official curves, as measured."""
+    official = [curve for curve in curves if curve.setting == setting and curve.kind == "official"]
+    ap = {
+        (row.confidence, row.candidates): row.ap
+        for row in rows
+        if row.setting == setting and row.kind == "official"
+    }
+    series: list[Series] = []
+    legend: list[tuple[str, str, str]] = []
+    for curve in official:
+        is_bound = curve.confidence == "oracle" and curve.candidates == "all"
+        style: str = "bound" if is_bound else curve.confidence
+        name = f"{curve.confidence}, all candidates" if is_bound else curve.confidence
+        # thresholds above every score propose nothing: no precision to speak of
+        proposes = np.asarray((curve.precision > 0) | (curve.recall > 0))
+        series.append(Series(name, style, curve.recall[proposes], curve.precision[proposes]))
+        legend.append((style, name, percent(ap.get((curve.confidence, curve.candidates), float("nan")))))
+    return line_chart(setting, "recall", "precision", series, (0.0, 1.0), (0.0, 1.0)), legend

@@ -1,0 +1,421 @@
+"""What users may rely on when a detector is trained: matching, loss, augmentation, runs that are resumed."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import detectors
+from detectors.augmentation import LabelledImage, Sample, Scales, augment
+from detectors.matching import BACKGROUND, IGNORED, Targets, make_targets, match_priors
+from detectors.multibox_loss import multibox_loss
+from detectors.priors import decode_boxes, make_priors
+from detectors.retinaface import mobilenet025
+from detectors.training import DetectorTrainConfig, StepReport, Trainer, batch_rows, learning_rate
+from detectors.weights import load_state
+from pipeline.errors import UserError
+from pipeline.index import Index, update_index
+from pipeline.train_detector import train_detector
+from pipeline.workspace import Workspace
+
+NAME = "retinaface-mobilenet0.25"
+TINY = DetectorTrainConfig(
+    side_px=64,
+    batch_size=2,
+    iterations=6,
+    learning_rate=0.01,
+    warmup_iterations=2,
+    checkpoint_every=2,
+    smallest_scale=0.5,
+)
+NONE = torch.zeros(0, 4)
+
+
+def _boxes(*rows: tuple[float, float, float, float]) -> torch.Tensor:
+    return torch.tensor(rows, dtype=torch.float32).reshape(-1, 4)
+
+
+# Matching
+
+
+def test_a_prior_takes_the_face_it_overlaps_most_from_the_threshold_on() -> None:
+    priors = _boxes((0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10), (60, 0, 70, 10))
+    # with prior 0: IoU 1; with prior 1: 5/15 and 6/14; with prior 2: 5/15
+    faces = _boxes((0, 0, 10, 10), (25, 0, 35, 10), (24, 0, 34, 10), (45, 0, 55, 10), (58, 0, 68, 10))
+    assert match_priors(faces[[0, 2]], NONE, priors, 0.35).tolist() == [0, 1, BACKGROUND, BACKGROUND]
+    assert match_priors(faces[[0, 1, 2]], NONE, priors, 0.35).tolist() == [0, 2, BACKGROUND, BACKGROUND]
+    assert match_priors(faces[[4]], NONE, priors, 0.35).tolist() == [BACKGROUND] * 3 + [0]
+
+
+def test_every_face_takes_its_best_prior_however_small_the_overlap() -> None:
+    priors = _boxes((0, 0, 16, 16), (8, 0, 24, 16))
+    tiny = _boxes((1, 1, 4, 4))  # IoU 9/256
+    assert match_priors(tiny, NONE, priors, 0.35).tolist() == [0, BACKGROUND]
+
+
+def test_a_best_prior_is_not_taken_by_a_face_that_merely_passes_the_threshold() -> None:
+    priors = _boxes((0, 0, 16, 16), (100, 0, 116, 16))
+    # the large face overlaps prior 0 by 14/16 but prior 1 is not its own: both faces want prior 0
+    small, large = (0, 0, 4, 4), (0, 0, 16, 14)
+    assert match_priors(_boxes(small, large), NONE, priors, 0.35)[0] == 1  # the one that overlaps it more
+    near = _boxes((0, 0, 16, 16), (1, 0, 17, 16))
+    # face 1 overlaps prior 0 by 15/17, but its best is prior 1; face 0 keeps prior 0 with 1/16
+    assert match_priors(_boxes((0, 0, 1, 16), (1, 0, 17, 16)), NONE, near, 0.35).tolist() == [0, 1]
+
+
+def test_priors_centred_in_an_ignored_region_teach_nothing_unless_they_have_a_face() -> None:
+    priors = _boxes((0, 0, 16, 16), (16, 0, 32, 16), (32, 0, 48, 16))
+    ignored = _boxes((0, 0, 30, 16))
+    assert match_priors(NONE, ignored, priors, 0.35).tolist() == [IGNORED, IGNORED, BACKGROUND]
+    assert match_priors(_boxes((16, 0, 32, 16)), ignored, priors, 0.35).tolist() == [IGNORED, 0, BACKGROUND]
+    # a region of 2 px reaches 8 px to each side
+    assert match_priors(NONE, _boxes((14, 7, 16, 9)), priors, 0.35).tolist() == [
+        IGNORED,
+        BACKGROUND,
+        BACKGROUND,
+    ]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(0, 8))
+def test_matching_agrees_with_a_plain_loop(seed: int, num_faces: int) -> None:
+    rng = np.random.default_rng(seed)
+    corners = rng.uniform(0, 50, (num_faces, 2))
+    faces = torch.tensor(
+        np.concatenate([corners, corners + rng.uniform(3, 40, (num_faces, 2))], axis=1)
+    ).float()
+    relative = make_priors(64, 64)
+    priors = decode_boxes(torch.zeros_like(relative), relative) * 64
+
+    def overlap(a: list[float], b: list[float]) -> float:
+        w = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
+        h = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+        return w * h / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - w * h)
+
+    table = [[overlap(f, p) for p in priors.tolist()] for f in faces.tolist()]
+    labels = match_priors(faces, NONE, priors, 0.35).tolist()
+    owners = {int(np.argmax(row)): 0 for row in table}
+    for j, label in enumerate(labels):
+        column = [row[j] for row in table]
+        claims = [f for f, row in enumerate(table) if int(np.argmax(row)) == j]
+        if j in owners:
+            assert column[label] == pytest.approx(max(column[f] for f in claims), abs=1e-5)
+        elif column and max(column) > 0.35 + 1e-5:
+            assert column[label] == pytest.approx(max(column), abs=1e-5)
+        elif not column or max(column) < 0.35 - 1e-5:
+            assert label == BACKGROUND
+
+
+def test_targets_are_offsets_that_decode_to_the_faces() -> None:
+    priors = make_priors(64, 64)
+    faces = [_boxes((10, 12, 30, 31)), NONE, _boxes((0, 0, 60, 50), (40, 40, 52, 56))]
+    targets = make_targets(faces, [NONE] * 3, priors, 64, 0.35)
+    image, prior = (targets.labels >= 0).nonzero(as_tuple=True)
+    assert set(image.tolist()) == {0, 2}
+    found = decode_boxes(targets.offsets, priors[prior]) * 64
+    expected = torch.stack([faces[i][targets.labels[i, p]] for i, p in zip(image, prior, strict=True)])
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
+
+
+# Loss
+
+
+def test_loss_by_hand_counts_the_positive_and_its_hardest_negatives() -> None:
+    labels = torch.tensor([[0, BACKGROUND, BACKGROUND, IGNORED], [BACKGROUND] * 4])
+    targets = Targets(labels, torch.tensor([[0.0, 0.0, 3.0, 0.5]]))
+    offsets = torch.zeros(2, 4, 4)
+    logits = torch.zeros(2, 4, 2)
+    logits[0, 3, 1] = 50.0  # ignored, however sure
+    logits[1, 2, 1] = math.log(3)  # the hardest negative: face with probability 3/4
+    loss = multibox_loss(offsets, logits, targets, negatives_per_positive=2)
+    assert loss.boxes.item() == pytest.approx((3 - 0.5) + 0.5 * 0.5**2)
+    assert loss.classes.item() == pytest.approx(math.log(2) + math.log(4) + math.log(2))
+    assert loss.total(box_weight=2.0).item() == pytest.approx(2 * 2.625 + 4 * math.log(2))
+
+
+def test_a_batch_without_faces_still_teaches_what_is_no_face() -> None:
+    targets = Targets(torch.full((2, 6), BACKGROUND), torch.zeros(0, 4))
+    offsets, logits = torch.zeros(2, 6, 4, requires_grad=True), torch.zeros(2, 6, 2, requires_grad=True)
+    loss = multibox_loss(offsets, logits, targets, negatives_per_positive=7)
+    assert loss.classes.item() == pytest.approx(7 * math.log(2))
+    loss.total(2.0).backward()
+    assert offsets.grad is not None
+    assert logits.grad is not None
+    assert (offsets.grad == 0).all()
+    assert (logits.grad != 0).any(dim=-1).sum() == 7
+
+
+def test_fewer_negatives_than_asked_for_are_all_taken() -> None:
+    targets = Targets(torch.tensor([[0, BACKGROUND]]), torch.zeros(1, 4))
+    loss = multibox_loss(torch.zeros(1, 2, 4), torch.zeros(1, 2, 2), targets, negatives_per_positive=7)
+    assert loss.classes.item() == pytest.approx(2 * math.log(2))
+
+
+# Augmentation
+
+
+SCALES = Scales(smallest=0.35, largest=2.5, min_face_px=6.0)
+
+
+def _picture_with_squares(rng: np.random.Generator, num_faces: int = 4) -> LabelledImage:
+    """A grey picture whose faces are black squares in its quarters, so that they can be found again."""
+    image = np.full((200, 260, 3), 128, np.uint8)
+    faces = np.zeros((num_faces, 4), np.float32)
+    for i in range(num_faces):
+        x, y = 20 + 130 * (i % 2), 15 + 100 * (i // 2)
+        side = int(rng.integers(20, 70))
+        image[y : y + side, x : x + side] = (0, 0, 0)
+        faces[i] = (x, y, x + side, y + side)
+    return LabelledImage(image, faces, np.ones(num_faces, bool))
+
+
+def test_the_same_generator_state_gives_the_same_bytes_and_another_gives_others() -> None:
+    source = _picture_with_squares(np.random.default_rng(0))
+    one, same, other = (augment(source, 96, SCALES, np.random.default_rng(seed)) for seed in (5, 5, 6))
+    assert one.image.tobytes() == same.image.tobytes()
+    assert one.faces.tobytes() == same.faces.tobytes()
+    assert one.image.tobytes() != other.image.tobytes()
+
+
+def test_boxes_stay_on_their_faces_through_crop_scale_and_mirror() -> None:
+    num_seen = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        source = _picture_with_squares(rng)
+        sample = augment(source, 128, SCALES, rng)
+        assert sample.image.shape == (128, 128, 3)
+        assert (sample.faces >= 0).all()
+        assert (sample.faces <= 128).all()
+        luma = sample.image.mean(axis=2)
+        for x1, y1, x2, y2 in sample.faces:
+            if min(x2 - x1, y2 - y1) < 12:
+                continue
+            inner = luma[math.ceil(y1) + 3 : int(y2) - 3, math.ceil(x1) + 3 : int(x2) - 3]
+            y_out, x_out = int(y2) + 4, int(x2) + 4
+            if inner.size and max(y_out, x_out) < 128:
+                num_seen += 1
+                assert inner.mean() < luma[y_out, x_out] - 20  # dark inside, grey or padding outside
+    assert num_seen > 40
+
+
+def test_faces_that_are_invalid_tiny_or_cut_become_ignored_regions() -> None:
+    image = np.zeros((100, 100, 3), np.uint8)
+    faces = np.array([[10, 10, 40, 40], [60, 60, 64, 64], [50, 10, 90, 50]], np.float32)
+    source = LabelledImage(image, faces, np.array([True, True, False]))
+    unscaled = Scales(smallest=1.0, largest=1.0, min_face_px=6.0)
+    sample = augment(source, 100, unscaled, np.random.default_rng(1))
+    assert len(sample.faces) == 1
+    assert sorted((sample.ignored[:, 2] - sample.ignored[:, 0]).tolist()) == [4, 40]
+
+
+def test_faces_of_all_sizes_between_ten_pixels_and_the_side_appear() -> None:
+    source = _picture_with_squares(np.random.default_rng(3))
+    sides = []
+    for seed in range(150):
+        faces = augment(source, 128, SCALES, np.random.default_rng(seed)).faces
+        sides += (faces[:, 2:] - faces[:, :2]).max(axis=1).tolist()
+    assert min(sides) < 12
+    assert max(sides) > 80
+
+
+def test_a_photograph_without_faces_or_smaller_than_the_crop_gives_a_sample() -> None:
+    for shape in ((300, 400, 3), (3, 2, 3)):
+        source = LabelledImage(np.zeros(shape, np.uint8), np.zeros((0, 4), np.float32), np.zeros(0, bool))
+        sample = augment(source, 64, SCALES, np.random.default_rng(0))
+        assert sample.image.shape == (64, 64, 3)
+        assert len(sample.faces) == len(sample.ignored) == 0
+
+
+# Schedule and order
+
+
+def test_learning_rate_rises_stays_and_falls_to_just_above_zero() -> None:
+    config = DetectorTrainConfig(
+        iterations=100, warmup_iterations=10, decay_share=0.4, learning_rate=0.5, checkpoint_every=1
+    )
+    rates = [learning_rate(config, step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.05)
+    assert rates[9:60] == [0.5] * 51
+    assert rates[61] == pytest.approx(0.5 * 39 / 41)
+    assert rates[99] == pytest.approx(0.5 / 41)
+
+
+def test_up_to_the_decay_the_learning_rate_does_not_depend_on_the_length_of_the_run() -> None:
+    short, long = DetectorTrainConfig(iterations=1000), DetectorTrainConfig(iterations=5000)
+    assert all(learning_rate(short, s) == learning_rate(long, s) for s in range(short.decay_start))
+
+
+def test_every_epoch_shows_every_image_once_in_an_order_of_its_own() -> None:
+    config = DetectorTrainConfig(batch_size=4, seed=3)
+    shown = np.concatenate([batch_rows(config, 10, step) for step in range(5)])
+    assert sorted(shown[:10]) == sorted(shown[10:]) == list(range(10))
+    assert shown[:10].tolist() != shown[10:].tolist()
+    assert batch_rows(config, 10, 2).tolist() == shown[8:12].tolist()
+
+
+def test_impossible_settings_are_refused() -> None:
+    with pytest.raises(ValueError, match="batch_size"):
+        DetectorTrainConfig(batch_size=1)
+    with pytest.raises(ValueError, match="smallest_scale"):
+        DetectorTrainConfig(smallest_scale=2.0, largest_scale=1.0)
+
+
+# Training
+
+
+def _fixed_samples(num: int, side: int) -> list[Sample]:
+    rng = np.random.default_rng(0)
+    samples = []
+    for _ in range(num):
+        image = rng.integers(0, 60, (side, side, 3), dtype=np.uint8)
+        x, y = rng.integers(4, side - 36, 2)
+        image[y : y + 30, x : x + 30] = (240, 200, 180)
+        face = np.array([[x, y, x + 30, y + 30]], np.float32)
+        samples.append(Sample(image, face, np.zeros((0, 4), np.float32)))
+    return samples
+
+
+def test_training_learns_to_find_bright_squares() -> None:
+    config = DetectorTrainConfig(
+        side_px=64, batch_size=8, iterations=60, warmup_iterations=5, average_decay=0.8, learning_rate=0.02
+    )
+    trainer = Trainer(mobilenet025(), config)
+    samples = _fixed_samples(8, 64)
+    reports = [trainer.step(samples) for _ in range(config.iterations)]
+    assert reports[-1].loss < 0.3 * reports[0].loss
+    network = mobilenet025()
+    network.load_state_dict(trainer.average)
+    detector = detectors.retinaface.RetinaFaceDetector("trained", network)
+    for sample in samples:
+        best = detector.candidates([sample.image])[0][0]
+        assert np.abs(best[:4] - sample.faces[0]).max() < 8
+        assert best[4] > 0.5
+
+
+def test_a_diverging_run_stops_with_advice() -> None:
+    trainer = Trainer(mobilenet025(), TINY)
+    with torch.no_grad():
+        trainer.network.BboxHead[0].conv1x1.bias.fill_(math.inf)
+    with pytest.raises(ValueError, match=r"step 0 is not finite: train with a lower learning_rate than 0.01"):
+        trainer.step(_fixed_samples(2, 64))
+
+
+def test_the_start_depends_on_the_seed_alone_and_not_on_the_state_of_torch() -> None:
+    torch.manual_seed(1)
+    one = Trainer(mobilenet025(), TINY).state()
+    torch.manual_seed(2)
+    same, other = (
+        Trainer(mobilenet025(), TINY).state(),
+        Trainer(mobilenet025(), TINY.model_copy(update={"seed": 1})),
+    )
+    assert all(torch.equal(one[key], same[key]) for key in one)
+    assert not torch.equal(one["network.fpn.merge1.0.weight"], other.state()["network.fpn.merge1.0.weight"])
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
+    root = tmp_path_factory.mktemp("photographs")
+    folder = root / "WIDER_train" / "images" / "0--Squares"
+    folder.mkdir(parents=True)
+    lines = []
+    for i, sample in enumerate(_fixed_samples(5, 96)):
+        cv2.imwrite(str(folder / f"square_{i}.jpg"), sample.image)
+        x1, y1, x2, y2 = sample.faces[0].astype(int)
+        lines += [f"0--Squares/square_{i}.jpg", "1", f"{x1} {y1} {x2 - x1} {y2 - y1} 0 0 0 0 0 0"]
+    (root / "wider_face_split").mkdir()
+    (root / "wider_face_split" / "wider_face_train_bbx_gt.txt").write_text("\n".join(lines) + "\n")
+    return update_index(Workspace(tmp_path_factory.mktemp("workspace")), root, "train").index
+
+
+class _StopError(Exception):
+    pass
+
+
+def _stop_at(step: int) -> Callable[[StepReport], None]:
+    def progress(report: StepReport) -> None:
+        if report.step == step:
+            raise _StopError
+
+    return progress
+
+
+def test_a_stopped_and_resumed_run_equals_a_straight_one_bit_for_bit(index: Index, tmp_path: Path) -> None:
+    seen: list[StepReport] = []
+    straight = train_detector(index, tmp_path / "straight", NAME, TINY, progress=seen.append, num_threads=2)
+    assert [report.step for report in seen] == [1, 2, 3, 4, 5, 6]
+    with pytest.raises(_StopError):
+        train_detector(index, tmp_path / "resumed", NAME, TINY, progress=_stop_at(5))
+    again: list[StepReport] = []
+    resumed = train_detector(
+        index, tmp_path / "resumed", NAME, TINY, progress=again.append, image_cache_bytes=0
+    )
+    assert again == seen[4:]
+    for name in (straight.name, "checkpoint.safetensors"):
+        one, other = load_state(straight.with_name(name)), load_state(resumed.with_name(name))
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_finished_run_is_left_as_it_is(index: Index, tmp_path: Path) -> None:
+    weights = train_detector(index, tmp_path, NAME, TINY)
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    seen: list[StepReport] = []
+    assert train_detector(index, tmp_path, NAME, TINY, progress=seen.append) == weights
+    assert seen == []
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
+
+
+def test_the_weights_of_a_run_make_a_detector_and_events_are_written(index: Index, tmp_path: Path) -> None:
+    weights = train_detector(index, tmp_path, NAME, TINY)
+    found = detectors.create(f"{NAME}@{weights}").candidates([np.zeros((64, 64, 3), np.uint8)])[0]
+    assert found.shape == (168, 5)
+    assert list((tmp_path / "events").iterdir())
+
+
+def test_another_configuration_or_other_labels_in_the_same_folder_are_refused(
+    index: Index, tmp_path: Path
+) -> None:
+    train_detector(index, tmp_path, NAME, TINY)
+    with pytest.raises(UserError, match=r"another training run \(learning_rate: 0.01 -> 0.02\)"):
+        train_detector(index, tmp_path, NAME, TINY.model_copy(update={"learning_rate": 0.02}))
+    with pytest.raises(UserError, match="after the learning rate's decay has begun"):
+        train_detector(index, tmp_path, NAME, TINY.model_copy(update={"iterations": 9}))
+    other = Index(index.header, index.all_rows[:4])
+    with pytest.raises(UserError, match=r"images: .* -> .*labels: .* -> "):
+        train_detector(other, tmp_path, NAME, TINY)
+
+
+def test_a_run_lengthened_before_its_decay_equals_a_run_that_was_that_long_from_the_start(
+    index: Index, tmp_path: Path
+) -> None:
+    long = TINY.model_copy(update={"iterations": 8, "decay_share": 0.5})
+    straight = train_detector(index, tmp_path / "straight", NAME, long)
+    short = long.model_copy(update={"iterations": 5})
+    with pytest.raises(_StopError):
+        train_detector(index, tmp_path / "changed", NAME, short, progress=_stop_at(2))
+    changed = train_detector(index, tmp_path / "changed", NAME, long)
+    one, other = load_state(straight), load_state(changed)
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_damaged_checkpoint_is_a_sentence(index: Index, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"\x00" * 100)
+    with pytest.raises(UserError, match="cannot be read as a detector's checkpoint"):
+        train_detector(index, tmp_path, NAME, TINY)
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(index: Index, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match=r"cannot write to .*file"):
+        train_detector(index, tmp_path / "file", NAME, TINY)
+
+
+def test_a_split_without_faces_is_refused(index: Index, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nothing to train on"):
+        train_detector(Index(index.header, ()), tmp_path, NAME, TINY)

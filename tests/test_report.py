@@ -1,0 +1,474 @@
+"""The report: one page that needs nothing else, that says what the results say, and shows what changed."""
+
+import base64
+import dataclasses
+import json
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.config import RunConfig
+from pipeline.errors import UserError
+from pipeline.evaluate import Source, evaluate
+from pipeline.ground_truth import load_ground_truth
+from pipeline.index import Index, update_index
+from pipeline.ledger import Ledger, LedgerRow
+from pipeline.report import build_report, changes, plan_report
+from pipeline.report.charts import Series, binned, line_chart, nice_ticks
+from pipeline.report.facts import embedded_settings, machine_facts, training_charts, work_facts
+from pipeline.report.pictures import Gallery, gallery, judge
+from pipeline.report.tables import Cell, ap_tables
+from pipeline.results import read_ap
+from pipeline.store import CandidateStore, RowStore, ScoreStore
+from pipeline.workspace import CandidateKey, Workspace
+
+RANKER = "0123456789abcdef"
+EVIL = "<b onclick=alert(1)>&\"'{{ title }}.jpg"
+WIDE = (100, 1000)
+
+# Faces are xywh with `invalid` last; candidates are x1 y1 x2 y2, predicted, refined. 60 px faces count in all settings.
+LABELS: dict[str, list[tuple[int, int, int, int, int]]] = {
+    "e/plain.jpg": [(10, 10, 60, 60, 0), (110, 10, 60, 60, 0)],
+    f"e/{EVIL}": [(10, 10, 60, 60, 0)],
+    "e/faceless.jpg": [],
+    "e/wide.jpg": [(10, 10, 60, 60, 0), (300, 10, 60, 60, 1)],
+}
+CANDIDATES = {
+    "e/plain.jpg": [
+        (10, 10, 70, 70, 0.9, 0.90),  # the first face
+        (200, 100, 260, 160, 0.8, 0.10),  # nothing
+        (110, 10, 170, 70, 0.3, 0.85),  # the second face
+    ],
+    f"e/{EVIL}": [(10, 10, 70, 70, 0.6, 0.80)],
+    "e/faceless.jpg": [(10, 10, 70, 70, 0.5, 0.05)],
+    "e/wide.jpg": [
+        (10, 10, 70, 70, 0.7, 0.70),  # the face
+        (300, 10, 360, 70, 0.65, 0.75),  # the face that is flagged invalid
+        (500, 10, 560, 70, 0.01, 0.99),  # below the threshold
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    workspace: Workspace
+    index: Index
+    sources: Sequence[Source]
+    config: RunConfig
+
+    def build(self, title: str = "A run") -> str:
+        return build_report(self.workspace, self.index, self.sources, self.config, title).read_text()
+
+    def changes(self, title: str = "A run") -> list[str]:
+        return changes(
+            self.workspace, plan_report(self.workspace, self.index, self.sources, self.config, title)
+        )
+
+    def gallery(self, num_pictures: int = 12) -> Gallery:
+        truth = load_ground_truth(self.index)
+        (source,) = self.sources
+        return gallery(self.workspace, self.index, source, truth, self.config.evaluate, num_pictures)
+
+
+def _run(folder: Path, *, ranker: str = RANKER) -> Run:
+    data = folder / "data"
+    lines: list[str] = []
+    for number, (path, faces) in enumerate(LABELS.items()):
+        size = WIDE if "wide" in path else (200, 300)
+        pixels = np.random.default_rng(number).integers(0, 255, (*size, 3), dtype=np.uint8)
+        ok, jpeg = cv2.imencode(".jpg", pixels)
+        assert ok
+        file = data / "WIDER_val" / "images" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(jpeg.tobytes())
+        lines += [path, str(len(faces)), *(f"{x} {y} {w} {h} 0 0 0 {bad} 0 0" for x, y, w, h, bad in faces)]
+    text = data / "wider_face_split" / "wider_face_val_bbx_gt.txt"
+    text.parent.mkdir()
+    text.write_text("\n".join(lines) + "\n")
+
+    workspace = Workspace(folder / "run")
+    index = update_index(workspace, data, "val").index
+    key = CandidateKey("val", "some-detector", "single", "feed")
+    rows = [np.array(CANDIDATES[row.path], np.float32) for row in index.rows(0, len(index))]
+    sizes = _store(CandidateStore, workspace.candidates(key), [row[:, :5] for row in rows])
+    _commit(Ledger(workspace.candidates_ledger(key)), index, sizes)
+    if ranker:
+        sizes = _store(ScoreStore, workspace.scores(key, ranker), [row[:, 5] for row in rows])
+        _commit(Ledger(workspace.scores_ledger(key, ranker)), index, sizes)
+    sources = [Source(key=key, weights="c0ffee" * 10, ranker=ranker, training=ranker)]
+    evaluate(workspace, index, sources, RunConfig().evaluate)
+    return Run(workspace, index, sources, RunConfig())
+
+
+def _store(kind: type[RowStore], path: Path, rows: list[np.ndarray]) -> tuple[int, ...]:
+    return kind.create_or_grow(path, len(rows), len(rows), {}).write_block(0, rows)
+
+
+def _commit(ledger: Ledger, index: Index, sizes: tuple[int, ...]) -> None:
+    digests = tuple(index.row_digests)
+    ledger.commit(
+        LedgerRow(
+            shard_bytes=sizes,
+            block=0,
+            start=0,
+            stop=len(index),
+            row_digests=digests,
+            seconds=1.5,
+            worker="w",
+            device="a device",
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return _run(tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="module")
+def page(run: Run) -> str:
+    return run.build()
+
+
+class _Elements(HTMLParser):
+    """Every tag with its attributes, and the text that is seen, with single spaces."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.parts: list[str] = []
+        self.feed(page)
+        self.text = " ".join(" ".join(self.parts).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1][0] != "style":
+            self.parts.append(data)
+
+
+def test_the_page_fetches_nothing(page: str):
+    elements = _Elements(page)
+    addresses = [
+        value
+        for _, attributes in elements.tags
+        for name, value in attributes.items()
+        if name in ("src", "href")
+    ]
+    assert len(addresses) > 8
+    assert all(value is not None and re.match(r"data:|#", value) for value in addresses)
+    assert not re.search(r"https?:|url\(|@import|<script|<iframe|<object", page)
+    policy = next(
+        a["content"] for tag, a in elements.tags if a.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert "default-src 'none'" in str(policy)
+
+
+def test_every_link_within_the_page_leads_somewhere_and_only_to_one_place(page: str):
+    tags = _Elements(page).tags
+    places = [attributes["id"] for _, attributes in tags if "id" in attributes]
+    targets = {str(attributes["href"])[1:] for tag, attributes in tags if tag == "use"}
+    assert len(places) == len(set(places)) == 4
+    assert targets == set(places)
+
+
+def test_the_page_is_well_formed(page: str):
+    voids = {"meta", "link", "br"}
+    open_tags: list[str] = []
+
+    class Checker(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            if tag not in voids:
+                open_tags.append(tag)
+
+        def handle_endtag(self, tag: str) -> None:
+            assert open_tags.pop() == tag
+
+    Checker().feed(page)
+    assert open_tags == []
+
+
+def test_names_that_look_like_html_are_shown_as_they_are(run: Run):
+    elements = _Elements(run.build("<i>title</i> & {{ 7 * 7 }}"))
+    assert "onclick" not in {name for _, attributes in elements.tags for name in attributes}
+    assert f"e/{EVIL}" in elements.text
+    assert "<i>title</i> & {{ 7 * 7 }}" in elements.text
+
+
+def test_the_numbers_are_those_of_the_results(run: Run, page: str):
+    rows = read_ap(run.workspace)
+    assert len(rows) == 4 * 3 * 2
+    text = _Elements(page).text
+    for confidence, candidates in (("predicted", "above 0.02"), ("ranked", "above 0.02"), ("oracle", "all")):
+        ap = {
+            (row.setting, row.kind): f"{100 * row.ap:.1f}"
+            for row in rows
+            if (row.confidence, row.candidates) == (confidence, candidates)
+        }
+        cells = " ".join(f"{ap[s, 'official']} {ap[s, 'exact']} exact" for s in ("easy", "medium", "hard"))
+        assert re.search(rf"{confidence} [^0-9]*{candidates} {re.escape(cells)}", text), (confidence, cells)
+    # by predicted confidence: hit, false, hit, hit, hit; the envelope of 1, 2/3, 3/4, 4/5 at each quarter of recall
+    assert "85.0 85.0 exact" in text
+    recovered = next(r.recovered for r in rows if r.confidence == "ranked" and r.setting == "hard")
+    assert f"{100 * recovered:.0f} % of the oracle gap" in text
+
+
+def test_what_decides_the_numbers_is_said_beside_them(page: str):
+    text = _Elements(page).text
+    for words in (
+        *("split: val", "protocol: single", "input size: original", "NMS: IoU 0.4", "a hit: IoU 0.5"),
+        *("confidence above 0.02", "by height", "4 images", "weights: c0ffeec0ffee", "4 faces"),
+    ):
+        assert words in text, words
+
+
+def test_only_a_generated_data_set_is_called_so(run: Run, page: str):
+    label = "Embedded data set (generated)"
+    assert label not in page
+    marker = run.index.data_root / "dataset.json"
+    assert embedded_settings(run.index.data_root) == ""
+    marker.write_text(json.dumps({"generator": 1, "config": {"seed": 7, "difficulty": 0.5}}))
+    try:
+        assert label in run.build()
+        assert embedded_settings(run.index.data_root) == "generator 1, seed 7, difficulty 0.5"
+        marker.write_text('{"of": "another program"}')
+        assert label not in run.build()
+    finally:
+        marker.unlink()
+
+
+def test_both_sides_show_as_many_boxes_as_there_are_faces(run: Run):
+    # four faces count; the boxes that count by predicted confidence: .9 .8 .7 .6 | .5 .3
+    shown = run.gallery()
+    assert (shown.before, shown.after) == ("predicted", "ranked")
+    assert shown.before_threshold == pytest.approx(0.6)
+    assert shown.after_threshold == pytest.approx(0.7)  # .9 .85 .8 .7 | .1 .05
+    before = sum(picture.before.found + picture.before.mistakes for picture in shown.pictures)
+    after = sum(picture.after.found + picture.after.mistakes for picture in shown.pictures)
+    assert before == after == sum(picture.num_faces for picture in shown.pictures) == 4
+
+
+def test_the_most_changed_picture_comes_first_and_equals_by_row(run: Run):
+    shown = run.gallery()
+    assert [picture.path for picture in shown.pictures] == list(LABELS)
+    first = shown.pictures[0]
+    assert (first.before.found, first.before.mistakes, first.num_faces) == (1, 1, 2)
+    assert (first.after.found, first.after.mistakes) == (2, 0)
+    assert [picture.path for picture in run.gallery(num_pictures=1).pictures] == ["e/plain.jpg"]
+
+
+def test_boxes_are_coloured_by_what_they_are_worth_with_the_best_on_top(run: Run):
+    first = run.gallery().pictures[0]
+    assert [(box.kind, box.x, box.width, box.confidence) for box in first.before.boxes] == [
+        ("missed", 110, 60, ""),
+        ("mistake", 200, 60, "0.80"),
+        ("hit", 10, 60, "0.90"),
+    ]
+    assert [(box.kind, box.confidence) for box in first.after.boxes] == [("hit", "0.85"), ("hit", "0.90")]
+
+
+def test_a_box_on_a_face_that_is_ignored_is_neither_found_nor_false(run: Run):
+    wide = next(picture for picture in run.gallery().pictures if picture.path == "e/wide.jpg")
+    assert [(box.kind, box.confidence) for box in wide.before.boxes] == [("ignored", "0.65"), ("hit", "0.70")]
+    assert (wide.num_faces, wide.before.found, wide.before.mistakes) == (1, 1, 0)
+
+
+def test_a_second_box_on_the_same_face_is_false():
+    detections = np.array([[0, 0, 20, 20, 0.9], [0, 0, 20, 21, 0.8], [50, 50, 60, 60, 0.7]], np.float32)
+    judged = judge(detections, np.array([[0.0, 0, 20, 20]]), np.array([True]), iou=0.5)
+    assert judged.kinds.tolist() == ["hit", "mistake", "mistake"]
+
+
+def test_in_an_image_without_faces_everything_is_false():
+    detections = np.array([[0, 0, 20, 20, 0.9]], np.float32)
+    judged = judge(detections, np.zeros((0, 4)), np.zeros(0, bool), iou=0.5)
+    assert judged.kinds.tolist() == ["mistake"]
+
+
+def test_pictures_are_reduced_and_boxes_stay_in_the_pixels_of_the_image(run: Run):
+    wide = next(picture for picture in run.gallery().pictures if picture.path == "e/wide.jpg")
+    jpeg = base64.b64decode(wide.data_uri.removeprefix("data:image/jpeg;base64,"))
+    pixels = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert pixels.shape == (80, 800, 3)
+    assert (wide.height, wide.width) == WIDE
+    assert max(box.x for box in wide.before.boxes) == 300
+
+
+def test_an_image_deleted_since_does_not_stop_the_report(tmp_path: Path):
+    run = _run(tmp_path)
+    run.index.image_path(0).unlink()
+    assert [picture.path for picture in run.gallery().pictures] == list(LABELS)[1:]
+
+
+def test_without_a_ranker_the_right_side_is_the_oracle(tmp_path: Path):
+    run = _run(tmp_path, ranker="")
+    page = run.build()
+    assert run.gallery().after == "oracle"
+    text = _Elements(page).text
+    assert "left by predicted confidence, right by oracle" in text
+    for absent in ("recovered", "Training of the ranker", "ranked", "→"):
+        assert absent not in text
+
+
+def test_the_same_results_give_the_same_page(run: Run, page: str):
+    assert run.build() == page
+
+
+def test_an_unchanged_report_is_current_and_every_change_has_its_reason(tmp_path: Path):
+    run = _run(tmp_path)
+    assert run.changes() == ["not written yet"]
+    run.build()
+    assert run.changes() == []
+    assert run.changes("Another title") == ["title: A run -> Another title"]
+    other = run.config.model_copy(update={"train": run.config.train.model_copy(update={"seed": 5})})
+    assert dataclasses.replace(run, config=other).changes() == ["config.train.seed: 0 -> 5"]
+    without = dataclasses.replace(run, sources=[dataclasses.replace(run.sources[0], ranker="")])
+    assert any("ranker" in reason for reason in without.changes())
+
+    metrics = run.workspace.ranker(RANKER) / "metrics.csv"
+    metrics.parent.mkdir(parents=True)
+    metrics.write_text("step,loss,learning_rate\n1,0.5,0.001\n2,0.4,0.0001\n")
+    assert [reason.split(":")[0] for reason in run.changes()] == [f"files.metrics {RANKER}"]
+    assert "Training of the ranker" in run.build()
+    assert run.changes() == []
+
+    file = run.workspace.report / "index.html"
+    file.write_text(file.read_text()[:-100])
+    assert run.changes() == ["index.html is not what was written"]
+    file.unlink()
+    assert run.changes() == ["not written yet"]
+    (run.workspace.report / "inputs.json").write_text("{")
+    assert "is damaged" in run.changes()[0]
+
+
+def test_without_results_there_is_a_sentence_and_no_page(tmp_path: Path):
+    run = _run(tmp_path)
+    (run.workspace.results / "ap.parquet").unlink()
+    with pytest.raises(UserError, match="run `crface evaluate`"):
+        run.build()
+    assert not run.workspace.report.exists()
+
+
+def test_planning_a_report_does_not_wait_for_torch():
+    command = "import sys, pipeline.report; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
+
+
+def test_the_work_is_told_by_the_ledgers(run: Run):
+    work = "4 images in 1.5 worker seconds, 1 worker on a device"
+    assert work_facts(run.workspace, run.sources[0]) == [("Candidates", work), ("Refined confidences", work)]
+    other = dataclasses.replace(run.sources[0], key=CandidateKey("val", "other", "single", "beef"), ranker="")
+    assert work_facts(run.workspace, other) == []
+
+
+def test_versions_and_machine_are_told():
+    facts = dict(machine_facts())
+    assert facts["numpy"] == np.__version__
+    assert facts["Python"] == ".".join(map(str, sys.version_info[:3]))
+    assert re.fullmatch(r"[0-9.]+ GiB", facts["Memory"])
+
+
+def test_a_number_that_does_not_exist_is_a_dash(run: Run):
+    rows = [
+        dataclasses.replace(row, ap=math.nan, recovered=math.nan) if row.setting == "easy" else row
+        for row in read_ap(run.workspace)
+    ]
+    (table,) = ap_tables(rows)
+    assert table.lines[0].cells[1] == Cell("85.0", "85.0")
+    assert [line.cells[0].official for line in table.lines] == ["–"] * 4  # noqa: RUF001
+    assert (table.headlines[0].gain, table.headlines[0].recovered) == ("–", "–")  # noqa: RUF001
+    assert [(line.confidence, line.candidates) for line in table.lines] == [
+        ("predicted", "above 0.02"),
+        ("ranked", "above 0.02"),
+        ("oracle", "above 0.02"),
+        ("oracle", "all"),
+    ]
+
+
+def test_official_and_exact_numbers_are_not_mixed_up(run: Run):
+    rows = [
+        dataclasses.replace(row, ap=row.ap / (2 if row.kind == "exact" else 1))
+        for row in read_ap(run.workspace)
+    ]
+    (table,) = ap_tables(rows)
+    assert table.lines[0].cells == [Cell("85.0", "42.5")] * 3
+    assert {headline.predicted for headline in table.headlines} == {"85.0"}
+
+
+def test_two_detectors_get_a_table_each_in_their_order(run: Run):
+    rows = read_ap(run.workspace)
+    others = [dataclasses.replace(row, detector="a-later-one") for row in rows]
+    mixed = [row for pair in zip(rows, others, strict=True) for row in pair]
+    assert [table.detector for table in ap_tables(mixed)] == ["some-detector", "a-later-one"]
+    assert ap_tables([]) == []
+
+
+def test_a_ranker_without_a_readable_record_has_no_training_charts(tmp_path: Path):
+    workspace = Workspace(tmp_path)
+    file = workspace.ranker("r") / "metrics.csv"
+    assert training_charts(workspace, "r") == []
+    file.parent.mkdir(parents=True)
+    for text in ("", "step,loss,learning_rate\n", "step,loss,learning_rate\n1,2\n", "\x00\n1,x,3\n"):
+        file.write_text(text)
+        assert training_charts(workspace, "r") == []
+
+
+def test_training_charts_reach_from_the_first_step_to_the_last(tmp_path: Path):
+    workspace = Workspace(tmp_path)
+    file = workspace.ranker("r") / "metrics.csv"
+    file.parent.mkdir(parents=True)
+    steps = range(1, 1001)
+    file.write_text(
+        "step,loss,learning_rate\n" + "".join(f"{i},{1 / i},{10 ** (-3 - i / 500)}\n" for i in steps)
+    )
+    loss, rate = training_charts(workspace, "r")
+    assert [tick.label for tick in loss.x_ticks] == ["0", "200", "400", "600", "800", "1,000"]
+    assert rate.y_ticks[0].label == "-5.0"
+    assert rate.y_ticks[-1].label == "-3.0"
+    assert all(len(path.split()) <= 300 for _, _, path in (*loss.lines, *rate.lines))
+
+
+def test_a_line_goes_through_its_points_and_outliers_are_held_at_the_edge():
+    points = Series("a", "b", np.array([0.0, 0.5, 1.0, 2.0]), np.array([0.0, 1.0, np.nan, -5.0]))
+    chart = line_chart("t", "x", "y", [points], (0.0, 1.0), (0.0, 1.0))
+    middle = (chart.left + chart.right) / 2
+    expected = f"M{chart.left},{chart.bottom} {middle:g},{chart.top} {chart.right},{chart.bottom}"
+    assert chart.lines == [("a", "b", expected)]
+
+
+def test_points_that_fall_on_one_another_are_drawn_once():
+    x = np.linspace(0, 1, 10_001)
+    chart = line_chart("t", "x", "y", [Series("a", "b", x, x * 0)], (0.0, 1.0), (0.0, 1.0))
+    assert len(chart.lines[0][2].split()) < 3_000
+    empty = line_chart("t", "x", "y", [Series("a", "b", x[:0], x[:0])], (3.0, 3.0), (0.0, 1.0))
+    assert empty.lines == [("a", "b", "")]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0.0, 1.0, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (0.0, 600.0, [0.0, 200.0, 400.0, 600.0]),
+        (-6.0, -3.0, [-6.0, -5.0, -4.0, -3.0]),
+        (0.37, 0.42, [0.37, 0.38, 0.39, 0.40, 0.41, 0.42]),
+    ],
+)
+def test_ticks_are_round_numbers(low: float, high: float, ticks: list[float]):
+    assert nice_ticks(low, high) == pytest.approx(ticks)
+
+
+def test_binning_keeps_the_mean():
+    x, y = binned(np.arange(12.0), np.arange(12.0) ** 2, 3)
+    np.testing.assert_allclose(x, [1.5, 5.5, 9.5])
+    np.testing.assert_allclose(y, [3.5, 31.5, 91.5])
+    assert y.mean() == pytest.approx((np.arange(12.0) ** 2).mean())

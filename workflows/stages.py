@@ -1,0 +1,289 @@
+"""The stages as a user runs them: each finds out what is missing, does just that, and says what it did."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline import results
+from pipeline.ap_table import format_table
+from pipeline.cache import CachePlan, cache_block, finish_cache, plan_cache, prepare_cache
+from pipeline.commit import BlockReport
+from pipeline.errors import UserError
+from pipeline.evaluate import Source, plan_evaluate
+from pipeline.index import Index
+from pipeline.report import build_report, plan_report
+from pipeline.report import changes as report_changes
+from pipeline.workspace import command_line
+from workflows.cluster import dashboard_link, open_cluster
+from workflows.data import chosen_split, evaluation_split, is_embedded, stored_indexes, update_indexes
+from workflows.job import Job
+from workflows.progress import show_progress, shown_if_long
+from workflows.scatter import Outcome, run_blocks
+
+if TYPE_CHECKING:
+    from pipeline.blocks import Block
+    from pipeline.rank import RankPlan
+    from pipeline.train_ranker import TrainPlan
+
+_MAX_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """The blocks of one store, and how they are done."""
+
+    what: str
+    function: Callable[[Any, "Block"], BlockReport]
+    spec: object
+    blocks: "list[Block]"
+    prepare: Callable[[], None]
+    finish: Callable[[], None]
+
+    @property
+    def num_images(self) -> int:
+        return sum(len(block.rows) for block in self.blocks)
+
+
+def index(job: Job) -> None:
+    """Bring the workspace's index up to date."""
+    with job.workspace.locked(command_line()):
+        update_indexes(job)
+
+
+def cache(job: Job) -> None:
+    """Store the candidates of every image by every detector."""
+    with job.workspace.locked(command_line()):
+        indexes = update_indexes(job)
+        chosen = [chosen_split(indexes, job.split)] if job.split else list(indexes.values())
+        plans = [
+            plan_cache(job.workspace, one, detector, job.config.cache)
+            for detector in job.config.cache.detectors
+            for one in chosen
+        ]
+        _run([_cache_work(plan) for plan in plans], job.cluster)
+
+
+def train(job: Job) -> Path:
+    """Train the ranker; gives its file."""
+    with job.workspace.locked(command_line()):
+        plan = training_plan(job, stored_indexes(job))
+        if plan.state == "done":
+            click.echo(f"train: nothing to do, {plan.ranker_file} is trained")
+            return plan.ranker_file
+        return _train(plan)
+
+
+def rank(job: Job) -> None:
+    """Store refined confidences of the evaluation split's candidates."""
+    with job.workspace.locked(command_line()):
+        indexes = stored_indexes(job)
+        plans = ranking_plans(job, indexes, ranker_file(job, indexes))
+        _run([_rank_work(plan) for plan in plans], job.cluster)
+
+
+def evaluate(job: Job, show: bool = True) -> list[dict[str, Any]]:
+    """Compute, store and (with `show`) print the AP table; gives its rows as JSON values."""
+    with job.workspace.locked(command_line()):
+        indexes = stored_indexes(job)
+        chosen = evaluation_split(indexes, job.split)
+        sources = evaluation_sources(job, indexes)
+        parts = plan_evaluate(chosen, sources, job.config.evaluate, job.ground_truth)
+        if results.changes(job.workspace, parts):
+            from pipeline.evaluate import (
+                evaluate as run_evaluate,  # with torch, which a second run need not wait for
+            )
+
+            with shown_if_long("evaluate") as progress:
+                run_evaluate(job.workspace, chosen, sources, job.config.evaluate, job.ground_truth, progress)
+        elif show:
+            click.echo("evaluate: nothing to do, the results are up to date")
+        rows = results.read_ap(job.workspace)
+        if show:
+            if is_embedded(job.workspace, chosen.data_root):
+                click.echo("\nOn the embedded data set (generated pictures: not comparable with WIDER FACE):")
+            click.echo("\n" + format_table(rows))
+            for note in results.read_notes(job.workspace):
+                click.echo(note)
+            click.echo(f"\nstored in {job.workspace.results}")
+        return [results.as_json(row) for row in rows]
+
+
+def report(job: Job) -> Path:
+    """Write the HTML report; gives its path."""
+    with job.workspace.locked(command_line()):
+        indexes = stored_indexes(job)
+        chosen = evaluation_split(indexes, job.split)
+        sources = evaluation_sources(job, indexes)
+        title = report_title(job, chosen)
+        path = job.workspace.report / "index.html"
+        parts = plan_report(job.workspace, chosen, sources, job.config, title, job.ground_truth)
+        if report_changes(job.workspace, parts):
+            path = build_report(job.workspace, chosen, sources, job.config, title, job.ground_truth)
+            click.echo(f"report: {path}")
+        else:
+            click.echo(f"report: nothing to do, {path} is up to date")
+        return path
+
+
+def demo(job: Job) -> None:
+    """Run all stages on the embedded data set."""
+    cache(job)
+    train(job)
+    rank(job)
+    report_job = job
+    evaluate(report_job)
+    report(report_job)
+
+
+def training_plan(job: Job, indexes: Mapping[str, Index]) -> "TrainPlan":
+    """Plan the training on the train split's candidates by the job's detectors.
+
+    Raises UserError when the data set has no train split.
+    """
+    from pipeline.train_ranker import plan_train
+
+    index = chosen_split(indexes, "train")
+    keys = [plan_cache(job.workspace, index, d, job.config.cache).key for d in job.config.cache.detectors]
+    return plan_train(job.workspace, index, keys, job.config.train)
+
+
+def ranker_file(job: Job, indexes: Mapping[str, Index]) -> Path:
+    """Give the ranker to apply: the given one, else the one that is trained with this configuration.
+
+    Raises UserError when there is none.
+    """
+    if job.ranker is not None:
+        return job.ranker
+    plan = training_plan(job, indexes)
+    if plan.state != "done":
+        raise UserError(
+            f"no ranker is trained with this configuration in {job.workspace.root}: "
+            "run `crface train`, or give one with --ranker"
+        )
+    return plan.ranker_file
+
+
+def ranking_plans(job: Job, indexes: Mapping[str, Index], ranker: Path) -> "list[RankPlan]":
+    """Plan the ranking of the evaluation split's candidates by each of the job's detectors."""
+    from pipeline.rank import plan_rank
+
+    index = evaluation_split(indexes, job.split)
+    plans = [plan_cache(job.workspace, index, d, job.config.cache) for d in job.config.cache.detectors]
+    return [plan_rank(job.workspace, index, plan.key, ranker, plan.block_images) for plan in plans]
+
+
+def evaluation_sources(job: Job, indexes: Mapping[str, Index]) -> list[Source]:
+    """List what is evaluated: each detector's candidates, with the ranker's confidences where there is a ranker."""
+    index = evaluation_split(indexes, job.split)
+    plans = [plan_cache(job.workspace, index, d, job.config.cache) for d in job.config.cache.detectors]
+    rankers, training = [""] * len(plans), ""
+    ranker = job.ranker
+    if ranker is None and "train" in indexes and (plan := training_plan(job, indexes)).state == "done":
+        ranker, training = plan.ranker_file, plan.fingerprint
+    if ranker is not None:
+        rankers = [plan.spec.ranker for plan in ranking_plans(job, indexes, ranker)]
+    return [
+        Source(key=plan.key, weights=plan.parts["detector"]["weights"], ranker=ranker, training=training)
+        for plan, ranker in zip(plans, rankers, strict=True)
+    ]
+
+
+def report_title(job: Job, index: Index) -> str:
+    """Name the data set that a report is about."""
+    if is_embedded(job.workspace, index.data_root):
+        return "embedded data set (generated)"
+    return index.data_root.name
+
+
+def _cache_work(plan: CachePlan) -> _Work:
+    what = f"{plan.key.detector} on {plan.key.split}"
+    return _Work(
+        f"cache {what}",
+        cache_block,
+        plan.spec,
+        plan.blocks,
+        lambda: prepare_cache(plan),
+        lambda: finish_cache(plan),
+    )
+
+
+def _rank_work(plan: "RankPlan") -> _Work:
+    from pipeline.rank import finish_rank, prepare_rank, rank_block
+
+    what = f"{plan.spec.key.detector} on {plan.spec.key.split}"
+    return _Work(
+        f"rank {what}",
+        rank_block,
+        plan.spec,
+        plan.blocks,
+        lambda: prepare_rank(plan),
+        lambda: finish_rank(plan),
+    )
+
+
+def _run(works: list[_Work], cluster: str) -> None:
+    """Do the blocks of several stores on one cluster, which is not started when there are none."""
+    for work in works:
+        if not work.blocks:
+            click.echo(f"{work.what}: nothing to do")
+    todo = [work for work in works if work.blocks]
+    if not todo:
+        return
+    outcomes: list[Outcome[BlockReport]] = []
+    with ExitStack() as stack:
+        for work in todo:
+            work.prepare()
+            stack.callback(work.finish)  # also after Ctrl-C
+        client = stack.enter_context(open_cluster(cluster, sum(len(work.blocks) for work in todo)))
+        if (link := dashboard_link(client)) is not None:
+            click.echo(f"dashboard: {link}", err=True)
+        for work in todo:
+            with show_progress(work.what, work.num_images) as progress:
+                outcomes.append(
+                    run_blocks(
+                        client,
+                        work.function,
+                        work.spec,
+                        work.blocks,
+                        lambda done: progress.advance(done.num_images),
+                    )
+                )
+    for work, outcome in zip(todo, outcomes, strict=True):
+        _tell(work, outcome)
+    for outcome in outcomes:
+        outcome.check()
+
+
+def _tell(work: _Work, outcome: Outcome[BlockReport]) -> None:
+    errors = [error for done in outcome.done for error in done.errors]
+    total = sum(done.num_images for done in outcome.done)
+    click.echo(
+        f"{work.what}: {total - len(errors)} images done" + (f", {len(errors)} left out" if errors else "")
+    )
+    for error in errors[:_MAX_NAMED]:
+        click.echo(f"  left out: {error}", err=True)
+    if len(errors) > _MAX_NAMED:
+        click.echo(f"  and {len(errors) - _MAX_NAMED} more", err=True)
+
+
+def _train(plan: "TrainPlan") -> Path:
+    from pipeline.train_ranker import TrainProgress
+    from pipeline.train_ranker import train as run_train
+
+    if plan.state == "resume":
+        click.echo(f"train: goes on after step {plan.steps_done}")
+    config = plan.config
+    with show_progress(
+        f"train {config.ranker} ranker", config.iterations, "steps", plan.steps_done
+    ) as progress:
+
+        def show(step: TrainProgress) -> None:
+            progress.reach(step.steps_done, note=f"loss {step.loss:.4f}, rate {step.learning_rate:.1e}")
+
+        path = run_train(plan, progress=show)
+    click.echo(f"train: {path}")
+    return path

@@ -31,9 +31,8 @@ def iou(a: Float[Tensor, "a 4"], b: Float[Tensor, "b 4"]) -> Float[Tensor, "a b"
     width = torch.minimum(a_x2, b_x2).sub_(torch.maximum(a_x1, b_x1)).clamp_(min=0)
     height = torch.minimum(a_y2, b_y2).sub_(torch.maximum(a_y1, b_y1)).clamp_(min=0)
     intersection = width.mul_(height)
-    area_a = (a_x2 - a_x1).clamp(min=0) * (a_y2 - a_y1).clamp(min=0)
-    area_b = (b_x2 - b_x1).clamp(min=0) * (b_y2 - b_y1).clamp(min=0)
-    union = (area_a + area_b).sub_(intersection)
+    # a box without area shares nothing with any other, so what its product of sides is does not matter
+    union = ((a_x2 - a_x1) * (a_y2 - a_y1) + (b_x2 - b_x1) * (b_y2 - b_y1)).sub_(intersection)
     return intersection.div_(union.clamp_(min=torch.finfo(precision).tiny))
 
 

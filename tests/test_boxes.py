@@ -80,11 +80,14 @@ def test_a_box_that_only_a_suppressed_box_overlaps_is_kept() -> None:
     assert nms(chain, torch.tensor([0.9, 0.8, 0.7]), 0.4).tolist() == [0, 2]
 
 
+@pytest.mark.parametrize("num_between", [0, 126, 127, 500])
 @pytest.mark.parametrize("tenths", range(1, 10))
-def test_overlap_of_exactly_the_threshold_suppresses_nothing(tenths: int) -> None:
-    pair, scores = boxes((0, 0, 10, 10), (0, 0, 10, tenths)), torch.tensor([0.9, 0.8])
-    assert nms(pair, scores, tenths / 10).tolist() == [0, 1]
-    assert nms(pair, scores, tenths / 10 - 0.01).tolist() == [0]
+def test_overlap_of_exactly_the_threshold_suppresses_nothing(tenths: int, num_between: int) -> None:
+    elsewhere = [(20.0 * i, 50.0, 20.0 * i + 10, 60.0) for i in range(num_between)]
+    both = boxes((0, 0, 10, 10), *elsewhere, (0, 0, 10, tenths))
+    scores = torch.linspace(1, 0, len(both))
+    assert nms(both, scores, tenths / 10).tolist() == list(range(num_between + 2))
+    assert nms(both, scores, tenths / 10 - 0.01).tolist() == list(range(num_between + 1))
 
 
 def test_equal_scores_are_ordered_by_index() -> None:

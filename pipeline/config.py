@@ -45,16 +45,12 @@ class TrainConfig(Section):
     """The ranker and its training (paper 3.2 - 3.4, 4.2, 5.5)."""
 
     ranker: Literal["small"] = Field("small", description="which network")
-    num_candidates: int = Field(
-        5000, ge=2, le=5000, description="N: candidates the ranker takes, best first"
-    )
+    num_candidates: int = Field(5000, ge=2, le=5000, description="N: candidates the ranker takes, best first")
     image_side_px: int = Field(
         1024, ge=64, le=4096, description="images are scaled so that their long side is this"
     )
     loss: Literal["rank"] = Field("rank", description="which loss")
-    num_pairs: int = Field(
-        10, ge=1, le=4999, description="pairs at distances 1..n (paper 3.2, Table 2)"
-    )
+    num_pairs: int = Field(10, ge=1, le=4999, description="pairs at distances 1..n (paper 3.2, Table 2)")
     batch_size: int = Field(32, ge=1, le=4096)
     iterations: int = Field(100_000, ge=1)
     learning_rate: float = Field(1e-3, gt=0.0, lt=1.0)

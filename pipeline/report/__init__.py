@@ -34,7 +34,9 @@ def plan_report(
     """
     files = {
         **{name: workspace.results / name for name in ("ap.parquet", "pr_curves.parquet")},
-        **{f"metrics {source.training}": _metrics(workspace, source) for source in sources if source.training},
+        **{
+            f"metrics {source.training}": _metrics(workspace, source) for source in sources if source.training
+        },
     }
     return {
         "stage": "report",

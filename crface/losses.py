@@ -1,0 +1,67 @@
+"""What a ranker minimises: losses by name, functions of the refined and oracle confidences of a batch."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from crface.pairs import n_pairs
+
+Loss = Callable[
+    [Float[Tensor, "image box"], Float[Tensor, "image box"], Bool[Tensor, "image box"]], Float[Tensor, ""]
+]
+"""(refined, oracle, is_box) -> scalar; rows in order of predicted confidence, `is_box` False for padding."""
+
+Ties = Literal["no order", "second first"]
+"""What equal oracle confidences say: nothing, or (Eq. 1 as printed: `<=`) that the second row should lead."""
+
+
+def create(name: str, num_pairs: int) -> Loss:
+    """Give the loss called `name`, over pairs at distances 1 to `num_pairs` where it compares pairs.
+
+    Raises ValueError for an unknown name, listing the known ones.
+    """
+    losses: dict[str, Loss] = {"rank": partial(rank_loss, num_pairs=num_pairs)}
+    if name not in losses:
+        raise ValueError(f"there is no loss {name!r}; choose one of {', '.join(losses)}")
+    return losses[name]
+
+
+def rank_loss(
+    refined: Float[Tensor, "image box"],
+    oracle: Float[Tensor, "image box"],
+    is_box: Bool[Tensor, "image box"],
+    num_pairs: int = 10,
+    ties: Ties = "no order",
+) -> Float[Tensor, ""]:
+    """Mean cross entropy of putting pairs in oracle order: log(2) if nothing is told apart, 0 without pairs.
+
+    For a pair the loss is `softplus(-d)` if the first row should lead and `softplus(d)` if the second should,
+    where `d = c'_1 - c'_2`; a pair at distance k weighs 1 / k (see `crface.pairs`), and the sum over the
+    batch is divided by the sum of the weights, so its scale depends neither on N, nor on how much is padding,
+    nor on `num_pairs`.
+
+    Paper: Eq. 1 and 2, which cannot be meant as printed: Eq. 2 takes the logarithm of the label Y, which is 0
+    or 1, and uses the difference of confidences as the probability. "Pass it into a Sigmoid cross entropy
+    loss" says what is meant: binary cross entropy between the sigmoid of `d` and the label. Eq. 1 also labels
+    the pair 0 when the *first* should lead, which with a sigmoid of `c'_1 - c'_2` would train towards the
+    reverse order; the label here is 1 then.
+
+    Equal oracle confidences (most pairs of background: both are 0) have no order and no loss; Eq. 1 as
+    printed would ask for the second row, the one that the detector trusts less, to overtake. `ties="second
+    first"` is that reading.
+    """
+    total = refined.sum() * 0.0  # a zero that backward() can still walk
+    weights = refined.new_zeros(())
+    for pairs in n_pairs(refined, oracle, is_box, num_pairs):
+        first_leads = pairs.oracle_difference > 0
+        counts = pairs.is_pair if ties == "second first" else pairs.is_pair & (pairs.oracle_difference != 0)
+        entropy = F.binary_cross_entropy_with_logits(
+            pairs.refined_difference, first_leads.to(refined.dtype), reduction="none"
+        )
+        total = total + pairs.weight * (entropy * counts).sum()
+        weights = weights + pairs.weight * counts.sum()
+    return total / weights.clamp(min=1e-12)

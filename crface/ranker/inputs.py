@@ -1,0 +1,62 @@
+"""What the ranker is given: a square picture, and N rows of relative numbers (paper 3.3, 4.2)."""
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, UInt8
+from torch import Tensor
+
+MEAN_RGB = (123.0, 117.0, 104.0)
+"""Subtracted from the channels, and the colour of what a picture leaves free of its square."""
+
+
+def square_picture(
+    image: UInt8[np.ndarray, "height width 3"], side_px: int
+) -> tuple[UInt8[np.ndarray, "side side 3"], tuple[int, int]]:
+    """Give an RGB image with its long side scaled to `side_px`, on a square, and its (width, height).
+
+    The picture lies in the upper left corner. A square for every image: pictures of all shapes share a batch,
+    and the global average pooling sees in use what it saw in training.
+    """
+    height, width = image.shape[:2]
+    scale = side_px / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    # area averaging does not alias when shrinking; it would be a nearest neighbour when enlarging
+    resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    return on_square(resized, side_px), size
+
+
+def on_square(picture: UInt8[np.ndarray, "height width 3"], side_px: int) -> UInt8[np.ndarray, "side side 3"]:
+    """Put a picture that fits into the upper left corner of a square of mean colour."""
+    square = np.empty((side_px, side_px, 3), np.uint8)
+    square[:] = np.array(MEAN_RGB, np.uint8)
+    square[: picture.shape[0], : picture.shape[1]] = picture
+    return square
+
+
+def relative_rows(
+    candidates: Float32[np.ndarray, "candidate 5"], width: int, height: int, num_candidates: int
+) -> Float32[np.ndarray, "row 5"]:
+    """Give the first N candidates as rows x, y, w, h, confidence, the rest of the N rows zero.
+
+    `candidates` are `x1 y1 x2 y2 confidence` in pixels of a picture of this width and height, highest
+    confidence first. The paper's "x, y, w, h" is read as the upper left corner and the size, "normalize by
+    the image width and height to keep the input range between 0 to 1" as a division; boxes that reach out of
+    the picture are not clipped.
+    """
+    rows = np.zeros((num_candidates, 5), np.float32)
+    taken = candidates[:num_candidates]
+    rows[: len(taken), :2] = taken[:, :2]
+    rows[: len(taken), 2:4] = taken[:, 2:4] - taken[:, :2]
+    rows[: len(taken), :4] /= np.array([width, height, width, height], np.float32)
+    rows[: len(taken), 4] = taken[:, 4]
+    return rows
+
+
+def to_tensor(pictures: UInt8[Tensor, "image height width 3"]) -> Float[Tensor, "image 3 height width"]:
+    """Turn RGB pictures into the backbone's input: BGR, mean subtracted, channels last in memory.
+
+    It is what the published weights of the shared backbone were trained with.
+    """
+    shifted = pictures.flip(-1).float() - torch.tensor(MEAN_RGB[::-1], device=pictures.device)
+    return shifted.permute(0, 3, 1, 2)

@@ -1,0 +1,155 @@
+"""One step of the ranker's training, and all that is drawn for it from (seed, step) (paper 4.2)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, UInt8
+from torch import Tensor
+
+from crface.augmentation import draw_transform
+from crface.losses import Loss
+from crface.oracle import oracle_confidence
+from crface.ranker.inputs import on_square, relative_rows, to_tensor
+from crface.ranker.network import ConfidenceRanker, is_box_row
+
+_ORDER, _DETECTOR, _AUGMENTATION = range(3)
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What one step looks at: some images, all with the candidates of one detector."""
+
+    detector: int
+    images: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One augmented image as the network takes it, with the target of each row."""
+
+    picture: UInt8[np.ndarray, "side side 3"]
+    rows: Float32[np.ndarray, "row 5"]
+    oracle: Float32[np.ndarray, " row"]
+
+
+def draw(seed: int, step: int, num_images: int, num_detectors: int, batch_size: int) -> Draw:
+    """Draw the images and the detector of a step; the same again for the same arguments.
+
+    Images come in a new random order every epoch, and a batch may span two epochs. "We [...] randomly pick
+    the output from a single face detector on each iteration": one detector for the whole batch. Paper: 4.2.
+    """
+    positions = np.arange(step * batch_size, (step + 1) * batch_size)
+    epochs, places = np.divmod(positions, num_images)
+    orders = {
+        epoch: np.random.default_rng([seed, _ORDER, epoch]).permutation(num_images)
+        for epoch in sorted(set(epochs.tolist()))
+    }
+    return Draw(
+        detector=int(np.random.default_rng([seed, _DETECTOR, step]).integers(num_detectors)),
+        images=tuple(int(orders[epoch][place]) for epoch, place in zip(epochs.tolist(), places, strict=True)),
+    )
+
+
+def make_example(
+    image: UInt8[np.ndarray, "height width 3"],
+    candidates: Float32[np.ndarray, "candidate 5"],
+    faces: Float32[np.ndarray, "face 4"],
+    seed: tuple[int, int, int],
+    num_candidates: int,
+    side_px: int,
+) -> Example:
+    """Augment one image with its candidates (highest confidence first) and faces, all in its pixels.
+
+    `seed` is (seed of the run, step, place in the batch). Candidates whose centre the crop cuts off are gone,
+    and those behind them move up to the N rows. The oracle confidence is that of the original boxes with all
+    the faces: a box on a face that the crop cuts keeps the target it has in the whole picture.
+    """
+    run_seed, step, place = seed
+    random = np.random.default_rng([run_seed, _AUGMENTATION, step, place])
+    transform = draw_transform(random, image.shape[1], image.shape[0], side_px)
+    kept = candidates[transform.holds(candidates[:, :4])][:num_candidates]
+    oracle = np.zeros(num_candidates, np.float32)
+    oracle[: len(kept)] = oracle_confidence(
+        torch.from_numpy(np.ascontiguousarray(kept[:, :4])), torch.from_numpy(np.ascontiguousarray(faces))
+    ).numpy()
+    moved = np.concatenate([transform.boxes(kept[:, :4]), kept[:, 4:]], axis=1)
+    picture = transform.picture(image)
+    return Example(
+        picture=on_square(picture, side_px),
+        rows=relative_rows(moved, picture.shape[1], picture.shape[0], num_candidates),
+        oracle=oracle,
+    )
+
+
+def learning_rate(step: int, iterations: int, first: float, last: float) -> float:
+    """Give the learning rate of a step: from `first` exponentially down to `last` at the last step."""
+    return float(first * (last / first) ** (step / max(1, iterations - 1)))
+
+
+class Trainer:
+    """The network with its optimiser (Adam), between two steps."""
+
+    def __init__(
+        self,
+        model: ConfidenceRanker,
+        loss: Loss,
+        *,
+        iterations: int,
+        learning_rate: float,
+        final_learning_rate: float,
+    ) -> None:
+        self.model = model
+        self._loss = loss
+        self._schedule = (iterations, learning_rate, final_learning_rate)
+        self._optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
+
+    def step(self, step: int, examples: Sequence[Example]) -> tuple[float, float]:
+        """Learn from one batch; gives its loss before the step, and the learning rate.
+
+        Raises FloatingPointError when the loss is not finite; the network is then as it was before.
+        """
+        rate = learning_rate(step, *self._schedule)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        device = next(self.model.parameters()).device
+        rows = torch.from_numpy(np.stack([e.rows for e in examples])).to(device)
+        oracle = torch.from_numpy(np.stack([e.oracle for e in examples])).to(device)
+        pictures = torch.from_numpy(np.stack([e.picture for e in examples])).to(device)
+        self.model.train()
+        loss: Float[Tensor, ""] = self._loss(self.model(to_tensor(pictures), rows), oracle, is_box_row(rows))
+        value = loss.item()
+        if not np.isfinite(value):
+            raise FloatingPointError(f"the loss is {value} at step {step}")
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        return value, rate
+
+    def state(self) -> dict[str, Tensor]:
+        """Give every tensor that the next step depends on: the network's and the optimiser's."""
+        tensors = {f"model.{key}": value for key, value in self.model.state_dict().items()}
+        for index, state in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
+        return {key: value.detach().cpu().clone() for key, value in tensors.items()}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Continue from what `state` gave.
+
+        Raises ValueError when the tensors do not fit this network.
+        """
+        optimizer = self._optimizer.state_dict()
+        model: dict[str, Tensor] = {}
+        for name, tensor in tensors.items():
+            kind, _, key = name.partition(".")
+            if kind == "model":
+                model[key] = tensor
+            else:
+                index, _, field = key.partition(".")
+                optimizer["state"].setdefault(int(index), {})[field] = tensor.clone()  # Adam works in place
+        try:
+            self.model.load_state_dict(model)
+            self._optimizer.load_state_dict(optimizer)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(f"the checkpoint does not fit the network: {error}") from error

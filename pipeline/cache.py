@@ -1,0 +1,221 @@
+"""The cache stage: a detector's candidates for every image of a split, block by block, into the store."""
+
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import Float32
+
+import detectors
+from pipeline.blocks import Block, describe, plan_blocks
+from pipeline.commit import BlockReport, ComputedRow, compute_block
+from pipeline.config import CacheConfig
+from pipeline.decoding import DecodedImage, decoded_images
+from pipeline.errors import UsageError, UserError
+from pipeline.fingerprint import Parts, fingerprint
+from pipeline.images import DECODING, MAX_PIXELS
+from pipeline.index import Index, load_index
+from pipeline.ledger import Ledger
+from pipeline.store import MAX_CANDIDATES, CandidateStore
+from pipeline.workspace import CandidateKey, Workspace
+
+CACHE_VERSION: Final = 1
+"""Raised when this module changes in a way that changes what is stored."""
+
+_GPU_BATCH_PIXELS = 8_000_000  # about eight VGA images or one 4K frame a forward pass
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSpec:
+    """What every block of one cache run shares; a few hundred bytes, sent along with each block."""
+
+    workspace: Workspace
+    key: CandidateKey
+    detector: str
+    """As `detectors.create` takes it; a weights file in it is absolute."""
+    index_digest: str
+    """Of the index that the blocks were planned from."""
+    max_pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class CachePlan:
+    """What a cache run would do; made without writing anything and without loading a detector."""
+
+    key: CandidateKey
+    spec: CacheSpec
+    blocks: list[Block]
+    parts: Parts
+    """What the key's fingerprint is made of."""
+    num_images: int
+    block_images: int
+    """The store's, which keeps the block size that it was created with, or the configuration's."""
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why there is something to do, in words; empty when everything is done."""
+        return describe(self.blocks)
+
+    @property
+    def num_to_compute(self) -> int:
+        """The images that will be computed."""
+        return sum(len(block.rows) for block in self.blocks)
+
+
+def plan_cache(workspace: Workspace, index: Index, detector_spec: str, config: CacheConfig) -> CachePlan:
+    """Say which blocks of a split lack a detector's candidates, and why.
+
+    The detector's identity, the protocol, the way images are decoded and this stage's version decide the
+    fingerprint; the data set does not: each row's image is compared by its hash, so new images are added to
+    old.
+
+    Raises UsageError when there is no such detector, UserError when the store or its ledger is damaged.
+    """
+    name, _, weights = detector_spec.partition("@")
+    # workers may have another working folder
+    detector = f"{name}@{Path(weights).absolute()}" if weights else detector_spec
+    parts = _parts(detector, config.protocol, MAX_PIXELS)
+    key = CandidateKey(index.split, name, config.protocol, fingerprint(parts))
+    path = workspace.candidates(key)
+    store = CandidateStore.open(path) if CandidateStore.exists(path) else None
+    block_images = store.block_images if store else config.block_images
+    blocks = plan_blocks(
+        index.row_digests,
+        Ledger(workspace.candidates_ledger(key)).read(),
+        store.shard_bytes() if store else {},
+        block_images,
+        store.num_images if store else 0,
+    )
+    spec = CacheSpec(workspace, key, detector, index.digest, MAX_PIXELS)
+    return CachePlan(key, spec, blocks, parts, len(index), block_images)
+
+
+def prepare_cache(plan: CachePlan) -> None:
+    """Make or resize the store of a plan; for the driver, before any worker starts.
+
+    Raises UserError when that cannot be written.
+    """
+    libraries = {name: version(name) for name in ("torch", "numpy", "opencv-python-headless", "zarr")}
+    attrs = {
+        "detector": plan.key.detector,
+        "weights": plan.parts["detector"]["weights"],
+        "protocol": plan.key.protocol,
+        "thresholds": {"confidence": None, "max_candidates": plan.parts["detector"]["max_candidates"]},
+        "columns": ["x1", "y1", "x2", "y2", "confidence"],
+        "parts": plan.parts,
+        "dataset": plan.spec.index_digest,
+        "libraries": {"python": platform.python_version(), **libraries},
+    }
+    path = plan.spec.workspace.candidates(plan.key)
+    try:
+        CandidateStore.create_or_grow(path, plan.num_images, plan.block_images, attrs)
+    except OSError as error:
+        raise UserError(f"cannot make the store {path}: {error.strerror or error}") from error
+
+
+def finish_cache(plan: CachePlan) -> None:
+    """Gather the ledger into one file; for the driver, when no worker runs, however the run ended."""
+    Ledger(plan.spec.workspace.candidates_ledger(plan.key)).gather()
+
+
+def cache_block(spec: CacheSpec, block: Block) -> BlockReport:
+    """Detect on a block's images and commit their candidates; an image that cannot be read is named, no more.
+
+    The detector is loaded once per process, onto a GPU if this process sees one.
+
+    Raises UserError when this process sees another detector or index than the driver, or cannot write.
+    """
+    device, device_name = _device()
+    detector = _detector(spec.detector, spec.key.protocol, spec.max_pixels, spec.key.fingerprint, device)
+    index = _index(spec.workspace, spec.key.split, spec.index_digest)
+    batch_pixels = (
+        _GPU_BATCH_PIXELS if device == "cuda" else 1
+    )  # a CPU gains nothing from more than one image
+
+    def compute(rows: list[int]) -> Iterator[ComputedRow]:
+        batch: list[DecodedImage] = []
+        for image in decoded_images(index, rows, spec.max_pixels):
+            if isinstance(image, ComputedRow):
+                yield image
+                continue
+            batch.append(image)
+            if sum(image.pixels.shape[0] * image.pixels.shape[1] for image in batch) >= batch_pixels:
+                yield from _detected(detector, batch)
+                batch = []
+        yield from _detected(detector, batch)
+
+    store = CandidateStore.open(spec.workspace.candidates(spec.key))
+    ledger = Ledger(spec.workspace.candidates_ledger(spec.key))
+    return compute_block(store, ledger, block, compute, device_name)
+
+
+def _parts(detector: str, protocol: str, max_pixels: int) -> dict[str, Any]:
+    try:
+        identity = detectors.identify(detector)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return {
+        "stage": "cache",
+        "version": CACHE_VERSION,
+        "detector": identity,
+        "protocol": protocol,
+        "decoding": {**DECODING, "max_pixels": max_pixels},
+    }
+
+
+def _device() -> tuple[str, str]:
+    import torch  # only workers ask; whether a driver that plans has to load it is up to the detectors
+
+    return ("cuda", torch.cuda.get_device_name()) if torch.cuda.is_available() else ("cpu", "cpu")
+
+
+@lru_cache(
+    maxsize=1
+)  # one in memory; the next run on this worker may want another, or the same with new weights
+def _detector(
+    detector: str, protocol: str, max_pixels: int, expected: str, device: str
+) -> detectors.Detector:
+    if fingerprint(_parts(detector, protocol, max_pixels)) != expected:
+        raise UserError(
+            f"a worker on {platform.node()} sees another {detector} than this command: give every worker "
+            "the same installation and the same weights"
+        )
+    try:
+        return detectors.create(detector, device=device)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+@lru_cache(maxsize=1)
+def _index(workspace: Workspace, split: str, expected: str) -> Index:
+    index = load_index(workspace, split)
+    if index.digest != expected:
+        raise UserError(
+            f"a worker on {platform.node()} sees another index of {split} in {workspace.root} than this "
+            "command: give every worker the same folder, and run the command again"
+        )
+    return index
+
+
+def _detected(detector: detectors.Detector, batch: Sequence[DecodedImage]) -> Iterator[ComputedRow]:
+    found = detector.candidates([image.pixels for image in batch]) if batch else []
+    for image, candidates in zip(batch, found, strict=True):
+        yield ComputedRow(image.row.row, _checked(candidates, image.row.path), image.row.sha256)
+
+
+def _checked(candidates: Float32[np.ndarray, "_ 5"], path: str) -> Float32[np.ndarray, "_ 5"]:
+    """Refuse what a detector must not give, for later stages rely on it."""
+    if candidates.ndim != 2 or candidates.shape[1] != 5 or len(candidates) > MAX_CANDIDATES:
+        raise ValueError(
+            f"{path}: the detector gave candidates of shape {candidates.shape}, not at most [5000, 5]"
+        )
+    if not np.isfinite(candidates).all():
+        raise ValueError(f"{path}: the detector gave candidates that are not finite")
+    if (np.diff(candidates[:, 4]) > 0).any():
+        raise ValueError(f"{path}: the detector's candidates are not sorted by confidence, highest first")
+    return candidates

@@ -1,0 +1,109 @@
+"""Carry out one block of any stage: compute its rows, keep its others, replace its shard, record it."""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.blocks import Block
+from pipeline.errors import UserError
+from pipeline.ledger import Ledger, LedgerRow
+from pipeline.store import DamagedBlockError, Rows, RowStore
+
+
+@dataclass(frozen=True, slots=True)
+class ComputedRow:
+    """What was computed for one image."""
+
+    row: int
+    values: Rows | None
+    """None: nothing could be computed."""
+    digest: str
+    """What it was computed from (its image's sha256); empty to have it computed again by the next run."""
+    error: str = ""
+    """`path: reason`, if the user should hear of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockReport:
+    """What a task tells the driver: counts and words, no arrays."""
+
+    block: int
+    num_images: int
+    """Images computed or tried, not those kept."""
+    seconds: float
+    errors: tuple[str, ...]
+    """`path: reason` of each image that could not be computed."""
+
+
+def compute_block(
+    store: RowStore,
+    ledger: Ledger,
+    block: Block,
+    compute: Callable[[list[int]], Iterable[ComputedRow]],
+    device: str,
+) -> BlockReport:
+    """Bring one block up to date; safe to do twice, or to be killed at any moment and done again.
+
+    `compute` gives one result for each row that it is asked for, in any order: the block's `rows`, and of
+    the others those that the shard has nothing for. The ledger's row is taken back before the shard is
+    replaced and written anew after it, so that no half-written block counts as done.
+
+    Raises UserError when the block cannot be written.
+    """
+    started = time.perf_counter()
+    before = ledger.row(block.number)
+    kept = _kept(store, block, before)
+    wanted = [row for row in range(block.start, block.stop) if row not in kept]
+    computed = {result.row: result for result in compute(wanted)}
+    if sorted(computed) != wanted:
+        raise ValueError(f"rows {sorted(computed)} were computed where {wanted} were asked for")
+    results = kept | computed
+    ordered = [results[row] for row in range(block.start, block.stop)]
+    errors = tuple(result.error for result in ordered if result.error)
+    try:
+        if before is not None:
+            ledger.withdraw(before)
+        shard_bytes = store.write_block(block.start, [result.values for result in ordered])
+        seconds = time.perf_counter() - started
+        ledger.commit(
+            LedgerRow(
+                block=block.number,
+                start=block.start,
+                stop=block.stop,
+                row_digests=tuple(result.digest for result in ordered),
+                seconds=seconds,
+                worker=f"{socket.gethostname()}:{os.getpid()}",
+                device=device,
+                shard_bytes=shard_bytes,
+                errors=errors,
+                finished_at=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            )
+        )
+    except OSError as error:
+        raise UserError(
+            f"cannot write block {block.number} of {store.path}: {error.strerror or error}; mend that and "
+            "run the same command again: finished blocks are kept"
+        ) from error
+    return BlockReport(block.number, len(wanted), seconds, errors)
+
+
+def _kept(store: RowStore, block: Block, before: LedgerRow | None) -> dict[int, ComputedRow]:
+    if before is None or len(block.rows) == block.stop - block.start:
+        return {}
+    try:
+        stored = store.read_block(block.start)
+    except DamagedBlockError:
+        return {}
+    asked = set(block.rows)
+    rows = range(block.start, block.stop)
+    return {
+        row: ComputedRow(row, np.ascontiguousarray(values), digest)
+        for row, values, digest in zip(
+            rows, stored, before.row_digests, strict=False
+        )  # rows may have been added
+        if row not in asked and values is not None
+    }

@@ -1,0 +1,69 @@
+"""The images of a block, decoded one after the other while the stage is busy with those before."""
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from jaxtyping import UInt8
+
+from pipeline.commit import ComputedRow
+from pipeline.images import ImageError, decode_image, read_bytes
+from pipeline.index import ImageRow, Index
+
+_IMAGES_AHEAD = 2  # enough to never wait for a decoder that is faster than the stage, and little memory
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImage:
+    """An image as the index describes it."""
+
+    row: ImageRow
+    pixels: UInt8[np.ndarray, "height width 3"]
+
+
+def decoded_images(
+    index: Index, rows: Sequence[int], max_pixels: int
+) -> Iterator[DecodedImage | ComputedRow]:
+    """Give the rows' images in order, each decoded ahead on a thread; none for no row.
+
+    Where there is no image to compute from, the row's result is given instead, without values: with the
+    reason as its error, and done with, if the image is missing or unreadable; to be computed by the next
+    run if the file has other bytes than the index says or cannot be read just now; without an error if the
+    image was removed.
+    """
+    todo = iter(rows)
+    with ThreadPoolExecutor(1, thread_name_prefix="decode") as pool:
+
+        def started(num_rows: int) -> list[Future[DecodedImage | ComputedRow]]:
+            return [pool.submit(_decode, index, row, max_pixels) for row in islice(todo, num_rows)]
+
+        ahead = deque(started(_IMAGES_AHEAD))
+        while ahead:
+            image = ahead.popleft().result()
+            ahead.extend(started(1))
+            yield image
+
+
+def _decode(index: Index, number: int, max_pixels: int) -> DecodedImage | ComputedRow:
+    row = index.row(number)
+    if row.status != "ok":
+        return _failed(row, "", "" if row.status == "removed" else row.reason)
+    path = index.image_path(number)
+    try:
+        data = read_bytes(path, max_pixels)
+    except ImageError as error:
+        return _failed(row, "", error.reason)
+    if hashlib.sha256(data).hexdigest() != row.sha256:
+        return _failed(row, "", "it changed since it was indexed; run the command again")
+    try:
+        return DecodedImage(row, decode_image(data, path, max_pixels))
+    except ImageError as error:
+        return _failed(row, row.sha256, error.reason)
+
+
+def _failed(row: ImageRow, digest: str, reason: str) -> ComputedRow:
+    return ComputedRow(row.row, None, digest, f"{row.path}: {reason}" if reason else "")

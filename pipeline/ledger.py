@@ -1,0 +1,164 @@
+"""The record of finished blocks: a block counts as done when its row is here, written after its shard.
+
+A folder of Parquet files. The worker that finished a block writes `block-000012.parquet`, one row; when no
+worker runs, the driver gathers all of them into `blocks.parquet`. A block's own file wins over the gathered
+one, so a crash at any moment loses nothing, and no clock decides anything.
+"""
+
+import hashlib
+import io
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import UserError
+from pipeline.workspace import write_atomically
+
+_SCHEMA = pa.schema(
+    [
+        ("block", pa.int64()),
+        ("start", pa.int64()),
+        ("stop", pa.int64()),
+        ("row_digests", pa.list_(pa.string())),
+        ("seconds", pa.float64()),
+        ("worker", pa.string()),
+        ("device", pa.string()),
+        ("shard_bytes", pa.list_(pa.int64())),
+        ("errors", pa.list_(pa.string())),
+        ("finished_at", pa.string()),
+        ("sha256", pa.string()),  # of the row's other values: Parquet's own checksums leave out its metadata
+    ]
+)
+_GATHERED = "blocks.parquet"
+_PART = "block-*.parquet"
+_DAMAGE = (pa.ArrowException, OSError, ValueError, TypeError, KeyError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerRow:
+    """What is recorded of one finished block."""
+
+    block: int
+    start: int
+    stop: int
+    row_digests: tuple[str, ...]
+    """What each row was computed from (sha256 of its image), empty where there was nothing to compute from.
+    No digests at all: the block is being written anew, or that was interrupted."""
+    seconds: float = 0.0
+    worker: str = ""
+    device: str = ""
+    shard_bytes: tuple[int, ...] = ()
+    """Sizes of the block's files, so that a missing or cut one is found without reading it."""
+    errors: tuple[str, ...] = ()
+    """`path: reason` of every image that could not be computed."""
+    finished_at: str = ""
+    """For people; clocks differ, so nothing is decided by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The finished blocks of one store; empty while its folder is absent."""
+
+    folder: Path
+
+    def read(self) -> dict[int, LedgerRow]:
+        """Give every finished block by number.
+
+        Raises UserError when the gathered file is damaged; a block's own file that is damaged unmakes the
+        block.
+        """
+        rows = {row.block: row for row in self._gathered()}
+        for path in self._parts():
+            number = int(path.stem.removeprefix("block-"))
+            rows.pop(number, None)
+            rows |= {row.block: row for row in _read_part(path)}
+        return rows
+
+    def row(self, block: int) -> LedgerRow | None:
+        """Give one block's row, None if it is not there; for the block's own writer."""
+        part = self._part(block)
+        rows = _read_part(part) if part.exists() else self._gathered([("block", "==", block)])
+        return rows[0] if rows else None
+
+    def commit(self, row: LedgerRow) -> None:
+        """Record a block as finished: the last thing its writer does, after its shard is complete."""
+        write_atomically(self._part(row.block), encoded([row]))
+
+    def withdraw(self, row: LedgerRow) -> None:
+        """Unmake a finished block before its shard is replaced, so that a half-replaced one is not done."""
+        self.commit(LedgerRow(block=row.block, start=row.start, stop=row.stop, row_digests=()))
+
+    def gather(self) -> None:
+        """Put all rows into one file and remove what it replaces; for the driver, while no worker runs.
+
+        Raises UserError as `read` does.
+        """
+        parts = self._parts()
+        if parts:
+            rows = self.read()
+            write_atomically(self.folder / _GATHERED, encoded(rows[number] for number in sorted(rows)))
+            for path in parts:
+                path.unlink()
+        for leftover in self.folder.glob(".*"):  # of a writer that was killed
+            leftover.unlink()
+
+    def _part(self, block: int) -> Path:
+        return self.folder / f"block-{block:06d}.parquet"
+
+    def _parts(self) -> list[Path]:
+        return sorted(self.folder.glob(_PART))
+
+    def _gathered(self, filters: list[tuple[str, str, int]] | None = None) -> list[LedgerRow]:
+        path = self.folder / _GATHERED
+        try:
+            return _read(path, filters)
+        except FileNotFoundError:
+            return []
+        except _DAMAGE as error:
+            why = str(error).partition("\n")[0]
+            raise UserError(
+                f"the ledger {path} is damaged ({why}): restore it, or delete it to compute all again"
+            ) from error
+
+
+def now() -> str:
+    """Give the time as the ledger's `finished_at` has it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+def _read_part(path: Path) -> list[LedgerRow]:
+    try:
+        return _read(path)
+    except _DAMAGE:
+        return []  # one block is computed again, which is less trouble than asking
+
+
+def _read(path: Path, filters: list[tuple[str, str, int]] | None = None) -> list[LedgerRow]:
+    # a plain file: given a folder's name, pyarrow would read all that lies in it
+    with path.open("rb") as file:
+        table = pq.read_table(file, filters=filters)
+    columns = {name: table.column(name).to_pylist() for name in _SCHEMA.names}
+    for name in ("row_digests", "shard_bytes", "errors"):
+        columns[name] = [tuple(values) for values in columns[name]]
+    checksums = columns.pop("sha256")
+    values = zip(*columns.values(), strict=True)
+    rows = [LedgerRow(**dict(zip(columns, row, strict=True))) for row in values]
+    if [_checksum(row) for row in rows] != checksums:
+        raise ValueError("its checksums do not match")
+    return rows
+
+
+def encoded(rows: Iterable[LedgerRow]) -> bytes:
+    """Give the bytes of a file of the ledger that holds these rows, each with a checksum."""
+    records = [{**asdict(row), "sha256": _checksum(row)} for row in rows]
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(records, schema=_SCHEMA), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _checksum(row: LedgerRow) -> str:
+    return hashlib.sha256(repr(row).encode()).hexdigest()

@@ -1,0 +1,59 @@
+"""Checkpoints of the ranker's training: one safetensors file each, whole or not there; the last two stay."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError, safe_open
+
+from pipeline.workspace import write_atomically
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_NUM_KEPT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Everything that the steps from `steps_done` on depend on, besides the data."""
+
+    steps_done: int
+    tensors: "Mapping[str, Tensor]"
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write a checkpoint, then remove all but the last two."""
+    from safetensors.torch import save  # loads PyTorch, which a plan that asks for `last_step` has no use for
+
+    path = folder / f"step-{checkpoint.steps_done:08d}.safetensors"
+    metadata = {"training": json.dumps({"steps_done": checkpoint.steps_done})}
+    write_atomically(path, save(dict(checkpoint.tensors), metadata))
+    for old in _files(folder)[:-_NUM_KEPT]:
+        old.unlink()
+    return path
+
+
+def last_checkpoint(folder: Path) -> Checkpoint | None:
+    """Read the newest checkpoint that can be read; None if there is none."""
+    for path in reversed(_files(folder)):
+        try:
+            with safe_open(path, framework="pt") as file:
+                steps_done = int(json.loads(file.metadata()["training"])["steps_done"])
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+            continue  # damaged: the one before it costs a few steps, not the run
+        return Checkpoint(steps_done, tensors)
+    return None
+
+
+def last_step(folder: Path) -> int:
+    """Tell how many steps the newest checkpoint has done, by its name; 0 if there is none."""
+    files = _files(folder)
+    return int(files[-1].stem.removeprefix("step-")) if files else 0
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*.safetensors"))

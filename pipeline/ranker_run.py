@@ -1,0 +1,114 @@
+"""The steps of a ranker's training, with checkpoints and a record of them."""
+
+import csv
+import io
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import torch
+
+from crface import losses, ranker
+from crface.training import Trainer
+from pipeline.config import TrainConfig
+from pipeline.errors import UserError
+from pipeline.ranker_checkpoints import Checkpoint, last_checkpoint, last_step, write_checkpoint
+from pipeline.ranker_examples import ExampleSource
+from pipeline.train_ranker import TrainProgress
+from pipeline.workspace import write_atomically
+
+_EVENT_EVERY = 10
+
+
+def resumed_trainer(folder: Path, config: TrainConfig, device: str) -> tuple[Trainer, int]:
+    """Give the trainer as the newest checkpoint left it, and its steps; without one, a new one and 0.
+
+    Raises UserError when the checkpoint is of another network.
+    """
+    with torch.random.fork_rng(devices=[]):  # the caller's random state is not ours to change
+        torch.manual_seed(config.seed)
+        model = ranker.create(config.ranker, config.num_candidates, config.image_side_px)
+    trainer = Trainer(
+        model.to(device),
+        losses.create(config.loss, config.num_pairs),
+        iterations=config.iterations,
+        learning_rate=config.learning_rate,
+        final_learning_rate=config.final_learning_rate,
+    )
+    checkpoint = last_checkpoint(folder / "checkpoints")
+    if checkpoint is None:
+        return trainer, 0
+    try:
+        trainer.restore(checkpoint.tensors)
+    except ValueError as error:
+        raise UserError(f"cannot continue the training in {folder}: {error}; delete that folder") from error
+    return trainer, checkpoint.steps_done
+
+
+def take_steps(
+    trainer: Trainer,
+    examples: ExampleSource,
+    folder: Path,
+    steps_done: int,
+    progress: Callable[[TrainProgress], None] | None,
+    num_threads: int,
+) -> None:
+    """Take all steps that are left, with a checkpoint now and then and at the end; tell `progress` of each.
+
+    Raises UserError when the loss is not finite.
+    """
+    config = examples.config
+    with closing(examples.batches(steps_done, num_threads)) as batches, Record(folder, steps_done) as record:
+        for step, batch in enumerate(batches, start=steps_done):
+            try:
+                loss, rate = trainer.step(step, batch)
+            except FloatingPointError as error:
+                raise UserError(
+                    f"training stopped: {error}; the last checkpoint is of step "
+                    f"{last_step(folder / 'checkpoints')}; lower train.learning_rate (it is "
+                    f"{config.learning_rate}), or look at the images of step {step}"
+                ) from error
+            is_last = step + 1 == config.iterations
+            record.add(step + 1, loss, rate, is_last)
+            if (step + 1) % config.checkpoint_every == 0 or is_last:
+                record.write()
+                write_checkpoint(folder / "checkpoints", Checkpoint(step + 1, trainer.state()))
+            if progress is not None:
+                progress(TrainProgress(step + 1, config.iterations, loss, rate))
+
+
+class Record:
+    """metrics.csv and TensorBoard events; steps after the last checkpoint are replaced."""
+
+    def __init__(self, folder: Path, steps_done: int) -> None:
+        # imported here: TensorBoard takes a second that no other stage should pay
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._path = folder / "metrics.csv"
+        self._rows = [row for row in self._read() if int(row[0]) <= steps_done]
+        self._events = SummaryWriter(str(folder), purge_step=steps_done + 1 if steps_done else None)
+
+    def __enter__(self) -> "Record":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._events.close()
+
+    def add(self, step: int, loss: float, rate: float, is_last: bool) -> None:
+        """Take down one step."""
+        self._rows.append([str(step), repr(loss), repr(rate)])
+        if step % _EVENT_EVERY == 0 or is_last:
+            self._events.add_scalar("train/loss", loss, step)
+            self._events.add_scalar("train/learning_rate", rate, step)
+
+    def write(self) -> None:
+        """Bring it all to the disk; called before a checkpoint, which so never knows more than this."""
+        text = io.StringIO()
+        csv.writer(text).writerows([["step", "loss", "learning_rate"], *self._rows])
+        write_atomically(self._path, text.getvalue().encode())
+        self._events.flush()
+
+    def _read(self) -> list[list[str]]:
+        if not self._path.is_file():
+            return []
+        return list(csv.reader(io.StringIO(self._path.read_text())))[1:]

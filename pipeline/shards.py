@@ -1,0 +1,94 @@
+"""The Zarr v3 arrays of a store, and a block's files as they are written.
+
+A store is a group of two arrays: `boxes` or `scores`, one inner chunk an image and one shard a block,
+compressed with zstd, and `count`, one chunk a block: how many of an image's rows are real. crc32c guards
+every inner chunk, every shard's index, and the counts.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import zarr
+from jaxtyping import Float32, Int32
+from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.storage import LocalStore, MemoryStore
+
+NOT_COMPUTED: Final = -1
+"""The count of an image that nothing was computed for."""
+UNREADABLE: Final = -2
+"""The count of an image that could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What one kind of store has different from another."""
+
+    array: str
+    row_shape: tuple[int, ...]
+    """An image's place in the array: the most rows that it may have, and their columns if any."""
+    dimensions: tuple[str, ...]
+    command: str
+    """Computes such a store's blocks; for messages."""
+
+
+def create(path: Path, layout: Layout, num_images: int, block_images: int) -> None:
+    """Create the group and its arrays, nothing computed; the counts come last, so where they are all is."""
+    # from `*.zarr` downwards folders become groups, so that all stores of a workspace open as one tree
+    root = next((parent for parent in path.parents if parent.suffix == ".zarr"), path)
+    group = zarr.open_group(LocalStore(root), mode="a")
+    if root != path:
+        group.require_group(path.relative_to(root).as_posix())
+    _values_array(LocalStore(path / layout.array), layout, num_images, block_images)
+    _count_array(LocalStore(path / "count"), num_images, block_images)
+
+
+# To put a block into a shard, Zarr reads the shard first, which fails on a damaged one and keeps what was
+# in it. So a block is encoded by Zarr in memory, in an array that has just this block; its file is then
+# replaced whole.
+
+
+def encoded_values(values: Float32[np.ndarray, "image *row"], layout: Layout, block_images: int) -> bytes:
+    """Give the shard that holds a block's values, of all `block_images` or, in a last block, of fewer."""
+    memory: dict[str, Any] = {}
+    _values_array(MemoryStore(memory), layout, len(values), block_images)[:] = values
+    return bytes(memory["/".join(["c", *"0" * values.ndim])].to_bytes())
+
+
+def encoded_counts(counts: Int32[np.ndarray, " image"], block_images: int) -> bytes:
+    """Give the chunk that holds a block's counts; the same size for every block of a store."""
+    memory: dict[str, Any] = {}
+    _count_array(MemoryStore(memory), len(counts), block_images)[:] = counts
+    return bytes(memory["c/0"].to_bytes())
+
+
+def _values_array(
+    store: LocalStore | MemoryStore, layout: Layout, num_images: int, block_images: int
+) -> "zarr.Array[Any]":
+    return zarr.create_array(
+        store,
+        shape=(num_images, *layout.row_shape),
+        chunks=(1, *layout.row_shape),
+        shards=(block_images, *layout.row_shape),
+        dtype="float32",
+        compressors=[ZstdCodec(level=3), Crc32cCodec()],
+        fill_value=np.nan,  # no stored value is NaN, so a chunk that is lost cannot pass for zeros
+        dimension_names=layout.dimensions,
+        config={"write_empty_chunks": True},
+        overwrite=True,
+    )
+
+
+def _count_array(store: LocalStore | MemoryStore, num_images: int, block_images: int) -> "zarr.Array[Any]":
+    return zarr.create_array(
+        store,
+        shape=(num_images,),
+        chunks=(block_images,),
+        dtype="int32",
+        compressors=[Crc32cCodec()],
+        fill_value=NOT_COMPUTED,
+        dimension_names=("image",),
+        config={"write_empty_chunks": True},
+        overwrite=True,
+    )

@@ -1,0 +1,235 @@
+"""Candidates and refined confidences on disk: read by image, written by block, one writer a block.
+
+The driver alone creates and resizes a store; a worker replaces the files of its block, each at once and
+whole, and nothing else. What lies in a store says nothing about being done: that is the ledger's to say.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self, final
+
+import numpy as np
+import zarr
+from jaxtyping import Float32, Int32
+from zarr.storage import LocalStore
+
+from pipeline.errors import UserError
+from pipeline.shards import NOT_COMPUTED, UNREADABLE, Layout, create, encoded_counts, encoded_values
+from pipeline.workspace import write_atomically
+
+MAX_CANDIDATES: Final = 5000
+"""Rows an image has room for; detectors keep no more (paper 4.2)."""
+
+Rows = Float32[np.ndarray, "row *column"]
+"""What is stored of one image: its candidates, or their refined confidences."""
+
+
+class NotComputed(UserError):  # noqa: N818 - not an error where a caller asks what there is
+    """Nothing is stored for an image."""
+
+
+class ImageUnreadable(NotComputed):
+    """Nothing is stored for an image, and computing again will not help: it could not be read."""
+
+
+class DamagedBlockError(UserError):
+    """A block's files are not what was written; the message names the block and what to do."""
+
+
+class RowStore:
+    """Rows of each image, and how many; opened by `open` or `create_or_grow` of one of its two kinds."""
+
+    layout: ClassVar[Layout]
+
+    def __init__(self, path: Path, group: zarr.Group):
+        values, count = group[self.layout.array], group["count"]
+        if not isinstance(values, zarr.Array) or not isinstance(count, zarr.Array) or not values.shards:
+            raise ValueError("its arrays are not those that this version writes")
+        self.path = path
+        self.attrs: dict[str, Any] = dict(group.attrs)
+        self.num_images: int = count.shape[0]
+        self.block_images: int = values.shards[0]
+        self._values = values
+        self._count = count
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open an existing store, to read rows and to write blocks.
+
+        Raises NotComputed when there is none, UserError when its metadata is damaged.
+        """
+        if not cls.exists(path):
+            raise NotComputed(f"nothing is stored in {path}: run `{cls.layout.command}` first")
+        try:
+            return cls(path, zarr.open_group(LocalStore(path, read_only=True), mode="r"))
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"the store {path} has damaged metadata ({error}): delete this folder and run "
+                f"`{cls.layout.command}` to compute it again"
+            ) from error
+
+    @classmethod
+    def exists(cls, path: Path) -> bool:
+        """Tell whether a store was created there, whatever it holds."""
+        return (path / "count" / "zarr.json").is_file()  # written last
+
+    @classmethod
+    def create_or_grow(cls, path: Path, num_images: int, block_images: int, attrs: Mapping[str, Any]) -> Self:
+        """Open the store with room for `num_images`, created or resized; for the driver while no worker runs.
+
+        An existing store keeps its rows and its block size; its attributes become `attrs` (JSON values). What
+        killed writers left half written is removed.
+
+        Raises UserError when an existing store's metadata is damaged.
+        """
+        if not cls.exists(path):
+            create(path, cls.layout, num_images, block_images)
+        for leftover in path.glob("*/c/**/.*"):
+            leftover.unlink(missing_ok=True)
+        store = cls.open(path)
+        wanted: dict[str, Any] = json.loads(json.dumps(attrs))
+        if store.attrs != wanted or store.num_images != num_images:
+            group = zarr.open_group(LocalStore(path), mode="r+")
+            group.attrs.put(wanted)
+            for name in (cls.layout.array, "count"):
+                array = group[name]
+                assert isinstance(array, zarr.Array)
+                array.resize((num_images, *array.shape[1:]))
+            store = cls.open(path)
+        return store
+
+    def counts(self) -> Int32[np.ndarray, " image"]:
+        """Give each image's number of rows, or NOT_COMPUTED, or UNREADABLE.
+
+        Raises DamagedBlockError.
+        """
+        try:
+            return np.asarray(self._count[:], np.int32)
+        except ValueError:
+            starts = range(0, self.num_images, self.block_images)
+            return np.concatenate([self._block_counts(start) for start in starts])  # names the damaged one
+
+    def read(self, row: int) -> Rows:
+        """Give one image's rows, maybe none; reads that image's chunk, not the shard.
+
+        Raises NotComputed (ImageUnreadable where the image could not be read), DamagedBlockError, IndexError.
+        """
+        if not 0 <= row < self.num_images:
+            raise IndexError(f"row {row} of {self.num_images}")
+        number = row // self.block_images
+        with self._undamaged(number):
+            count = int(np.asarray(self._count[row]))
+        if count == NOT_COMPUTED:
+            raise NotComputed(f"row {row} of {self.path} is not computed yet: run `{self.layout.command}`")
+        if count == UNREADABLE:
+            raise ImageUnreadable(f"row {row} of {self.path} is empty: its image could not be read")
+        with self._undamaged(number):
+            return _real_rows(np.asarray(self._values[row]), count)
+
+    def read_block(self, start: int) -> list[Rows | None]:
+        """Give the rows of every image of the block that begins at `start`, None where nothing is stored.
+
+        Raises DamagedBlockError, and ValueError when no block begins there.
+        """
+        stop = self._block_stop(start)
+        counts = self._block_counts(start)
+        if (counts < 0).all():  # there may be no shard at all
+            return [None] * len(counts)
+        with self._undamaged(start // self.block_images):
+            values = np.asarray(self._values[start:stop])
+            return [
+                None if count < 0 else _real_rows(row, int(count))
+                for row, count in zip(values, counts, strict=True)
+            ]
+
+    def write_block(self, start: int, rows: Sequence[Rows | None]) -> tuple[int, ...]:
+        """Replace one whole block, None standing for an unreadable image; give the sizes of its files.
+
+        Readers find the block not computed meanwhile. What was there is not read: damage in it does no harm.
+
+        Raises ValueError when `rows` do not cover exactly one block or an image's rows have the wrong shape.
+        """
+        stop = self._block_stop(start)
+        if len(rows) != stop - start:
+            raise ValueError(
+                f"rows {start}:{start + len(rows)} of {self.path} cut a block, whose rows are {start}:{stop}"
+            )
+        values = np.zeros((len(rows), *self.layout.row_shape), np.float32)
+        counts = np.full(len(rows), UNREADABLE, np.int32)
+        for i, row in enumerate(rows):
+            if row is None:
+                continue
+            if row.ndim != values.ndim - 1 or row.shape[1:] != values.shape[2:] or len(row) > MAX_CANDIDATES:
+                raise ValueError(
+                    f"row {start + i}: shape {row.shape} does not fit into {self.layout.row_shape}"
+                )
+            values[i, : len(row)] = row
+            counts[i] = len(row)
+        if np.isnan(values).any():
+            raise ValueError(f"rows {start}:{stop} of {self.path}: there are values that are no numbers")
+        values_file, count_file = self.block_files(start // self.block_images)
+        count_file.unlink(missing_ok=True)  # new rows must never be read with old counts
+        write_atomically(values_file, encoded_values(values, self.layout, self.block_images))
+        write_atomically(count_file, encoded_counts(counts, self.block_images))
+        return values_file.stat().st_size, count_file.stat().st_size
+
+    def block_files(self, number: int) -> tuple[Path, Path]:
+        """Give the files of a block: its shard, and its counts."""
+        shard = "/".join([str(number), *("0" for _ in self.layout.row_shape)])
+        return self.path / self.layout.array / "c" / shard, self.path / "count" / "c" / str(number)
+
+    def shard_bytes(self) -> dict[int, tuple[int, ...]]:
+        """Give the sizes of the files of every block that has both, without opening any."""
+        sizes = {}
+        for number in range(-(-self.num_images // self.block_images)):
+            try:
+                sizes[number] = tuple(file.stat().st_size for file in self.block_files(number))
+            except FileNotFoundError:
+                continue
+        return sizes
+
+    def _block_stop(self, start: int) -> int:
+        if start % self.block_images or not 0 <= start < self.num_images:
+            raise ValueError(
+                f"row {start} of {self.path} begins no block: blocks begin on multiples of "
+                f"{self.block_images}, below {self.num_images}"
+            )
+        return min(start + self.block_images, self.num_images)
+
+    def _block_counts(self, start: int) -> Int32[np.ndarray, " image"]:
+        with self._undamaged(start // self.block_images):
+            return np.asarray(self._count[start : self._block_stop(start)], np.int32)
+
+    @contextmanager
+    def _undamaged(self, number: int) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as error:  # what Zarr raises when a checksum or a length is wrong
+            start = number * self.block_images
+            rows = f"rows {start}:{min(start + self.block_images, self.num_images)}"
+            raise DamagedBlockError(
+                f"block {number} ({rows}) of {self.path} is damaged ({error}): delete "
+                f"{self.block_files(number)[0]} and run `{self.layout.command}` to compute the block again"
+            ) from error
+
+
+@final
+class CandidateStore(RowStore):
+    """Candidates: `boxes`, float32 [images, 5000, 5]; an image reads as [n, 5], `x1 y1 x2 y2 confidence`."""
+
+    layout = Layout("boxes", (MAX_CANDIDATES, 5), ("image", "candidate", "column"), "crface cache")
+
+
+@final
+class ScoreStore(RowStore):
+    """Refined confidences: `scores`, float32 [images, 5000], in the order of boxes; an image reads as [n]."""
+
+    layout = Layout("scores", (MAX_CANDIDATES,), ("image", "candidate"), "crface rank")
+
+
+def _real_rows(values: Float32[np.ndarray, "row *column"], count: int) -> Rows:
+    if np.isnan(values.flat[0]):
+        raise ValueError("its rows are not there")
+    return values[:count]

@@ -1,0 +1,167 @@
+"""The stage that trains a ranker from cached candidates (paper 3.2 - 3.4, 4.2).
+
+`rankers/<fingerprint>/` holds
+
+- `parts.json`: what the fingerprint is made of
+- `config.toml`: the [train] section, to be used again with --config
+- `checkpoints/`: the last two states; an interrupted training goes on from there, on a CPU bit for bit
+- `metrics.csv`, `events.out.*`: step, loss and learning rate, the latter for TensorBoard
+- `ranker.safetensors`: the trained ranker, written last; where it is, the training is done
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from pipeline.candidates import open_complete
+from pipeline.config import TrainConfig
+from pipeline.errors import UserError
+from pipeline.fingerprint import differences, fingerprint
+from pipeline.index import Index
+from pipeline.ranker_checkpoints import last_step
+from pipeline.workspace import CandidateKey, Workspace, write_atomically
+
+CODE_VERSION = 1
+"""Raised whenever the code changes in a way that changes a trained ranker."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainPlan:
+    """A ranker to be trained, or one that is there already."""
+
+    workspace: Workspace
+    index: Index
+    keys: tuple[CandidateKey, ...]
+    config: TrainConfig
+    parts: Mapping[str, Any]
+    """Everything that decides the ranker, as JSON values."""
+    state: Literal["done", "resume", "new"]
+    steps_done: int
+    reasons: tuple[str, ...]
+    """Why there is something to do, in words; empty if there is not."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The ranker's name."""
+        return fingerprint(self.parts)
+
+    @property
+    def folder(self) -> Path:
+        """Where the ranker and its training live."""
+        return self.workspace.ranker(self.fingerprint)
+
+    @property
+    def ranker_file(self) -> Path:
+        """The trained ranker; there when the state is done."""
+        return self.folder / "ranker.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainProgress:
+    """One step that was taken."""
+
+    steps_done: int
+    iterations: int
+    loss: float
+    learning_rate: float
+
+
+def plan_train(
+    workspace: Workspace, index: Index, keys: Sequence[CandidateKey], config: TrainConfig
+) -> TrainPlan:
+    """Decide which ranker these candidates and this configuration make, and how much of it is there.
+
+    `index` is of the train split, `keys` name the cached candidates of each detector that takes part. Nothing
+    is read but the index and the names in `rankers/`, so the plan can be made before the candidates exist.
+    """
+    parts: dict[str, Any] = {
+        "code_version": CODE_VERSION,
+        "train": config.model_dump(mode="json", exclude={"checkpoint_every"}),
+        # numbered: their order decides which one a step draws, and one may take part with two sets of weights
+        "candidates": {
+            f"{i} {key.detector}": f"{key.protocol} {key.fingerprint}" for i, key in enumerate(keys, start=1)
+        },
+        "split": index.split,
+        "images": index.digest,
+        "labels": index.labels_digest,
+    }
+    folder = workspace.ranker(fingerprint(parts))
+    steps_done = last_step(folder / "checkpoints")
+    state: Literal["done", "resume", "new"] = "resume" if steps_done else "new"
+    reasons = (
+        [f"interrupted after {steps_done} of {config.iterations} steps"]
+        if steps_done
+        else _news(workspace, parts)
+    )
+    if (folder / "ranker.safetensors").is_file():
+        state, steps_done, reasons = "done", config.iterations, []
+    return TrainPlan(
+        workspace=workspace,
+        index=index,
+        keys=tuple(keys),
+        config=config,
+        parts=parts,
+        state=state,
+        steps_done=steps_done,
+        reasons=tuple(reasons),
+    )
+
+
+def train(
+    plan: TrainPlan,
+    device: str = "cpu",
+    progress: Callable[[TrainProgress], None] | None = None,
+    image_cache_bytes: int = 1 << 30,
+    num_threads: int = 2,
+) -> Path:
+    """Train the planned ranker, from its last checkpoint if there is one, and give its file; nothing if done.
+
+    `num_threads` threads read and augment; decoded images stay in memory up to `image_cache_bytes`. An
+    interruption at any moment leaves what the next call goes on from. The caller holds the workspace's lock.
+
+    Raises UserError when the split has no labels or faces, when its candidates are not all cached, and when
+    the loss is no longer finite.
+    """
+    if plan.state == "done":
+        return plan.ranker_file
+    # imported here, as only a training needs them: PyTorch takes longer to load than a plan to make
+    from crface import ranker
+    from pipeline.ranker_examples import ExampleSource
+    from pipeline.ranker_run import resumed_trainer, take_steps
+
+    stores = [open_complete(plan.workspace, plan.index, key) for key in plan.keys]
+    has_candidates = np.all([store.counts() >= 0 for store in stores], axis=0)
+    rows = [row for row in plan.index.ok_rows if has_candidates[row]]
+    if not any(plan.index.row(row).is_valid.any() for row in rows):
+        raise UserError(
+            f"the {plan.index.split} split of {plan.index.data_root} has no labelled face in a readable "
+            "image: a ranker cannot be trained on it"
+        )
+    write_atomically(plan.folder / "parts.json", json.dumps(plan.parts, indent=2).encode())
+    write_atomically(plan.folder / "config.toml", _as_toml(plan.config).encode())
+    trainer, steps_done = resumed_trainer(plan.folder, plan.config, device)
+    examples = ExampleSource(plan.index, rows, stores, plan.config, image_cache_bytes)
+    take_steps(trainer, examples, plan.folder, steps_done, progress, num_threads)
+    write_atomically(plan.ranker_file, ranker.serialise(trainer.model))
+    return plan.ranker_file
+
+
+def _news(workspace: Workspace, parts: Mapping[str, Any]) -> list[str]:
+    """Say what is new against the ranker that was begun last."""
+    known = sorted(workspace.ranker("x").parent.glob("*/parts.json"), key=lambda path: path.stat().st_mtime)
+    for path in reversed(known):
+        try:
+            return differences(json.loads(path.read_text()), parts)
+        except (OSError, ValueError):
+            continue
+    return ["no ranker has been trained yet"]
+
+
+def _as_toml(config: TrainConfig) -> str:
+    # JSON's strings and numbers are TOML's too, and there is nothing else in the section
+    values = config.model_dump(mode="json").items()
+    return "[train]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values)

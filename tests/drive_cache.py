@@ -1,0 +1,49 @@
+"""Run the cache stage as a command would, in a process that a test may kill.
+
+`drive_cache.py WORKSPACE PHOTOS CLUSTER`
+"""
+
+import sys
+from pathlib import Path
+
+from pipeline.cache import cache_block, finish_cache, plan_cache, prepare_cache
+from pipeline.config import CacheConfig
+from pipeline.index import update_index
+from pipeline.workspace import Workspace
+
+
+def main() -> None:
+    workspace = Workspace(Path(sys.argv[1]))
+    index = update_index(workspace, Path(sys.argv[2]), "images").index
+    plan = plan_cache(workspace, index, "fake_detector:ENTRY", CacheConfig(block_images=2))
+    if not plan.blocks:
+        print("nothing to do; Dask imported:", "distributed" in sys.modules)
+        return
+    from workflows.cluster import open_cluster
+    from workflows.progress import show_progress
+    from workflows.scatter import run_blocks
+
+    try:
+        with (
+            workspace.locked("cache"),
+            open_cluster(sys.argv[3]) as client,
+            show_progress("cache", plan.num_to_compute) as progress,
+        ):
+            prepare_cache(plan)
+            try:
+                outcome = run_blocks(
+                    client,
+                    cache_block,
+                    plan.spec,
+                    plan.blocks,
+                    lambda report: progress.advance(report.num_images),
+                )
+            finally:
+                finish_cache(plan)
+            outcome.check()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

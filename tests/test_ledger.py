@@ -1,0 +1,142 @@
+"""The record of finished blocks survives crashes and says nothing that was not finished."""
+
+import hashlib
+import re
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import UserError
+from pipeline.ledger import Ledger, LedgerRow, encoded
+from pipeline.workspace import write_atomically
+
+
+def row(block: int, *digests: str) -> LedgerRow:
+    return LedgerRow(
+        block=block,
+        start=block * 4,
+        stop=block * 4 + len(digests),
+        row_digests=digests,
+        seconds=1.5,
+        worker="host:1",
+        device="cpu",
+        shard_bytes=(1000, 20),
+        errors=("parade/a.jpg: it is cut short",),
+        finished_at="2026-01-01T00:00:00+0000",
+    )
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "ledger")
+
+
+def test_a_ledger_that_nothing_was_written_to_has_no_blocks(ledger: Ledger) -> None:
+    assert ledger.read() == {}
+    assert ledger.row(0) is None
+    ledger.gather()
+    assert not ledger.folder.exists()
+
+
+def test_what_is_committed_is_read_before_and_after_gathering(ledger: Ledger) -> None:
+    rows = {0: row(0, "a", "", "c", "d"), 1: row(1, "e")}
+    for one in rows.values():
+        ledger.commit(one)
+    assert ledger.read() == rows
+    ledger.gather()
+    assert [path.name for path in ledger.folder.iterdir()] == ["blocks.parquet"]
+    assert ledger.read() == rows
+    assert ledger.row(1) == rows[1]
+    assert ledger.row(2) is None
+
+
+def test_the_last_commit_of_a_block_wins(ledger: Ledger) -> None:
+    ledger.commit(row(0, "old"))
+    ledger.commit(row(1, "kept"))
+    ledger.gather()
+    ledger.commit(row(0, "new"))
+    assert ledger.read() == {0: row(0, "new"), 1: row(1, "kept")}
+    assert ledger.row(0) == row(0, "new")
+    ledger.gather()
+    assert ledger.read() == {0: row(0, "new"), 1: row(1, "kept")}
+
+
+def test_a_crash_between_gathering_and_removing_changes_nothing(ledger: Ledger) -> None:
+    ledger.commit(row(0, "a"))
+    part = next(ledger.folder.iterdir())
+    content = part.read_bytes()
+    ledger.gather()
+    part.write_bytes(content)
+    assert ledger.read() == {0: row(0, "a")}
+    ledger.gather()
+    assert ledger.read() == {0: row(0, "a")}
+
+
+def test_a_withdrawn_block_vouches_for_nothing_even_after_gathering(ledger: Ledger) -> None:
+    ledger.commit(row(0, "a"))
+    ledger.gather()
+    ledger.withdraw(row(0, "a"))
+    assert ledger.read()[0].row_digests == ()
+    ledger.gather()
+    assert ledger.read()[0].row_digests == ()
+
+
+def test_a_damaged_record_of_one_block_unmakes_that_block_alone(ledger: Ledger) -> None:
+    ledger.commit(row(0, "a"))
+    ledger.commit(row(1, "b"))
+    ledger.gather()
+    ledger.commit(row(1, "c"))
+    (part,) = ledger.folder.glob("block-*")
+    part.write_bytes(part.read_bytes()[:-100])
+    assert ledger.read() == {0: row(0, "a")}
+    assert ledger.row(1) is None
+
+
+@given(bit=st.integers(0, 10**6))
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_flipped_bit_in_the_gathered_ledger_is_found_or_did_no_harm(ledger: Ledger, bit: int) -> None:
+    path = ledger.folder / "blocks.parquet"
+    if not path.exists():
+        ledger.commit(row(0, *"abcd"))
+        ledger.commit(row(1, "e"))
+        ledger.gather()
+    content = path.read_bytes()
+    damaged = bytearray(content)
+    damaged[bit // 8 % len(content)] ^= 1 << bit % 8
+    path.write_bytes(damaged)
+    try:
+        assert ledger.read() == {0: row(0, *"abcd"), 1: row(1, "e")}
+    except UserError as error:
+        assert re.search(r"blocks\.parquet is damaged .*delete it", str(error))  # noqa: PT017 - either is right
+    finally:
+        path.write_bytes(content)
+
+
+def test_a_cut_gathered_ledger_is_an_error_that_names_it(ledger: Ledger) -> None:
+    ledger.commit(row(0, *"abcd"))
+    ledger.gather()
+    path = ledger.folder / "blocks.parquet"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"blocks\.parquet is damaged .*delete it"):
+        ledger.read()
+
+
+def test_what_a_killed_writer_left_is_ignored_and_removed(ledger: Ledger) -> None:
+    ledger.commit(row(0, "a"))
+    leftover = ledger.folder / ".block-000001.parquet.x1y2"
+    leftover.write_bytes(b"half")
+    assert ledger.read() == {0: row(0, "a")}
+    ledger.gather()
+    assert not leftover.exists()
+
+
+def test_a_ledger_of_sixteen_thousand_images_reads_in_less_than_a_second(ledger: Ledger) -> None:
+    digests = [hashlib.sha256(bytes([i])).hexdigest() for i in range(32)]
+    rows = {number: row(number, *digests) for number in range(503)}
+    write_atomically(ledger.folder / "blocks.parquet", encoded(rows.values()))
+    started = time.perf_counter()
+    assert ledger.read() == rows
+    assert time.perf_counter() - started < 1.0

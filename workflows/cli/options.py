@@ -1,0 +1,120 @@
+"""The options that several commands share, and the job they add up to."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from pipeline.config import load_config
+from workflows.job import Job
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+
+def job_options(*names: str) -> Callable[[Command], Command]:
+    """Add the named shared options to a command, in the order in which --help shall list them."""
+
+    def add(command: Command) -> Command:
+        for name in reversed(names):
+            command = _OPTIONS[name](command)
+        return command
+
+    return add
+
+
+def make_job(
+    data: Path | None = None,
+    out: Path | None = None,
+    config: str = "demo",
+    detector: tuple[str, ...] = (),
+    protocol: str | None = None,
+    cluster: str = "local",
+    ground_truth: Path | None = None,
+    ranker: Path | None = None,
+    split: str | None = None,
+) -> Job:
+    """Turn the shared options into a job; what the command line says goes before the configuration.
+
+    Raises UsageError for a configuration that cannot be read.
+    """
+    settings = load_config(config)
+    # one --detector may name several, separated by spaces: that is what `make DETECTORS="a b"` passes
+    detectors = tuple(name for value in detector for name in value.split())
+    cache = settings.cache.model_copy(
+        update={
+            **({"detectors": detectors} if detectors else {}),
+            **({"protocol": protocol} if protocol else {}),
+        }
+    )
+    return Job(
+        out=out,
+        data=data,
+        config=settings.model_copy(update={"cache": cache}),
+        cluster=cluster,
+        ground_truth=ground_truth,
+        ranker=ranker,
+        split=split,
+    )
+
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
+_OPTIONS: dict[str, Callable[[Command], Command]] = {
+    "data": click.option(
+        "--data",
+        type=_FOLDER,
+        metavar="FOLDER",
+        help="A data set in WIDER FACE's layout, or a folder of images. Default: the one that the workspace"
+        " was made from, else the embedded data set, made there.",
+    ),
+    "out": click.option(
+        "--out",
+        type=_FOLDER,
+        metavar="FOLDER",
+        help="The workspace. Default: runs/demo, or runs/<name of the data folder>.",
+    ),
+    "config": click.option(
+        "--config",
+        default="demo",
+        show_default=True,
+        metavar="NAME|FILE",
+        help="demo, paper, smoke, or a TOML file.",
+    ),
+    "detector": click.option(
+        "--detector",
+        multiple=True,
+        metavar="NAME[@WEIGHTS]",
+        help="Which detector; several are separated by spaces or given by repeating the option.",
+    ),
+    "protocol": click.option(
+        "--protocol",
+        type=click.Choice(["single"]),
+        help="How an image is presented to the detector.  [default: the configuration's]",
+    ),
+    "cluster": click.option(
+        "--cluster",
+        default="local",
+        show_default=True,
+        metavar="local|ADDRESS|FILE",
+        help="Where blocks are computed: worker processes on this machine, or the address or scheduler file"
+        " of a Dask cluster that runs already.",
+    ),
+    "ground_truth": click.option(
+        "--ground-truth",
+        type=_FOLDER,
+        metavar="FOLDER",
+        help="The folder of the official .mat files, when they are not in the data set's own.",
+    ),
+    "ranker": click.option(
+        "--ranker",
+        type=click.Path(path_type=Path, exists=True),
+        metavar="FILE",
+        help="A ranker.safetensors. Default: the one that `crface train` made with this configuration.",
+    ),
+    "split": click.option(
+        "--split",
+        metavar="NAME",
+        help="Only this split.  [default: all for cache, val for rank, evaluate and report]",
+    ),
+}

@@ -1,0 +1,127 @@
+"""The stages as commands: cache, train, rank, evaluate, report; all of them (demo); what they would do (plan)."""
+
+import json
+from typing import Any
+
+import click
+
+from workflows.cli.options import job_options, make_job
+
+
+@click.command()
+@job_options("out", "config", "cluster")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    help="Seed of the embedded data set.  [default: the configuration's]",
+)
+def demo(seed: int | None, **options: Any) -> None:
+    """Run the whole job on the embedded data set: cache, train, rank, evaluate, report.
+
+    \b
+    Example:  crface demo
+              crface demo --seed 1 --out runs/seed1
+    """
+    from workflows import stages
+
+    job = make_job(**options)
+    if seed is not None:
+        dataset = job.config.dataset.model_copy(update={"seed": seed})
+        job = job.with_config(job.config.model_copy(update={"dataset": dataset}))
+    stages.demo(job)
+
+
+@click.command()
+@job_options("data", "out", "config", "detector", "protocol", "cluster", "split")
+def cache(**options: Any) -> None:
+    """Store the candidates of every image, by every detector.
+
+    Only what is missing or out of date is computed; an image that cannot be read is named, and the rest goes on.
+
+    \b
+    Example:  crface cache --data /data/WIDER_FACE --detector retinaface-mobilenet0.25
+              crface cache --data photos --cluster tcp://10.0.0.1:8786
+    """
+    from workflows import stages
+
+    stages.cache(make_job(**options))
+
+
+@click.command()
+@job_options("data", "out", "config", "detector", "protocol")
+def train(**options: Any) -> None:
+    """Train the confidence ranker on the cached candidates of the train split.
+
+    An interrupted training goes on from its last checkpoint, bit for bit on a CPU.
+
+    \b
+    Example:  crface train --data /data/WIDER_FACE --config paper
+              tensorboard --logdir runs/WIDER_FACE/rankers
+    """
+    from workflows import stages
+
+    stages.train(make_job(**options))
+
+
+@click.command()
+@job_options("data", "out", "config", "detector", "protocol", "cluster", "ranker", "split")
+def rank(**options: Any) -> None:
+    """Store refined confidences for cached candidates.
+
+    \b
+    Example:  crface rank --data /data/WIDER_FACE
+              crface rank --data photos --ranker runs/WIDER_FACE/rankers/0123456789abcdef/ranker.safetensors
+    """
+    from workflows import stages
+
+    stages.rank(make_job(**options))
+
+
+@click.command()
+@job_options("data", "out", "config", "detector", "protocol", "ranker", "split", "ground_truth")
+@click.option("--json", "as_json", is_flag=True, help="Print every number as JSON on standard output.")
+def evaluate(as_json: bool, **options: Any) -> None:
+    """Print and store AP easy / medium / hard for predicted, ranked and oracle confidences.
+
+    Without a ranker (neither trained nor given) the table has the rows predicted and oracle.
+
+    \b
+    Example:  crface evaluate --data /data/WIDER_FACE --json
+    """
+    from workflows import stages
+
+    rows = stages.evaluate(make_job(**options), show=not as_json)
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+
+
+@click.command()
+@job_options("data", "out", "config", "detector", "protocol", "ranker", "split", "ground_truth")
+def report(**options: Any) -> None:
+    """Write report/index.html: the AP table, PR curves, and pictures before and after.
+
+    \b
+    Example:  crface report --out runs/demo
+    """
+    from workflows import stages
+
+    stages.report(make_job(**options))
+
+
+@click.command()
+@job_options("data", "out", "config", "detector", "protocol", "ranker", "split", "ground_truth")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON on standard output.")
+def plan(as_json: bool, **options: Any) -> None:
+    """Say what the stages would compute now, and why; compute nothing.
+
+    \b
+    Example:  crface plan --data /data/WIDER_FACE
+    """
+    from workflows import planning
+
+    entries = planning.plan(make_job(**options))
+    if as_json:
+        click.echo(json.dumps([entry.as_json() for entry in entries], indent=2))
+    else:
+        for entry in entries:
+            click.echo(entry.as_text())

@@ -1,0 +1,124 @@
+"""Find a job's data set, make it if it is the embedded one, and bring the workspace's index up to date."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from pipeline.config import DatasetConfig
+from pipeline.dataset import find_splits
+from pipeline.errors import UserError
+from pipeline.index import Index, IndexUpdate, load_index, update_index
+from pipeline.workspace import Workspace
+from workflows.job import Job
+from workflows.progress import shown_if_long
+
+EMBEDDED = "data"
+"""The folder of a workspace that holds its embedded data set, if it has one."""
+_MAX_NAMED = 10
+
+
+def data_root(job: Job) -> Path:
+    """Give the data set's folder: the user's, else what the workspace was made from, else the embedded one's."""
+    if job.data is not None:
+        return job.data.absolute()
+    known = sorted(job.workspace.index("x").parent.glob("*.parquet"))
+    inside = job.workspace.root / EMBEDDED
+    if not known:
+        return inside
+    root = load_index(job.workspace, known[0].stem).data_root
+    # a workspace that was copied or moved has its embedded data set with it
+    return inside if root.name == EMBEDDED and inside.is_dir() else root
+
+
+def is_embedded(workspace: Workspace, root: Path) -> bool:
+    """Tell whether a data set is the workspace's own embedded one, so that its figures can be labelled as such."""
+    return root == workspace.root / EMBEDDED
+
+
+def make_embedded(folder: Path, config: DatasetConfig) -> None:
+    """Make the embedded data set where it is not there yet, with progress."""
+    from pipeline.embedded import (
+        make_dataset,  # imported here: SciPy and OpenCV, for the one command that draws
+    )
+
+    with shown_if_long("data set") as progress:
+        make_dataset(folder, config, progress)
+
+
+def update_indexes(job: Job) -> dict[str, Index]:
+    """Bring the index of every split up to date, saying what changed; gives them by split.
+
+    The caller holds the workspace's lock. Raises UserError when there is no data set, or it is damaged.
+    """
+    root = data_root(job)
+    if is_embedded(job.workspace, root):
+        make_embedded(root, job.config.dataset)
+    indexes = {}
+    for split in find_splits(root):
+        with shown_if_long(f"index of {split}") as progress:
+            update = update_index(job.workspace, root, split, progress)
+        _say(split, update)
+        indexes[split] = update.index
+    return indexes
+
+
+def stored_indexes(job: Job) -> dict[str, Index]:
+    """Give the indexes as they are stored, without looking at the data set.
+
+    Raises UserError when the workspace has none.
+    """
+    folder = job.workspace.index("x").parent
+    splits = [path.stem for path in folder.glob("*.parquet")]
+    if not splits:
+        raise UserError(
+            f"the workspace {job.workspace.root} is empty: run `crface cache` first, or choose another with --out"
+        )
+    order = {name: i for i, name in enumerate(("train", "val", "test"))}
+    splits.sort(key=lambda split: (order.get(split, len(order)), split))
+    return {split: load_index(job.workspace, split) for split in splits}
+
+
+def evaluation_split(indexes: Mapping[str, Index], chosen: str | None) -> Index:
+    """Give the index of the split to evaluate: the chosen one, else val, else the only one there is.
+
+    Raises UserError when that is not clear.
+    """
+    if chosen is not None:
+        return chosen_split(indexes, chosen)
+    if "val" in indexes:
+        return indexes["val"]
+    if len(indexes) == 1:
+        return next(iter(indexes.values()))
+    raise UserError(f"the data set has no val split but {', '.join(indexes)}: choose one with --split")
+
+
+def chosen_split(indexes: Mapping[str, Index], name: str) -> Index:
+    """Give a split's index; raises UserError naming the splits there are."""
+    if name not in indexes:
+        raise UserError(f"the data set has no split {name}: it has {', '.join(indexes)}")
+    return indexes[name]
+
+
+def _say(split: str, update: IndexUpdate) -> None:
+    index = update.index
+    counts = [
+        f"{count} {what}"
+        for count, what in (
+            (update.added, "new"),
+            (update.changed, "changed"),
+            (update.relabelled, "relabelled"),
+            (update.removed, "removed"),
+        )
+        if count
+    ]
+    faces = sum(len(index.row(row).faces) for row in index.ok_rows)
+    labelled = f", {faces} faces" if index.is_labelled else ", no labels"
+    click.echo(
+        f"index of {split}: {len(index.ok_rows)} images{labelled}"
+        + (f" ({', '.join(counts)})" if counts else "")
+    )
+    for path, reason in update.unreadable[:_MAX_NAMED]:
+        click.echo(f"  left out: {path}: {reason}", err=True)
+    if len(update.unreadable) > _MAX_NAMED:
+        click.echo(f"  and {len(update.unreadable) - _MAX_NAMED} more that cannot be read", err=True)

@@ -1,0 +1,126 @@
+"""What the stages would compute now, and why; nothing is written."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from pipeline import results
+from pipeline.blocks import Block
+from pipeline.cache import plan_cache
+from pipeline.dataset import find_splits
+from pipeline.evaluate import plan_evaluate
+from pipeline.index import IndexUpdate, update_index
+from pipeline.report import changes as report_changes
+from pipeline.report import plan_report
+from pipeline.workspace import CandidateKey
+from workflows.data import data_root, evaluation_split, is_embedded
+from workflows.job import Job
+from workflows.stages import evaluation_sources, ranking_plans, report_title, training_plan
+
+if TYPE_CHECKING:
+    from pipeline.train_ranker import TrainPlan
+
+_AFTER_TRAINING = ("rank", "evaluate", "report")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One piece of work."""
+
+    stage: str
+    what: str
+    todo: str
+    """How much there is to do, in words; empty for nothing."""
+    reasons: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, object]:
+        """Give the entry as JSON values."""
+        return asdict(self)
+
+    def as_text(self) -> str:
+        """Give the entry as a line, its reasons indented below."""
+        about = f"{self.stage} {self.what}".rstrip()
+        lines = [f"{about}: {self.todo or 'nothing to do'}", *(f"    {reason}" for reason in self.reasons)]
+        return "\n".join(lines)
+
+
+def plan(job: Job) -> list[Entry]:
+    """Give the entries of all stages in their order.
+
+    Raises UserError when the data set or the workspace is damaged.
+    """
+    root = data_root(job)
+    if is_embedded(job.workspace, root) and not root.exists():
+        return [
+            Entry(
+                stage="dataset",
+                what="",
+                todo="make the embedded data set",
+                reasons=("then plan again for the rest",),
+            )
+        ]
+    updates = {
+        split: update_index(job.workspace, root, split, is_dry_run=True) for split in find_splits(root)
+    }
+    indexes = {split: update.index for split, update in updates.items()}
+    entries = [_index_entry(split, update) for split, update in updates.items()]
+    cached = [
+        plan_cache(job.workspace, index, detector, job.config.cache)
+        for detector in job.config.cache.detectors
+        for index in indexes.values()
+    ]
+    entries += [_blocks_entry("cache", p.key, p.blocks, p.reasons) for p in cached]
+    ranker = job.ranker
+    if ranker is None and "train" in indexes:
+        training = training_plan(job, indexes)
+        entries.append(_training_entry(training))
+        if training.state != "done":
+            because = ("there will be another ranker",)
+            return entries + [
+                Entry(stage=s, what="", todo="all of it", reasons=because) for s in _AFTER_TRAINING
+            ]
+        ranker = training.ranker_file
+    if ranker is not None:
+        ranked = ranking_plans(job, indexes, ranker)
+        entries += [_blocks_entry("rank", p.spec.key, p.blocks, p.reasons) for p in ranked]
+    index = evaluation_split(indexes, job.split)
+    sources = evaluation_sources(job, indexes)
+    why = results.changes(job.workspace, plan_evaluate(index, sources, job.config.evaluate, job.ground_truth))
+    entries.append(_whole_entry("evaluate", why))
+    parts = plan_report(job.workspace, index, sources, job.config, report_title(job, index), job.ground_truth)
+    return [
+        *entries,
+        _whole_entry(
+            "report", ["there will be other results"] if why else report_changes(job.workspace, parts)
+        ),
+    ]
+
+
+def _index_entry(split: str, update: IndexUpdate) -> Entry:
+    counts = {
+        "new": update.added,
+        "changed": update.changed,
+        "relabelled": update.relabelled,
+        "removed": update.removed,
+        "unreadable": len(update.unreadable),
+    }
+    found = [f"{count} images {what}" for what, count in counts.items() if count and what != "unreadable"]
+    todo = f"{sum(counts.values()) - counts['unreadable']} rows" if found else ""
+    left_out = [f"left out: {path}: {reason}" for path, reason in update.unreadable]
+    return Entry(stage="index", what=f"of {split}", todo=todo, reasons=(*found, *left_out))
+
+
+def _blocks_entry(stage: str, key: CandidateKey, blocks: Sequence[Block], reasons: Sequence[str]) -> Entry:
+    images = sum(len(block.rows) for block in blocks)
+    todo = f"{images} images in {len(blocks)} blocks" if blocks else ""
+    return Entry(stage=stage, what=f"{key.detector} on {key.split}", todo=todo, reasons=tuple(reasons))
+
+
+def _training_entry(plan: "TrainPlan") -> Entry:
+    steps = plan.config.iterations - plan.steps_done
+    todo = "" if plan.state == "done" else f"{steps} of {plan.config.iterations} steps"
+    return Entry(stage="train", what=f"{plan.config.ranker} ranker", todo=todo, reasons=plan.reasons)
+
+
+def _whole_entry(stage: str, reasons: Sequence[str]) -> Entry:
+    return Entry(stage=stage, what="", todo="all of it" if reasons else "", reasons=tuple(reasons))

@@ -1,0 +1,183 @@
+"""Hand blocks to workers: few at a time, again after a failure, none lost and none left waiting."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from pipeline.blocks import Block
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+MAX_TRIES: Final = 3
+"""A block that fails this often is set aside."""
+BLOCKS_PER_THREAD: Final = 2
+"""Blocks in flight for each worker thread: one being computed, one waiting so that the thread never is."""
+
+_RECOUNT_S = 1.0
+_MAX_NAMED = 5
+
+Spec = TypeVar("Spec")
+Report = TypeVar("Report")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[Report]):
+    """What became of the blocks."""
+
+    done: list[Report] = field(default_factory=list)
+    """What the tasks returned, in the order in which they finished."""
+    set_aside: list[tuple[Block, str]] = field(default_factory=list)
+    """Blocks that failed MAX_TRIES times, and why they did the last time."""
+
+    def check(self) -> None:
+        """Raise UserError naming what was set aside; nothing happens if nothing was."""
+        if not self.set_aside:
+            return
+        named = [f"images {block.start} to {block.stop - 1}: {why}" for block, why in self.set_aside]
+        more = f"; and {len(named) - _MAX_NAMED} more" if len(named) > _MAX_NAMED else ""
+        raise UserError(
+            f"{len(named)} of {len(named) + len(self.done)} blocks failed {MAX_TRIES} times and were set "
+            f"aside: {'; '.join(named[:_MAX_NAMED])}{more}. All others are finished; the same command tries "
+            "these again"
+        )
+
+
+def run_blocks(
+    client: Client,
+    function: Callable[[Spec, Block], Report],
+    spec: Spec,
+    blocks: Sequence[Block],
+    on_report: Callable[[Report], None],
+) -> Outcome[Report]:
+    """Call `function(spec, block)` for every block on the cluster and give what came back; none for no block.
+
+    However many blocks there are, only BLOCKS_PER_THREAD per worker thread are in flight. A block that
+    raises, or whose worker dies, is tried again when the others are done, alone on its worker, so that a
+    crash is not blamed on a neighbour; after MAX_TRIES it is set aside. `on_report` is called in this
+    process as blocks finish.
+
+    Raises UserError when a task does (the user can mend that, and every block would meet it), or when the
+    cluster goes away. Then, as on Ctrl-C, queued blocks are dropped, and those being computed finish or
+    not: either is safe.
+    """
+    outcome: Outcome[Report] = Outcome()
+    fresh, again = deque(blocks), deque[Block]()
+    tries: Counter[int] = Counter()
+    flight = _Flight(client, function, spec)
+    try:
+        while fresh or again or flight.size:
+            while fresh and flight.size < BLOCKS_PER_THREAD * flight.num_threads():
+                flight.launch(fresh.popleft())
+            if not fresh and flight.is_of_retries_only:
+                workers = flight.unused_workers()
+                while again and (workers or not flight.size):
+                    flight.launch(again.popleft(), alone_on=workers.pop() if workers else None)
+            block, result = flight.land()
+            if not isinstance(result, BaseException):
+                outcome.done.append(result)
+                on_report(result)
+                continue
+            reason = _reason(result)
+            tries[block.number] += 1
+            if tries[block.number] < MAX_TRIES:
+                again.append(block)
+            else:
+                outcome.set_aside.append((block, reason))
+    finally:
+        flight.drop()
+    return outcome
+
+
+class _Flight(Generic[Spec, Report]):
+    """The blocks that were handed to workers and have not come back."""
+
+    def __init__(self, client: Client, function: Callable[[Spec, Block], Report], spec: Spec) -> None:
+        from distributed import as_completed
+
+        self._client = client
+        self._function = function
+        self._spec = spec
+        self._blocks: dict[Future[Report], tuple[Block, str | None]] = {}
+        self._landed = as_completed(  # type: ignore[no-untyped-call]
+            loop=client.loop, with_results=True, raise_errors=False
+        )
+        self._num_threads = 0
+        self._counted_at = float("-inf")
+
+    @property
+    def size(self) -> int:
+        """How many blocks are in flight."""
+        return len(self._blocks)
+
+    @property
+    def is_of_retries_only(self) -> bool:
+        """Whether each block in flight is alone on its worker."""
+        return all(worker is not None for _, worker in self._blocks.values())
+
+    def num_threads(self) -> int:
+        """Give the threads of all workers, 1 if there is none just now; asked for once a second at most."""
+        if time.monotonic() - self._counted_at > _RECOUNT_S:
+            self._num_threads = sum(self._threads().values())
+            self._counted_at = time.monotonic()
+        return max(1, self._num_threads)
+
+    def unused_workers(self) -> list[str]:
+        """Give the workers that no block is alone on, as they are at this moment."""
+        used = {worker for _, worker in self._blocks.values()}
+        return [worker for worker in self._threads() if worker not in used]
+
+    def launch(self, block: Block, alone_on: str | None = None) -> None:
+        """Hand a block to any worker, or to one that has no other."""
+        future = self._client.submit(
+            self._function,
+            self._spec,
+            block,
+            key=f"{self._function.__name__}-{block.number}-{uuid.uuid4().hex[:8]}",
+            pure=False,
+            workers=alone_on,
+            allow_other_workers=alone_on is not None,  # that one may die meanwhile
+        )
+        self._blocks[future] = block, alone_on
+        self._landed.add(future)  # type: ignore[no-untyped-call]
+
+    def land(self) -> tuple[Block, Report | BaseException]:
+        """Wait for the next block to come back; give what its task returned, or why it did not."""
+        future, result = next(self._landed)
+        block, _ = self._blocks.pop(future)
+        # the future's status would not do: a result that is here is "lost" if its worker has died since
+        if isinstance(result, tuple) and len(result) == 3 and isinstance(result[1], BaseException):
+            return block, result[1]  # how Dask hands over (type, exception, traceback)
+        return block, result
+
+    def drop(self) -> None:
+        """Take what waits off the queue."""
+        self._blocks.clear()  # Dask forgets a task whose future nobody holds
+        self._landed.clear()  # type: ignore[no-untyped-call]
+
+    def _threads(self) -> dict[str, int]:
+        return dict(self._client.nthreads())  # type: ignore[no-untyped-call]
+
+
+def _reason(error: BaseException) -> str:
+    """Say why a block failed; raise what ends the run."""
+    from distributed import CancelledError
+    from distributed.scheduler import KilledWorker, NoWorkerError
+
+    if isinstance(error, UserError):
+        raise error
+    if isinstance(error, CancelledError):
+        raise UserError(
+            "the cluster is gone; run the same command again: finished blocks are kept"
+        ) from error
+    if isinstance(error, NoWorkerError):
+        raise UserError("no worker is left and none can be started; finished blocks are kept") from error
+    if isinstance(error, KilledWorker):
+        return "its worker died, which often means that memory ran out"
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,52 @@
+"""Check a data set as a user does: count what is there, name what is wrong."""
+
+import tempfile
+from pathlib import Path
+
+import click
+import numpy as np
+
+from pipeline.dataset import find_splits
+from pipeline.errors import UserError
+from pipeline.ground_truth import SETTINGS, load_ground_truth
+from pipeline.index import Index, update_index
+from pipeline.workspace import Workspace
+from workflows.progress import shown_if_long
+
+
+def validate(folder: Path) -> None:
+    """Read all of a data set and print its facts, a few lines a split.
+
+    Raises UserError when an image cannot be read, after naming all of them, and at the first broken annotation.
+    """
+    num_bad = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        for split in find_splits(folder):
+            with shown_if_long(f"check {split}") as progress:
+                update = update_index(Workspace(Path(scratch)), folder, split, progress, is_dry_run=True)
+            num_bad += len(update.unreadable)
+            for line in _facts(update.index):
+                click.echo(line)
+            for path, reason in update.unreadable:
+                click.echo(f"  {path}: {reason}", err=True)
+    if num_bad:
+        raise UserError(
+            f"{num_bad} images of {folder} cannot be read; fetch them again, or go on without them"
+        )
+
+
+def _facts(index: Index) -> list[str]:
+    lines = [f"{index.split}: {len(index.ok_rows)} of {len(index)} images can be read"]
+    if not index.is_labelled:
+        return [*lines, "  no labels"]
+    boxes = np.concatenate([row.faces for row in index.all_rows])
+    sides = boxes[:, 2:] - boxes[:, :2]
+    num_valid = sum(int(row.is_valid.sum()) for row in index.all_rows)
+    num_empty = int((sides <= 0).any(axis=1).sum())
+    lines.append(f"  {len(boxes)} faces, {num_valid} valid, {num_empty} of size zero")
+    if num_valid == 0 or not index.ok_rows:
+        return lines
+    truth = load_ground_truth(index, None)
+    kept = (f"{sum(int(mask.sum()) for mask in truth.kept[setting])} {setting}" for setting in SETTINGS)
+    lines.append(f"  ground truth {truth.definition} of {len(truth.names)} images: {', '.join(kept)}")
+    return lines

@@ -6,7 +6,6 @@
 """
 
 from detectors.base import MAX_CANDIDATES, SHIPPED, Detector, DetectorEntry, available, create, identify
-from detectors.conversion import import_checkpoint
 
 __all__ = [
     "MAX_CANDIDATES",
@@ -16,5 +15,4 @@ __all__ = [
     "available",
     "create",
     "identify",
-    "import_checkpoint",
 ]

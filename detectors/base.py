@@ -5,17 +5,16 @@ is not registered is named `package.module:NAME`. Either points to a `DetectorEn
 integer `version` that is called with a weights file (or None) and a device, and then is a `Detector`.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, UInt8
-
-from detectors.weights import file_sha256
 
 MAX_CANDIDATES: Final = 5000
 """Candidates kept of one image (paper 4.2)."""
@@ -53,11 +52,11 @@ class DetectorEntry:
 def available() -> dict[str, str]:
     """Give every registered detector's name and description, in order of name; a broken one says why."""
     descriptions = {}
-    for point in sorted(entry_points(group=_GROUP), key=lambda point: point.name):
+    for name, value in sorted(_registered().items()):
         try:
-            descriptions[point.name] = _loaded(point).description
+            descriptions[name] = _loaded(name, value).description
         except ValueError as error:
-            descriptions[point.name] = f"unusable: {error}"
+            descriptions[name] = f"unusable: {error}"
     return descriptions
 
 
@@ -88,6 +87,18 @@ def identify(spec: str) -> dict[str, str | int | float]:
     return {"detector": name, "weights": sha256, "version": entry.version, "max_candidates": MAX_CANDIDATES}
 
 
+def file_sha256(path: str | Path) -> str:
+    """Hash a weights file to 64 hexadecimal digits.
+
+    Raises ValueError when the file cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ValueError(f"the weights file {path} cannot be read: {error.strerror}") from error
+
+
 def _resolved(spec: str, weights: str | Path | None) -> tuple[str, DetectorEntry, Path | None]:
     name, at, in_spec = spec.partition("@")
     if at and not in_spec:
@@ -104,31 +115,34 @@ def _resolved(spec: str, weights: str | Path | None) -> tuple[str, DetectorEntry
     return name, entry, None if weights is None else Path(weights)
 
 
+def _registered() -> dict[str, str]:
+    # Dask's backport of importlib.metadata gives objects of a class of its own: only their strings are used
+    return {point.name: point.value for point in entry_points(group=_GROUP)}
+
+
 def _entry(name: str) -> DetectorEntry:
-    registered = {point.name: point for point in entry_points(group=_GROUP)}
-    if name in registered:
-        return _loaded(registered[name])
-    module, colon, attribute = name.partition(":")
-    if not colon:
+    registered = _registered()
+    if name not in registered and ":" not in name:
         raise ValueError(
             f"there is no detector {name}: choose {', '.join(sorted(registered))}, or package.module:NAME"
         )
-    return _loaded(EntryPoint(name=name, value=f"{module}:{attribute}", group=_GROUP))
+    return _loaded(name, registered.get(name, name))
 
 
-def _loaded(point: EntryPoint) -> DetectorEntry:
+def _loaded(name: str, value: str) -> DetectorEntry:
+    module, _, attribute = value.partition(":")
     try:
-        found: object = import_module(point.module)
-        for part in point.attr.split("."):
+        found: object = import_module(module)
+        for part in attribute.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"the detector {point.name} cannot be loaded from {point.value}: {error}") from error
+        raise ValueError(f"the detector {name} cannot be loaded from {value}: {error}") from error
     if isinstance(found, DetectorEntry):
         return found
     version = getattr(found, "version", None)
     if not isinstance(found, type) or not isinstance(version, int):
         raise ValueError(
-            f"{point.value} is no detector: it must be a DetectorEntry, or a class with an integer `version`"
+            f"{value} is no detector: it must be a DetectorEntry, or a class with an integer `version`"
         )
-    description = (found.__doc__ or point.value).strip().splitlines()[0]
+    description = (found.__doc__ or value).strip().splitlines()[0]
     return DetectorEntry(description=description, version=version, create=found)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from torch import nn
 
-from detectors.base import create
-from detectors.weights import file_sha256, load_network, save_state
+from detectors.base import create, file_sha256
+from detectors.weights import load_network, save_state
 
 
 def import_checkpoint(

@@ -13,7 +13,7 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 
 from crface.backbones import MobileNetV1, mobilenet_v1
-from detectors.base import MAX_CANDIDATES, DetectorEntry
+from detectors.base import MAX_CANDIDATES
 from detectors.priors import PRIOR_SIDES_PX, cached_priors, decode_boxes
 from detectors.weights import load_network
 
@@ -160,20 +160,15 @@ def mobilenet025() -> RetinaFace:
     return RetinaFace(mobilenet_v1(width=0.25))
 
 
-def _create_mobilenet025(weights: Path | None, device: str) -> RetinaFaceDetector:
+def create_mobilenet025(weights: Path | None, device: str) -> RetinaFaceDetector:
+    """Make the detector from a weights file, or with random weights for None.
+
+    Raises ValueError when the file does not fit.
+    """
     network = mobilenet025()
     if weights is not None:
         load_network(network, weights, "retinaface-mobilenet0.25")
     return RetinaFaceDetector("retinaface-mobilenet0.25", network, device)
-
-
-MOBILENET025 = DetectorEntry(
-    description="RetinaFace with the mobilenet0.25 trunk: small, for CPUs; priors of 16 to 512 px",
-    version=1,
-    shipped_weights=Path(__file__).parent / "pretrained" / "retinaface-mobilenet0.25.safetensors",
-    create=_create_mobilenet025,
-)
-"""What the entry-point group `crface.detectors` names `retinaface-mobilenet0.25`."""
 
 
 class _FeaturePyramid(nn.Module):

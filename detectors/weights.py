@@ -1,6 +1,5 @@
 """Weights in files, ours (safetensors) or published checkpoints: loaded strictly or refused in a sentence."""
 
-import hashlib
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -117,18 +116,6 @@ def read_metadata(path: str | Path) -> dict[str, str]:
             return dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} cannot be read as safetensors ({_first_line(error)})") from error
-
-
-def file_sha256(path: str | Path) -> str:
-    """Hash a weights file to 64 hexadecimal digits.
-
-    Raises ValueError when the file cannot be read.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ValueError(f"the weights file {path} cannot be read: {error.strerror}") from error
 
 
 def _load_checkpoint(path: Path) -> object:

@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 from pipeline.blocks import Block
 from pipeline.errors import UserError
 from pipeline.ledger import Ledger, LedgerRow
@@ -100,10 +98,9 @@ def _kept(store: RowStore, block: Block, before: LedgerRow | None) -> dict[int, 
         return {}
     asked = set(block.rows)
     rows = range(block.start, block.stop)
+    recorded = zip(rows, stored, before.row_digests, strict=False)  # fewer where images were added
     return {
-        row: ComputedRow(row, np.ascontiguousarray(values), digest)
-        for row, values, digest in zip(
-            rows, stored, before.row_digests, strict=False
-        )  # rows may have been added
+        row: ComputedRow(row, values, digest)
+        for row, values, digest in recorded
         if row not in asked and values is not None
     }

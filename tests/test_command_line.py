@@ -187,9 +187,6 @@ def test_a_damaged_image_is_named_and_the_rest_goes_on(workspace: Path) -> None:
     assert ended.status == 0, ended.errors
     assert images[0].name in ended.errors
     assert images[1].name in ended.errors
-    result = crface("evaluate", "--config", "small.toml", "--out", "w", "--json", cwd=workspace)
-    assert result.status == 1  # the ranker's confidences of the changed images are out of date
-    assert "crface rank" in result.errors
     assert crface("rank", "--config", "small.toml", "--out", "w", cwd=workspace).status == 0
     result = crface("evaluate", "--config", "small.toml", "--out", "w", "--json", cwd=workspace)
     assert result.status == 0, result.errors
@@ -204,7 +201,8 @@ def test_evaluate_json_has_a_number_for_every_setting_and_confidence(demo: tuple
     }
     assert len(official) == 4 * 3
     for setting in ("easy", "medium", "hard"):
-        assert official["oracle", "all", setting] >= official["predicted", "above 0.02", setting]
+        # a sum of a thousand terms may end a rounding below 1
+        assert official["oracle", "all", setting] > official["predicted", "above 0.02", setting] - 1e-9
 
 
 MISTAKES: list[tuple[Sequence[str], int, Sequence[str]]] = [

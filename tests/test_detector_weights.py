@@ -13,6 +13,7 @@ import torch
 
 import detectors
 import detectors.base
+from detectors.conversion import import_checkpoint
 from detectors.retinaface import mobilenet025
 from detectors.weights import check_keys, load_network, load_state, read_metadata, save_state
 
@@ -230,7 +231,7 @@ def test_import_keeps_the_tensors_and_says_where_they_come_from(tmp_path: Path) 
     source, destination = tmp_path / "published.pth", tmp_path / "new" / "ours.safetensors"
     torch.save({f"module.{key}": value for key, value in _state().items()}, source)
     sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
-    assert detectors.import_checkpoint(source, NAME, destination, sha256=sha256.upper()) == sha256
+    assert import_checkpoint(source, NAME, destination, sha256=sha256.upper()) == sha256
     assert read_metadata(destination) == {
         "detector": NAME,
         "source": "published.pth",
@@ -245,10 +246,10 @@ def test_import_refuses_another_hash_and_leaves_no_file(tmp_path: Path) -> None:
     source, destination = tmp_path / "published.pth", tmp_path / "ours.safetensors"
     torch.save(_state(), source)
     with pytest.raises(ValueError, match="expected 00: it is another file or damaged"):
-        detectors.import_checkpoint(source, NAME, destination, sha256="00")
+        import_checkpoint(source, NAME, destination, sha256="00")
     assert list(tmp_path.iterdir()) == [source]
 
 
 def test_import_needs_a_detector_with_a_network_of_ours(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nothing to import weights into"):
-        detectors.import_checkpoint(weights, f"{__name__}:OwnDetector", tmp_path / "x.safetensors")
+        import_checkpoint(weights, f"{__name__}:OwnDetector", tmp_path / "x.safetensors")

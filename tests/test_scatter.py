@@ -231,6 +231,10 @@ def test_ctrl_c_ends_everything_quietly_and_the_next_run_goes_on(
     driver = start_driver(job, "local:2")
     wait_for_images(job, 7)
     workers = workers_of(driver)
+    for worker in workers:
+        worker.send_signal(signal.SIGINT)
+    wait_for_images(job, 11)  # it is the driver's to say what becomes of the workers
+    assert psutil.wait_procs(workers, timeout=0)[0] == []
     os.killpg(driver.pid, signal.SIGINT)  # as a terminal does it: to every process of the job
     stopped = time.monotonic()
     _, complaints = driver.communicate()

@@ -55,7 +55,7 @@ def verify(file: Path, detector: str, sha256: str | None) -> None:
     Example:  crface weights verify retinaface.safetensors --detector retinaface-mobilenet0.25
     """
     import detectors
-    from detectors.weights import file_sha256
+    from detectors.base import file_sha256
 
     try:
         found = file_sha256(file)

@@ -258,6 +258,16 @@ def test_a_mistake_is_one_sentence_that_names_it_and_no_traceback(
         assert word in ended.errors
 
 
+def test_a_stage_on_another_data_set_than_the_workspace_was_made_from_is_refused(
+    demo: tuple[Path, Ended],
+) -> None:
+    folder, _ = demo
+    (folder / "other").mkdir(exist_ok=True)
+    ended = crface("evaluate", "--data", "other", "--out", "w", "--config", "small.toml", cwd=folder)
+    assert ended.status == 1
+    assert "was made from" in ended.errors
+
+
 def test_debug_shows_where_an_error_came_from(tmp_path: Path) -> None:
     ended = crface("cache", "--data", "nowhere", "--debug", cwd=tmp_path)
     assert ended.status == 1

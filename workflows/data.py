@@ -66,7 +66,7 @@ def update_indexes(job: Job) -> dict[str, Index]:
 def stored_indexes(job: Job) -> dict[str, Index]:
     """Give the indexes as they are stored, without looking at the data set.
 
-    Raises UserError when the workspace has none.
+    Raises UserError when the workspace has none, or was made from another data set than the job's.
     """
     folder = job.workspace.index("x").parent
     splits = [path.stem for path in folder.glob("*.parquet")]
@@ -76,7 +76,14 @@ def stored_indexes(job: Job) -> dict[str, Index]:
         )
     order = {name: i for i, name in enumerate(("train", "val", "test"))}
     splits.sort(key=lambda split: (order.get(split, len(order)), split))
-    return {split: load_index(job.workspace, split) for split in splits}
+    indexes = {split: load_index(job.workspace, split) for split in splits}
+    root = next(iter(indexes.values())).data_root
+    if job.data is not None and job.data.resolve() != root.resolve():
+        raise UserError(
+            f"the workspace {job.workspace.root} was made from {root}, not from {job.data}: "
+            "run `crface cache` with this --data first, or choose another --out"
+        )
+    return indexes
 
 
 def evaluation_split(indexes: Mapping[str, Index], chosen: str | None) -> Index:

@@ -1,6 +1,7 @@
 """Train a detector as a user does: with progress, and a word on where the weights are."""
 
 import click
+import torch
 
 from detectors.training import DetectorTrainConfig, StepReport
 from pipeline.config import read_toml
@@ -26,5 +27,8 @@ def train_detector(job: Job, detector: str, recipe: str, num_threads: int) -> No
                 note = f"loss {report.loss:.3f}, rate {report.learning_rate:.1e}"
                 progress.reach(report.step, note=note)
 
-            weights = run_training(index, folder, detector, config, progress=show, num_threads=num_threads)
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+            weights = run_training(
+                index, folder, detector, config, device, progress=show, num_threads=num_threads
+            )
     click.echo(f"train-detector: use it as {detector}@{weights}")

@@ -134,9 +134,8 @@ def demo(job: Job) -> None:
     cache(job)
     train(job)
     rank(job)
-    report_job = job
-    evaluate(report_job)
-    report(report_job)
+    evaluate(job)
+    report(job)
 
 
 def training_plan(job: Job, indexes: Mapping[str, Index]) -> "TrainPlan":
@@ -271,6 +270,8 @@ def _tell(work: _Work, outcome: Outcome[BlockReport]) -> None:
 
 
 def _train(plan: "TrainPlan") -> Path:
+    import torch
+
     from pipeline.train_ranker import TrainProgress
     from pipeline.train_ranker import train as run_train
 
@@ -284,6 +285,7 @@ def _train(plan: "TrainPlan") -> Path:
         def show(step: TrainProgress) -> None:
             progress.reach(step.steps_done, note=f"loss {step.loss:.4f}, rate {step.learning_rate:.1e}")
 
-        path = run_train(plan, progress=show)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        path = run_train(plan, device, progress=show)
     click.echo(f"train: {path}")
     return path

@@ -49,6 +49,10 @@ class TrainConfig(Section):
     image_side_px: int = Field(
         1024, ge=64, le=4096, description="images are scaled so that their long side is this"
     )
+    output_range: Literal["clipped", "scaled"] = Field(
+        "clipped",
+        description="how refined confidences are kept within 0..1: the paper's clip, or one linear map",
+    )
     loss: Literal["rank"] = Field("rank", description="which loss")
     num_pairs: int = Field(10, ge=1, le=4999, description="pairs at distances 1..n (paper 3.2, Table 2)")
     batch_size: int = Field(32, ge=1, le=4096)

@@ -27,7 +27,7 @@ def resumed_trainer(folder: Path, config: TrainConfig, device: str) -> tuple[Tra
     """
     with torch.random.fork_rng(devices=[]):  # the caller's random state is not ours to change
         torch.manual_seed(config.seed)
-        model = ranker.create(config.ranker, config.num_candidates, config.image_side_px)
+        model = ranker.create(config.ranker, config.num_candidates, config.image_side_px, config.output_range)
     trainer = Trainer(
         model.to(device),
         losses.create(config.loss, config.num_pairs),

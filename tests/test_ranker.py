@@ -109,6 +109,18 @@ def test_the_range_seen_in_training_becomes_zero_to_one_and_every_order_stays() 
     np.testing.assert_allclose(refined, np.clip((raw - lowest) / (highest - lowest), 0, 1), atol=1e-6)
 
 
+def test_the_papers_clip_leaves_what_is_within_zero_to_one_as_it_is() -> None:
+    model, candidates = disturbed(scale=1.0), some_candidates(12)
+    model.output_range = "clipped"
+    rows = torch.from_numpy(relative_rows(candidates, 64, 48, 12))[None]
+    square, _ = square_picture(picture(), 64)
+    images = to_tensor(torch.from_numpy(square)[None])
+    model.train()(images, rows)  # widens the range, which the clip does not look at
+    raw = model.eval()(images, rows)[0].detach().numpy()
+    assert raw.max() > 1.0
+    np.testing.assert_allclose(model.refine(picture(), candidates), np.clip(raw, 0, 1), atol=1e-6)
+
+
 def test_a_confidence_beyond_the_range_seen_in_training_is_clipped() -> None:
     refined = disturbed(scale=20.0).refine(picture(), some_candidates(12))
     assert refined.min() == 0.0

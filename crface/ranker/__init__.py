@@ -13,9 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
 from crface.backbones import mobilenet_v1
-from crface.ranker.network import ConfidenceRanker
+from crface.ranker.network import ConfidenceRanker, OutputRange
 
-__all__ = ["ConfidenceRanker", "create", "load", "names", "save", "serialise"]
+__all__ = ["ConfidenceRanker", "OutputRange", "create", "load", "names", "save", "serialise"]
 
 
 def names() -> list[str]:
@@ -23,11 +23,14 @@ def names() -> list[str]:
     return list(_RANKERS)
 
 
-def create(name: str, num_candidates: int = 5000, image_side_px: int = 1024) -> ConfidenceRanker:
+def create(
+    name: str, num_candidates: int = 5000, image_side_px: int = 1024, output_range: OutputRange = "scaled"
+) -> ConfidenceRanker:
     """Make the ranker called `name` with random weights; untrained, it leaves every confidence as it is.
 
-    `num_candidates` is N, `image_side_px` the side of the square that pictures are scaled to. Raises
-    ValueError for an unknown name, listing the known ones, and for fewer than 2 candidates or 32 pixels.
+    `num_candidates` is N, `image_side_px` the side of the square that pictures are scaled to, `output_range`
+    how confidences are kept within 0..1 ("clipped" is the paper's). Raises ValueError for an unknown name,
+    listing the known ones, and for fewer than 2 candidates or 32 pixels.
     """
     if name not in _RANKERS:
         raise ValueError(f"there is no ranker {name!r}; choose one of {', '.join(names())}")
@@ -36,7 +39,7 @@ def create(name: str, num_candidates: int = 5000, image_side_px: int = 1024) -> 
             f"a ranker of {num_candidates} candidates on pictures of {image_side_px} pixels cannot be: "
             "2 candidates and 32 pixels are the least"
         )
-    return _RANKERS[name](num_candidates, image_side_px)
+    return _RANKERS[name](num_candidates, image_side_px, output_range)
 
 
 def load(path: str | Path) -> ConfidenceRanker:
@@ -48,7 +51,7 @@ def load(path: str | Path) -> ConfidenceRanker:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["ranker"])
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        model = create(about["name"], about["num_candidates"], about["image_side_px"])
+        model = create(about["name"], about["num_candidates"], about["image_side_px"], about["output_range"])
         model.load_state_dict(state)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"cannot read the ranker {path}: {error}; train one with `crface train`") from error
@@ -68,6 +71,7 @@ def serialise(model: ConfidenceRanker) -> bytes:
         "name": model.name,
         "num_candidates": model.num_candidates,
         "image_side_px": model.image_side_px,
+        "output_range": model.output_range,
     }
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     return to_bytes(
@@ -75,10 +79,12 @@ def serialise(model: ConfidenceRanker) -> bytes:
     )  # one entry: safetensors writes several in any order
 
 
-def _small(num_candidates: int, image_side_px: int) -> ConfidenceRanker:
+def _small(num_candidates: int, image_side_px: int, output_range: OutputRange) -> ConfidenceRanker:
     # Width 0.25: the full MobileNet alone would be 13 MB, the paper's small ranker is 8 MB in all (5.5).
     backbone = mobilenet_v1(width=0.25)
-    return ConfidenceRanker("small", backbone, backbone.channels, 64, num_candidates, image_side_px)
+    return ConfidenceRanker(
+        "small", backbone, backbone.channels, 64, num_candidates, image_side_px, output_range
+    )
 
 
-_RANKERS: dict[str, Callable[[int, int], ConfidenceRanker]] = {"small": _small}
+_RANKERS: dict[str, Callable[[int, int, OutputRange], ConfidenceRanker]] = {"small": _small}

@@ -1,6 +1,8 @@
 """The confidence ranking network: image and candidates in, refined confidences out (paper 3.3, 3.4, 4.3, Fig.
 3)."""
 
+from typing import Literal
+
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
@@ -11,6 +13,9 @@ from crface.ranker.confidence_module import ConfidenceModule
 from crface.ranker.fpn import FeaturePyramid
 from crface.ranker.inputs import relative_rows, square_picture, to_tensor
 
+OutputRange = Literal["clipped", "scaled"]
+"""How refined confidences are kept within 0..1: the paper's clip, or one linear map for all images."""
+
 
 class ConfidenceRanker(nn.Module):
     """Give refined confidences c' = c + residual; exactly c while untrained, 0 for padding rows.
@@ -19,13 +24,13 @@ class ConfidenceRanker(nn.Module):
     pictures are scaled to. FPN and confidence modules have `channels` channels (256 in the large ranker, 64
     in the small).
 
-    Range: "we also clip the refined confidence (c') to be within 0 to 1 to keep the same output range".
-    Detectors' confidences crowd below 1, and there half of them would end as equals, which costs AP. So the
-    range is kept by mapping the widest range that c' took in training, `lowest` to `highest`, onto 0..1,
-    which leaves every order as it is; only what lies beyond that is clipped. Before training it is 0..1
-    itself, and nothing moves. `forward` gives c' as it is, and the loss is taken on that: inside the loss a
-    clip would stop the gradient of every confidence beyond 0 or 1, and a box pushed there by mistake could
-    never come back.
+    Range: "we also clip the refined confidence (c') to be within 0 to 1 to keep the same output range":
+    `output_range` "clipped". Detectors' confidences crowd below 1, and there half of them would end as equals,
+    which costs AP. With "scaled" the range is kept by mapping the widest range that c' took in training,
+    `lowest` to `highest`, onto 0..1, which leaves every order as it is; only what lies beyond that is clipped.
+    Before training it is 0..1 itself, and nothing moves. `forward` gives c' as it is, and the loss is taken on
+    that: inside the loss a clip would stop the gradient of every confidence beyond 0 or 1, and a box pushed
+    there by mistake could never come back.
     """
 
     def __init__(
@@ -36,11 +41,13 @@ class ConfidenceRanker(nn.Module):
         channels: int,
         num_candidates: int,
         image_side_px: int,
+        output_range: OutputRange,
     ) -> None:
         super().__init__()
         self.name = name
         self.num_candidates = num_candidates
         self.image_side_px = image_side_px
+        self.output_range = output_range
         self.backbone = backbone
         self.bpn = BoxProcessingNetwork(num_levels=len(depths))
         self.fpn = FeaturePyramid(tuple(depth + BPN_CHANNELS for depth in depths), channels)
@@ -101,7 +108,9 @@ class ConfidenceRanker(nn.Module):
         head = values[0, : len(ordered)].cpu().numpy()
         tail = ordered[len(head) :, 4]  # none of it unless the head is full
         scores = np.concatenate([head, np.minimum(tail, head[-1:])])
-        lowest, highest = float(self.lowest), float(self.highest)
+        lowest, highest = 0.0, 1.0
+        if self.output_range == "scaled":
+            lowest, highest = float(self.lowest), float(self.highest)
         refined = np.empty(len(candidates), np.float32)
         refined[order] = np.clip((scores - lowest) / (highest - lowest), 0, 1)
         refined[(candidates == 0).all(axis=1)] = 0  # padding

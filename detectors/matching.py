@@ -1,4 +1,4 @@
-"""Which prior is to find which face: the matching that RetinaFace is trained with.
+"""Which prior is to find which face: the matching by overlap that anchor networks are trained with.
 
 RetinaFace (Deng et al. 2019), section 4.2 (priors at IoU 0.35 or more are positive); SSD (Liu et al. 2016),
 section 2.2 (each face keeps its best prior).
@@ -55,23 +55,29 @@ def match_priors(
     return torch.where(best_overlaps >= positive_iou, best_faces, labels)
 
 
-def make_targets(
+def match_batch(
     faces: Sequence[Float[Tensor, "_ 4"]],
     ignored: Sequence[Float[Tensor, "_ 4"]],
     priors: Float[Tensor, "prior 4"],
-    side_px: int,
     positive_iou: float,
-) -> Targets:
-    """Match a batch of square images of `side_px`; faces and ignored regions are xyxy in their pixels.
+) -> Int64[Tensor, "batch prior"]:
+    """Give `match_priors` of each image of a batch; all boxes are xyxy in the same pixels."""
+    return torch.stack(
+        [match_priors(f, i, priors, positive_iou) for f, i in zip(faces, ignored, strict=True)]
+    )
 
-    `priors` are those of `detectors.priors.make_priors`, relative. Faces must have positive width and height.
+
+def make_targets(
+    labels: Int64[Tensor, "batch prior"],
+    faces: Sequence[Float[Tensor, "_ 4"]],
+    priors: Float[Tensor, "prior 4"],
+    side_px: int,
+) -> Targets:
+    """Say what the priors of square images of `side_px` are to answer, given which face each is to find.
+
+    `faces` are xyxy in pixels, of positive width and height; `priors` are those of
+    `detectors.priors.make_priors`, relative.
     """
-    priors_xyxy = (
-        torch.cat([priors[:, :2] - priors[:, 2:] / 2, priors[:, :2] + priors[:, 2:] / 2], dim=1) * side_px
-    )
-    labels = torch.stack(
-        [match_priors(f, i, priors_xyxy, positive_iou) for f, i in zip(faces, ignored, strict=True)],
-    )
     offsets = [
         encode_boxes(f[matched[matched >= 0]] / side_px, priors[matched >= 0])
         for f, matched in zip(faces, labels, strict=True)

@@ -1,31 +1,50 @@
-"""Prior boxes (anchors) of RetinaFace, with the code that turns boxes into offsets from them and back.
+"""Prior boxes (anchors), with the code that turns boxes into offsets from them and back.
 
 RetinaFace (Deng et al. 2019), section 4.2; SSD (Liu et al. 2016), section 2.2 for the offsets. Priors are
 relative to the image: (centre x, centre y, width, height), each divided by the image's width or height.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-STRIDES_PX = (8, 16, 32)
-PRIOR_SIDES_PX = ((16, 32), (64, 128), (256, 512))
-"""Sides of the square priors of a cell, for each stride."""
 CENTRE_VARIANCE = 0.1
 SIZE_VARIANCE = 0.2
 _MAX_CACHED_SIZES = 16  # a prior set of an 8K image is 22 MB; photographs of one folder share few sizes
 
 
-def make_priors(height: int, width: int) -> Float[Tensor, "prior 4"]:
-    """Make the priors of an image: two a cell, row by row, finest stride first; at least two a stride.
+@dataclass(frozen=True, slots=True)
+class PriorLayout:
+    """Which square priors lie around the centre of each cell of each map, finest map first."""
+
+    strides_px: tuple[int, ...]
+    sides_px: tuple[tuple[int, ...], ...]
+    """For each stride, the sides of the priors of one cell; every cell has equally many."""
+
+    @property
+    def priors_per_cell(self) -> int:
+        """How many priors share a centre."""
+        return len(self.sides_px[0])
+
+
+RETINAFACE_LAYOUT: Final = PriorLayout((8, 16, 32), ((16, 32), (64, 128), (256, 512)))
+"""Two priors a cell on three maps (Deng et al. 2019, section 4.2, as the published checkpoints have them)."""
+HAMBOX_LAYOUT: Final = PriorLayout((4, 8, 16, 32, 64, 128), ((16,), (32,), (64,), (128,), (256,), (512,)))
+"""One prior a cell on six maps, P2 to P7 (HAMBox, Liu et al. 2020, section 4.1)."""
+
+
+def make_priors(height: int, width: int, layout: PriorLayout = RETINAFACE_LAYOUT) -> Float[Tensor, "prior 4"]:
+    """Make the priors of an image, row by row, finest stride first; at least one cell a stride.
 
     `height` and `width` are pixels; a map has ceil(side / stride) cells, the centre of cell j is (j + 0.5)
     * stride.
     """
     levels = []
-    for stride, sides in zip(STRIDES_PX, PRIOR_SIDES_PX, strict=True):
+    for stride, sides in zip(layout.strides_px, layout.sides_px, strict=True):
         # float64 until the end: at 8K the products are exact, and the result is rounded once
         rows = (torch.arange(-(-height // stride), dtype=torch.float64) + 0.5) * stride / height
         columns = (torch.arange(-(-width // stride), dtype=torch.float64) + 0.5) * stride / width
@@ -38,9 +57,11 @@ def make_priors(height: int, width: int) -> Float[Tensor, "prior 4"]:
 
 
 @lru_cache(maxsize=_MAX_CACHED_SIZES)
-def cached_priors(height: int, width: int, device: torch.device) -> Float[Tensor, "prior 4"]:
+def cached_priors(
+    height: int, width: int, layout: PriorLayout, device: torch.device
+) -> Float[Tensor, "prior 4"]:
     """Give `make_priors` on a device; the sets of the last few image sizes are kept. Not to be written to."""
-    return make_priors(height, width).to(device)
+    return make_priors(height, width, layout).to(device)
 
 
 def decode_boxes(offsets: Float[Tensor, "*n 4"], priors: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:

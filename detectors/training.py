@@ -1,4 +1,4 @@
-"""One step of a RetinaFace detector's training, and everything that a run must remember between two steps.
+"""One step of a detector's training, and everything that a run must remember between two steps.
 
 A step is a function of the state, the batch and the step's number alone: no clock, file or global random
 state decides anything, so a run that is stopped and continued equals one that was not, bit for bit on a
@@ -10,15 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
+from detectors.adapter import placed, to_input
+from detectors.anchor_network import AnchorNetwork
 from detectors.augmentation import Sample, Scales
-from detectors.matching import make_targets
+from detectors.matching import Targets, make_targets, match_batch
+from detectors.mining import compensate_batch
 from detectors.multibox_loss import multibox_loss
-from detectors.priors import make_priors
-from detectors.retinaface import RetinaFace, placed, to_input
+from detectors.priors import decode_boxes, make_priors
 
 
 class DetectorTrainConfig(BaseModel):
@@ -55,6 +57,15 @@ class DetectorTrainConfig(BaseModel):
     )
     positive_iou: float = Field(
         0.35, gt=0.0, lt=1.0, description="overlap from which a prior is to find a face"
+    )
+    anchors_per_face: int = Field(
+        0, ge=0, le=100, description="HAMBox's K: faces with fewer anchors are given more; 0: no such mining"
+    )
+    regressed_iou: float = Field(
+        0.8,
+        gt=0.0,
+        le=1.0,
+        description="HAMBox's T: overlap from which a regressed box is good enough for that",
     )
     negatives_per_positive: int = Field(
         7, ge=1, le=1000, description="hardest background priors learned for each positive"
@@ -133,7 +144,7 @@ class Trainer:
     """
 
     def __init__(
-        self, network: RetinaFace, config: DetectorTrainConfig, device: str | torch.device = "cpu"
+        self, network: AnchorNetwork, config: DetectorTrainConfig, device: str | torch.device = "cpu"
     ) -> None:
         self.config = config
         self.device = torch.device(device)
@@ -154,7 +165,7 @@ class Trainer:
             lr=config.learning_rate,
             betas=(config.momentum, config.square_momentum),
         )
-        self._priors = make_priors(config.side_px, config.side_px).to(self.device)
+        self._priors = make_priors(config.side_px, config.side_px, network.layout).to(self.device)
 
     def step(self, samples: Sequence[Sample]) -> StepReport:
         """Learn from one batch.
@@ -166,15 +177,8 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         images = torch.from_numpy(np.stack([sample.image for sample in samples])).to(self.device)
-        with torch.no_grad():
-            targets = make_targets(
-                [torch.from_numpy(sample.faces).to(self.device) for sample in samples],
-                [torch.from_numpy(sample.ignored).to(self.device) for sample in samples],
-                self._priors,
-                config.side_px,
-                config.positive_iou,
-            )
-        offsets, logits, _ = self.network(to_input(images))
+        offsets, logits, *_ = self.network(to_input(images))
+        targets = self._targets(samples, offsets.detach())
         parts = multibox_loss(offsets, logits, targets, config.negatives_per_positive)
         loss = parts.total(config.box_weight)
         if not bool(loss.isfinite()):
@@ -226,6 +230,18 @@ class Trainer:
         except (RuntimeError, KeyError) as error:
             raise wrong from error
         self.steps_done = steps_done
+
+    @torch.no_grad()
+    def _targets(self, samples: Sequence[Sample], offsets: Float[Tensor, "batch prior 4"]) -> Targets:
+        config = self.config
+        faces = [torch.from_numpy(sample.faces).to(self.device) for sample in samples]
+        ignored = [torch.from_numpy(sample.ignored).to(self.device) for sample in samples]
+        priors_px = decode_boxes(torch.zeros_like(self._priors), self._priors) * config.side_px
+        labels = match_batch(faces, ignored, priors_px, config.positive_iou)
+        if config.anchors_per_face:
+            regressed = decode_boxes(offsets, self._priors.expand_as(offsets)) * config.side_px
+            labels = compensate_batch(labels, faces, regressed, config.anchors_per_face, config.regressed_iou)
+        return make_targets(labels, faces, self._priors, config.side_px)
 
     @torch.no_grad()
     def _update_average(self) -> None:

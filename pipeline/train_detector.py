@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 import detectors
+from detectors.adapter import NetworkDetector
+from detectors.anchor_network import AnchorNetwork
 from detectors.augmentation import LabelledImage, Sample, augment
-from detectors.retinaface import RetinaFace, RetinaFaceDetector
 from detectors.training import DetectorTrainConfig, StepReport, Trainer, batch_rows, sample_generator
 from detectors.weights import load_state, read_metadata, save_state
 from pipeline.errors import UserError
@@ -151,13 +152,13 @@ class _Photographs:
         return LabelledImage(image, row.faces, row.is_valid)
 
 
-def _new_network(detector: str) -> RetinaFace:
+def _new_network(detector: str) -> AnchorNetwork:
     try:
         made = detectors.create(detector, weights=None)
     except ValueError as error:
         raise UserError(str(error)) from error
-    if not isinstance(made, RetinaFaceDetector):
-        raise UserError(f"the detector {detector} cannot be trained here: only the RetinaFace detectors can")
+    if not isinstance(made, NetworkDetector):
+        raise UserError(f"the detector {detector} cannot be trained here: it is no network of this package")
     return made.network
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import detectors
 from detectors.augmentation import LabelledImage, Sample, Scales, augment
-from detectors.matching import BACKGROUND, IGNORED, Targets, make_targets, match_priors
+from detectors.matching import BACKGROUND, IGNORED, Targets, make_targets, match_batch, match_priors
 from detectors.multibox_loss import multibox_loss
 from detectors.priors import decode_boxes, make_priors
 from detectors.retinaface import mobilenet025
@@ -115,7 +115,8 @@ def test_matching_agrees_with_a_plain_loop(seed: int, num_faces: int) -> None:
 def test_targets_are_offsets_that_decode_to_the_faces() -> None:
     priors = make_priors(64, 64)
     faces = [_boxes((10, 12, 30, 31)), NONE, _boxes((0, 0, 60, 50), (40, 40, 52, 56))]
-    targets = make_targets(faces, [NONE] * 3, priors, 64, 0.35)
+    priors_px = decode_boxes(torch.zeros_like(priors), priors) * 64
+    targets = make_targets(match_batch(faces, [NONE] * 3, priors_px, 0.35), faces, priors, 64)
     image, prior = (targets.labels >= 0).nonzero(as_tuple=True)
     assert set(image.tolist()) == {0, 2}
     found = decode_boxes(targets.offsets, priors[prior]) * 64
@@ -291,7 +292,7 @@ def test_training_learns_to_find_bright_squares() -> None:
     assert reports[-1].loss < 0.3 * reports[0].loss
     network = mobilenet025()
     network.load_state_dict(trainer.average)
-    detector = detectors.retinaface.RetinaFaceDetector("trained", network)
+    detector = detectors.adapter.NetworkDetector("trained", network)
     for sample in samples:
         best = detector.candidates([sample.image])[0][0]
         assert np.abs(best[:4] - sample.faces[0]).max() < 8

@@ -14,12 +14,13 @@ import torch
 
 import detectors
 from crface.backbones import mobilenet_v1
+from detectors.adapter import NetworkDetector, to_input
 from detectors.priors import decode_boxes, encode_boxes, make_priors
-from detectors.retinaface import RetinaFaceDetector, mobilenet025, to_input
+from detectors.retinaface import mobilenet025
 
 
 @pytest.fixture(scope="module")
-def detector() -> RetinaFaceDetector:
+def detector() -> NetworkDetector:
     torch.manual_seed(0)
     network = mobilenet025()
     for (
@@ -30,7 +31,7 @@ def detector() -> RetinaFaceDetector:
     for heads in (network.ClassHead, network.BboxHead):
         for parameter in heads.parameters():
             torch.nn.init.normal_(parameter, std=0.5)
-    return RetinaFaceDetector("retinaface-mobilenet0.25", network)
+    return NetworkDetector("retinaface-mobilenet0.25", network)
 
 
 def _picture(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -125,7 +126,7 @@ def test_encoding_is_undone_by_decoding() -> None:
     torch.testing.assert_close(decode_boxes(encode_boxes(boxes, priors), priors), boxes, atol=1e-6, rtol=1e-5)
 
 
-def test_candidates_are_sorted_and_no_more_than_5000(detector: RetinaFaceDetector) -> None:
+def test_candidates_are_sorted_and_no_more_than_5000(detector: NetworkDetector) -> None:
     found = detector.candidates([_picture(320, 400)])[0]  # 5300 priors
     assert found.shape == (5000, 5)
     assert found.dtype == np.float32
@@ -134,7 +135,7 @@ def test_candidates_are_sorted_and_no_more_than_5000(detector: RetinaFaceDetecto
 
 
 def test_candidates_are_every_prior_decoded_in_pixels_as_a_plain_loop_does_it(
-    detector: RetinaFaceDetector,
+    detector: NetworkDetector,
 ) -> None:
     height, width = 37, 50
     image = _picture(height, width)
@@ -158,22 +159,20 @@ def test_equal_confidences_stay_in_the_order_of_the_priors() -> None:
         torch.nn.init.zeros_(parameter)
     for parameter in network.BboxHead.parameters():
         torch.nn.init.zeros_(parameter)
-    found = RetinaFaceDetector("flat", network).candidates([_picture(64, 64)])[0]
+    found = NetworkDetector("flat", network).candidates([_picture(64, 64)])[0]
     assert (found[:, 4] == 0.5).all()
     assert found[:3, :4].tolist() == [[-4, -4, 12, 12], [-12, -12, 20, 20], [4, -4, 20, 12]]
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 300), (300, 1), (31, 33), (97, 64)])
-def test_any_size_from_one_pixel_has_candidates(
-    detector: RetinaFaceDetector, height: int, width: int
-) -> None:
+def test_any_size_from_one_pixel_has_candidates(detector: NetworkDetector, height: int, width: int) -> None:
     found = detector.candidates([_picture(height, width)])[0]
     cells = sum(math.ceil(height / s) * math.ceil(width / s) for s in (8, 16, 32))
     assert found.shape == (2 * cells, 5)
     assert np.isfinite(found).all()
 
 
-def test_candidates_do_not_depend_on_what_else_is_in_the_batch(detector: RetinaFaceDetector) -> None:
+def test_candidates_do_not_depend_on_what_else_is_in_the_batch(detector: NetworkDetector) -> None:
     sizes = [(64, 96), (96, 64), (64, 96), (64, 96), (50, 70), (96, 64)]
     images = [_picture(*size, seed=i) for i, size in enumerate(sizes)]
     together = detector.candidates(images)
@@ -184,20 +183,20 @@ def test_candidates_do_not_depend_on_what_else_is_in_the_batch(detector: RetinaF
 
 
 def test_a_batch_larger_than_the_memory_bound_is_cut_without_changing_the_order(
-    detector: RetinaFaceDetector,
+    detector: NetworkDetector,
 ) -> None:
     images = [_picture(32, 32, seed=i) for i in range(5)]
-    cut = RetinaFaceDetector("cut", detector.network, max_batch_pixels=2 * 32 * 32).candidates(images)
+    cut = NetworkDetector("cut", detector.network, max_batch_pixels=2 * 32 * 32).candidates(images)
     for whole, part in zip(detector.candidates(images), cut, strict=True):
         np.testing.assert_allclose(part, whole, atol=1e-4)
 
 
-def test_no_images_give_no_candidates(detector: RetinaFaceDetector) -> None:
+def test_no_images_give_no_candidates(detector: NetworkDetector) -> None:
     assert detector.candidates([]) == []
 
 
 @pytest.mark.parametrize("shape", [(0, 5, 3), (5, 0, 3), (5, 5, 4), (5, 5)])
-def test_an_image_that_cannot_be_one_is_named(detector: RetinaFaceDetector, shape: tuple[int, ...]) -> None:
+def test_an_image_that_cannot_be_one_is_named(detector: NetworkDetector, shape: tuple[int, ...]) -> None:
     unchecked = type(detector).candidates
     while hasattr(
         unchecked, "__wrapped__"
@@ -212,7 +211,7 @@ def test_damaged_weights_are_an_error_and_never_nan_candidates() -> None:
     with torch.no_grad():
         network.BboxHead[0].conv1x1.bias[2] = math.nan
     with pytest.raises(ValueError, match=r"not finite .* 40 x 24 pixels"):
-        RetinaFaceDetector("damaged", network).candidates([_picture(24, 40)])
+        NetworkDetector("damaged", network).candidates([_picture(24, 40)])
 
 
 def test_training_mode_gives_logits_of_the_probabilities() -> None:

@@ -1,0 +1,92 @@
+"""The adapter of this package's own networks: images in, their priors' boxes as candidates out."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, UInt8
+from torch import Tensor
+
+from detectors.anchor_network import AnchorNetwork
+from detectors.base import MAX_CANDIDATES
+from detectors.priors import cached_priors, decode_boxes
+
+MEAN_RGB = (123.0, 117.0, 104.0)
+"""Subtracted from the channels of an image, which the network then takes as BGR."""
+
+
+class NetworkDetector:
+    """Candidates of an anchor network: the `detectors.Detector` that the pipeline calls.
+
+    `network` is the bare network in evaluation mode; `name` is the name that results are filed under.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: AnchorNetwork,
+        device: str | torch.device = "cpu",
+        max_batch_pixels: int = 1 << 22,
+    ) -> None:
+        self.name = name
+        self.device = torch.device(device)
+        self.network = placed(network, self.device).eval()
+        self._max_batch_pixels = max_batch_pixels
+
+    def candidates(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[Float32[np.ndarray, "_ 5"]]:
+        """Give each image's candidates, best first: its priors, decoded, at most 5000, even at score 0.
+
+        Images are RGB. Rows are `x1 y1 x2 y2 confidence` in pixels of the image, not clipped to it; equal
+        confidences stay in the order of the priors. Images of equal size share a forward pass, which does
+        not change the result.
+
+        Raises ValueError for an image without pixels or not uint8 [H, W, 3], and when the network's answer
+        is not finite (damaged weights).
+        """
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for i, image in enumerate(images):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+                raise ValueError(
+                    f"image {i} of the batch is {image.dtype} {list(image.shape)}: a detector "
+                    "needs uint8 [height, width, 3] RGB with at least one pixel"
+                )
+            by_size.setdefault(image.shape, []).append(i)
+        results: dict[int, Float32[np.ndarray, "_ 5"]] = {}
+        for (height, width, _), members in by_size.items():
+            step = max(1, self._max_batch_pixels // (height * width))
+            for start in range(0, len(members), step):
+                part = members[start : start + step]
+                results.update(zip(part, self._same_size(np.stack([images[i] for i in part])), strict=True))
+        return [results[i] for i in range(len(images))]
+
+    @torch.inference_mode()
+    def _same_size(
+        self, images: UInt8[np.ndarray, "batch height width 3"]
+    ) -> list[Float32[np.ndarray, "_ 5"]]:
+        height, width = images.shape[1:3]
+        offsets, classes, *_ = self.network(to_input(torch.from_numpy(images).to(self.device)))
+        confidences, order = classes[..., 1].sort(dim=1, descending=True, stable=True)
+        confidences, order = confidences[:, :MAX_CANDIDATES], order[:, :MAX_CANDIDATES]
+        priors = cached_priors(height, width, self.network.layout, self.device)[order]
+        boxes = decode_boxes(offsets.gather(1, order[..., None].expand(-1, -1, 4)), priors)
+        boxes = boxes * boxes.new_tensor([width, height, width, height])
+        found = torch.cat([boxes, confidences[..., None]], dim=-1)
+        if not bool(found.isfinite().all()):
+            raise ValueError(
+                f"the network of {self.name} gave values that are not finite for an image of "
+                f"{width} x {height} pixels: its weights are damaged or belong to another network"
+            )
+        return list(found.cpu().numpy())
+
+
+def placed(network: AnchorNetwork, device: torch.device) -> AnchorNetwork:
+    """Move a network to a device, its convolutions laid out channels last: faster on CPUs."""
+    # the stubs of Module.to do not know memory_format, its documentation does
+    moved: AnchorNetwork = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
+
+
+def to_input(images: UInt8[Tensor, "batch height width 3"]) -> Float[Tensor, "batch 3 height width"]:
+    """Turn RGB images into the network's input: BGR, mean subtracted, channels last in memory."""
+    shifted = images.flip(-1).float() - torch.tensor(MEAN_RGB[::-1], device=images.device)
+    return shifted.permute(0, 3, 1, 2)

@@ -1,0 +1,68 @@
+"""HAMBox (Liu et al. 2020), as the paper re-implements it (section 3): one square anchor a cell of six maps.
+
+Any trunk with four maps at strides 4, 8, 16 and 32 will do: ResNet-50 gives HAMBox, HRNet-W48 the paper's
+"HRNet". Left out, as in the paper: pyramid anchors, the deep head, the regression-aware focal loss. The
+paper does not say which head is left; here it is SSH's context module and one 1 x 1 convolution for classes
+and boxes, on each map its own, as in RetinaFace. What makes it HAMBox, the mining of high-quality anchors,
+happens in training only: `detectors.mining`.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from detectors.anchor_network import AnchorNetwork
+from detectors.layers import Context, Head, conv, initialise, resized, slope_of
+from detectors.priors import HAMBOX_LAYOUT
+
+
+class HAMBox(AnchorNetwork):
+    """Give (box offsets, class logits or probabilities) of each anchor.
+
+    `trunk` gives four maps at strides 4 to 32 of `trunk_channels` each. From them the pyramid of `channels`
+    (Lin et al. 2017) makes P2 to P5; P6 and P7 (strides 64 and 128) are convolutions of stride 2 on P5.
+    """
+
+    layout = HAMBOX_LAYOUT
+
+    def __init__(self, trunk: nn.Module, trunk_channels: tuple[int, int, int, int], channels: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        slope = slope_of(channels)
+        self.laterals = nn.ModuleList(conv(num_in, channels, slope, kernel=1) for num_in in trunk_channels)
+        self.merges = nn.ModuleList(conv(channels, channels, slope) for _ in trunk_channels[:-1])
+        num_coarser = len(self.layout.strides_px) - len(trunk_channels)
+        self.coarser = nn.ModuleList(conv(channels, channels, slope, stride=2) for _ in range(num_coarser))
+        self.contexts = nn.ModuleList(Context(channels) for _ in self.layout.strides_px)
+        self.class_heads = self._heads(channels, 2)
+        self.box_heads = self._heads(channels, 4)
+        self.initialise()
+
+    def forward(
+        self, x: Float[Tensor, "batch 3 height width"]
+    ) -> tuple[Float[Tensor, "batch prior 4"], Float[Tensor, "batch prior 2"]]:
+        """Run on BGR images of any size from one pixel, 0..255 minus the mean (`detectors.adapter.to_input`)."""
+        features = [context(level) for context, level in zip(self.contexts, self._pyramid(x), strict=True)]
+        boxes, classes = (
+            torch.cat([head(feature) for head, feature in zip(heads, features, strict=True)], dim=1)
+            for heads in (self.box_heads, self.class_heads)
+        )
+        return boxes, classes if self.training else F.softmax(classes, dim=-1)
+
+    def initialise(self) -> None:
+        """Draw random weights from the global generator: a calm start in which nothing is a face."""
+        initialise(self, self.class_heads, [self.box_heads])
+
+    def _pyramid(self, x: Tensor) -> list[Tensor]:
+        levels = [lateral(level) for lateral, level in zip(self.laterals, self.trunk(x), strict=True)]
+        for i in reversed(range(len(levels) - 1)):
+            levels[i] = self.merges[i](levels[i] + resized(levels[i + 1], like=levels[i]))
+        for coarser in self.coarser:
+            levels.append(coarser(levels[-1]))
+        return levels
+
+    def _heads(self, channels: int, num_values: int) -> nn.ModuleList:
+        return nn.ModuleList(
+            Head(channels, self.layout.priors_per_cell, num_values) for _ in self.layout.strides_px
+        )

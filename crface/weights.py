@@ -1,0 +1,100 @@
+"""Weights in files: state dicts read without running anything in the file, checked key by key, written."""
+
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+_MAX_LISTED = 5
+
+
+def load_state(path: str | Path) -> dict[str, Tensor]:
+    """Read a state dict from safetensors or a PyTorch checkpoint, on the CPU, without a `module.` prefix.
+
+    No code of the file is run: pickled checkpoints are read with `weights_only=True`. A checkpoint that
+    holds its state under `state_dict` or `model` is unwrapped.
+
+    Raises ValueError when the file is missing, damaged, refused, or holds no named tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"there is no weights file {path}: check the path")
+    try:
+        content = load_file(path) if path.suffix == ".safetensors" else _load_checkpoint(path)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path} is refused: it is no plain checkpoint of tensors, loading it could run foreign code; "
+            "convert it to safetensors where it is trusted"
+        ) from error
+    except Exception as error:  # bytes that are no checkpoint can make an unpickler raise anything
+        raise ValueError(
+            f"{path} cannot be read as weights ({_first_line(error)}): fetch the file again"
+        ) from error
+    for wrapper in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if (
+        not isinstance(content, Mapping)
+        or not content
+        or not all(isinstance(v, Tensor) for v in content.values())
+    ):
+        raise ValueError(f"{path} holds no named tensors: a state dict is needed")
+    return {str(key).removeprefix("module."): value for key, value in content.items()}
+
+
+def check_keys(network: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
+    """Name what keeps a state dict from fitting a network (missing, unexpected, misshapen); empty if it fits.
+
+    One phrase for each of the three kinds, with the count and the first few names.
+    """
+    wanted = network.state_dict()
+    # Old PyTorch wrote no step counter for batch normalisation; it decides nothing in evaluation.
+    missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
+    unexpected = [k for k in state if k not in wanted]
+    misshapen = [
+        f"{k} {list(state[k].shape)} instead of {list(wanted[k].shape)}"
+        for k in wanted
+        if k in state and state[k].shape != wanted[k].shape
+    ]
+    kinds = {"missing": missing, "unexpected": unexpected, "misshapen": misshapen}
+    return [f"{len(names)} {kind}: {_shortened(names)}" for kind, names in kinds.items() if names]
+
+
+def save_state(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """Give the bytes of a safetensors file: the tensors of `state` and words about them."""
+    return save(
+        {key: value.detach().cpu().contiguous() for key, value in state.items()}, metadata=dict(metadata)
+    )
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """Read the words that `save_state` wrote beside the tensors; empty for a file without any.
+
+    Raises ValueError when the file is missing or no safetensors file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} cannot be read as safetensors ({_first_line(error)})") from error
+
+
+def _load_checkpoint(path: Path) -> object:
+    with warnings.catch_warnings():
+        # of an unusual pickle protocol: if it cannot be read, the error says so
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _shortened(names: list[str]) -> str:
+    more = f", and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    return ", ".join(names[:_MAX_LISTED]) + more
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,5 +1,17 @@
 """Trunks shared by detectors and rankers: an image batch in, feature maps at increasing strides out."""
 
+from crface.backbones.hrnet import HRNet, hrnet
 from crface.backbones.mobilenet_v1 import MobileNetV1, mobilenet_v1
+from crface.backbones.pretrained import load_imagenet
+from crface.backbones.resnet import ResNet, resnet, resnet50
 
-__all__ = ["MobileNetV1", "mobilenet_v1"]
+__all__ = [
+    "HRNet",
+    "MobileNetV1",
+    "ResNet",
+    "hrnet",
+    "load_imagenet",
+    "mobilenet_v1",
+    "resnet",
+    "resnet50",
+]

@@ -5,6 +5,8 @@ their `body.` loads as it is; with `width=0.25` this is the "mobilenet0.25" trun
 2019, section 4.4).
 """
 
+from typing import ClassVar
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -16,6 +18,9 @@ class MobileNetV1(nn.Module):
 
     `channels` are the depths of the three maps.
     """
+
+    classifier_keys: ClassVar[tuple[str, ...]] = ("fc.",)
+    """How the names begin that only the ImageNet classifier has."""
 
     def __init__(self, width: float) -> None:
         super().__init__()

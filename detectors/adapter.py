@@ -4,15 +4,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
 from detectors.anchor_network import AnchorNetwork
 from detectors.base import MAX_CANDIDATES
-from detectors.priors import cached_priors, decode_boxes
+from detectors.priors import cached_priors, decode_boxes, decode_points
 
 MEAN_RGB = (123.0, 117.0, 104.0)
 """Subtracted from the channels of an image, which the network then takes as BGR."""
+
+_NUM_LANDMARKS = 5
 
 
 class NetworkDetector:
@@ -43,6 +45,20 @@ class NetworkDetector:
         Raises ValueError for an image without pixels or not uint8 [H, W, 3], and when the network's answer
         is not finite (damaged weights).
         """
+        return [found[:, :5] for found in self._found(images, num_landmarks=0)]
+
+    def candidates_with_landmarks(
+        self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]
+    ) -> list[tuple[Float32[np.ndarray, "n 5"], Float32[np.ndarray, "n 5 2"]]]:
+        """Give what `candidates` gives, and the five landmarks (x, y) of each in pixels of the image.
+
+        They are left eye, right eye, nose, left and right corner of the mouth, as seen in the picture.
+        Raises ValueError as `candidates` does, and when the network has no landmarks.
+        """
+        found = self._found(images, _NUM_LANDMARKS)
+        return [(rows[:, :5], rows[:, 5:].reshape(-1, _NUM_LANDMARKS, 2)) for rows in found]
+
+    def _found(self, images: Sequence[np.ndarray], num_landmarks: int) -> list[Float32[np.ndarray, "_ _"]]:
         by_size: dict[tuple[int, ...], list[int]] = {}
         for i, image in enumerate(images):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
@@ -51,26 +67,34 @@ class NetworkDetector:
                     "needs uint8 [height, width, 3] RGB with at least one pixel"
                 )
             by_size.setdefault(image.shape, []).append(i)
-        results: dict[int, Float32[np.ndarray, "_ 5"]] = {}
+        results: dict[int, Float32[np.ndarray, "_ _"]] = {}
         for (height, width, _), members in by_size.items():
             step = max(1, self._max_batch_pixels // (height * width))
             for start in range(0, len(members), step):
                 part = members[start : start + step]
-                results.update(zip(part, self._same_size(np.stack([images[i] for i in part])), strict=True))
+                batch = np.stack([images[i] for i in part])
+                results.update(zip(part, self._same_size(batch, num_landmarks), strict=True))
         return [results[i] for i in range(len(images))]
 
     @torch.inference_mode()
     def _same_size(
-        self, images: UInt8[np.ndarray, "batch height width 3"]
-    ) -> list[Float32[np.ndarray, "_ 5"]]:
+        self, images: UInt8[np.ndarray, "batch height width 3"], num_landmarks: int
+    ) -> list[Float32[np.ndarray, "_ _"]]:
+        """Give rows `x1 y1 x2 y2 confidence`, then x and y of each landmark."""
         height, width = images.shape[1:3]
-        offsets, classes, *_ = self.network(to_input(torch.from_numpy(images).to(self.device)))
+        offsets, classes, *others = self.network(to_input(torch.from_numpy(images).to(self.device)))
         confidences, order = classes[..., 1].sort(dim=1, descending=True, stable=True)
         confidences, order = confidences[:, :MAX_CANDIDATES], order[:, :MAX_CANDIDATES]
         priors = cached_priors(height, width, self.network.layout, self.device)[order]
-        boxes = decode_boxes(offsets.gather(1, order[..., None].expand(-1, -1, 4)), priors)
-        boxes = boxes * boxes.new_tensor([width, height, width, height])
-        found = torch.cat([boxes, confidences[..., None]], dim=-1)
+        size = offsets.new_tensor([width, height])
+        boxes = decode_boxes(_taken(offsets, order), priors) * size.repeat(2)
+        parts = [boxes, confidences[..., None]]
+        if num_landmarks:
+            if not others:
+                raise ValueError(f"the network of {self.name} has no landmarks: those of RetinaFace have")
+            points = _taken(others[0], order).reshape(*order.shape, num_landmarks, 2)
+            parts.append((decode_points(points, priors) * size).flatten(2))
+        found = torch.cat(parts, dim=-1)
         if not bool(found.isfinite().all()):
             raise ValueError(
                 f"the network of {self.name} gave values that are not finite for an image of "
@@ -90,3 +114,9 @@ def to_input(images: UInt8[Tensor, "batch height width 3"]) -> Float[Tensor, "ba
     """Turn RGB images into the network's input: BGR, mean subtracted, channels last in memory."""
     shifted = images.flip(-1).float() - torch.tensor(MEAN_RGB[::-1], device=images.device)
     return shifted.permute(0, 3, 1, 2)
+
+
+def _taken(
+    values: Float[Tensor, "batch prior value"], order: Int64[Tensor, "batch kept"]
+) -> Float[Tensor, "batch kept value"]:
+    return values.gather(1, order[..., None].expand(-1, -1, values.shape[-1]))

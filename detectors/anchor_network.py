@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from crface.backbones import Trunk
 from detectors.priors import PriorLayout
 
 
@@ -21,6 +22,11 @@ class AnchorNetwork(nn.Module, ABC):
     @abstractmethod
     def forward(self, x: Float[Tensor, "batch 3 height width"]) -> tuple[Float[Tensor, "batch prior _"], ...]:
         """Run on a batch of images of one size."""
+
+    @property
+    @abstractmethod
+    def trunk_module(self) -> Trunk:
+        """The trunk, which training can start from weights of its own."""
 
     @abstractmethod
     def initialise(self) -> None:

@@ -25,6 +25,8 @@ class LabelledImage:
     image: UInt8[np.ndarray, "height width 3"]
     faces: Float32[np.ndarray, "face 4"]
     is_valid: Bool[np.ndarray, " face"]
+    landmarks: Float32[np.ndarray, "face 5 2"] | None = None
+    """Eyes, nose, corners of the mouth (x, y), left before right as seen; NaN for a face without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Sample:
     image: UInt8[np.ndarray, "side side 3"]
     faces: Float32[np.ndarray, "face 4"]
     ignored: Float32[np.ndarray, "ignored 4"]
+    landmarks: Float32[np.ndarray, "face 5 2"] | None = None
+    """Those of `faces`, as in `LabelledImage`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +61,14 @@ def augment(source: LabelledImage, side_px: int, scales: Scales, rng: np.random.
     is_mirrored = rng.random() < 0.5
     if is_mirrored:
         image = np.ascontiguousarray(image[:, ::-1])
-    faces, ignored = _move_faces(source, corner, side_px, scale, scales.min_face_px, is_mirrored)
-    return Sample(_recolour(image, rng), faces, ignored)
+    exact_scale = side_px / round(side_px / scale)  # crops are whole pixels
+    faces, ignored, is_learned = _move_faces(
+        source, corner, side_px, exact_scale, scales.min_face_px, is_mirrored
+    )
+    landmarks = None
+    if source.landmarks is not None:
+        landmarks = _move_points(source.landmarks[is_learned], corner, side_px, exact_scale, is_mirrored)
+    return Sample(_recolour(image, rng), faces, ignored, landmarks)
 
 
 def _draw_crop(
@@ -113,9 +123,9 @@ def _move_faces(
     scale: float,
     min_face_px: float,
     is_mirrored: bool,
-) -> tuple[Float32[np.ndarray, "face 4"], Float32[np.ndarray, "ignored 4"]]:
-    exact_scale = side_px / round(side_px / scale)  # crops are whole pixels
-    faces = (source.faces - np.array([*corner, *corner], np.float32)) * np.float32(exact_scale)
+) -> tuple[Float32[np.ndarray, "face 4"], Float32[np.ndarray, "ignored 4"], Bool[np.ndarray, " labelled"]]:
+    """Give the faces to learn, the regions to ignore, and which of the photograph's faces are learned."""
+    faces = (source.faces - np.array([*corner, *corner], np.float32)) * np.float32(scale)
     centres = (faces[:, :2] + faces[:, 2:]) / 2
     is_centred = ((centres > 0) & (centres < side_px)).all(axis=1)
     whole_areas = (faces[:, 2:] - faces[:, :2]).prod(axis=1)
@@ -127,7 +137,22 @@ def _move_faces(
     areas = sizes.prod(axis=1)
     is_shown = is_visible & is_centred & (areas >= _MIN_VISIBLE * whole_areas)
     is_learned = source.is_valid & is_shown & (areas >= min_face_px**2)
-    return faces[is_learned].astype(np.float32), faces[is_visible & ~is_learned].astype(np.float32)
+    ignored = faces[is_visible & ~is_learned]
+    return faces[is_learned].astype(np.float32), ignored.astype(np.float32), is_learned
+
+
+def _move_points(
+    points: Float32[np.ndarray, "face 5 2"],
+    corner: tuple[int, int],
+    side_px: int,
+    scale: float,
+    is_mirrored: bool,
+) -> Float32[np.ndarray, "face 5 2"]:
+    moved = (points - np.array(corner, np.float32)) * np.float32(scale)
+    if is_mirrored:
+        moved[..., 0] = side_px - moved[..., 0]
+        moved = moved[:, [1, 0, 2, 4, 3]]  # what was on the left is on the right
+    return moved.astype(np.float32)
 
 
 def _recolour(

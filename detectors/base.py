@@ -47,6 +47,8 @@ class DetectorEntry:
     """Make the detector from a weights file (None: random weights, or none needed) on a device."""
     shipped_weights: Path | None = None
     """The weights that come with the package; None if there are none, or the detector needs none."""
+    needs_weights: bool = False
+    """Whether the detector is of no use without weights: then those of a user are asked for where none are shipped."""
 
 
 def available() -> dict[str, str]:
@@ -66,8 +68,8 @@ def create(spec: str, weights: str | Path | None = SHIPPED, device: str = "cpu")
     WEIGHTS, or `weights`, is a safetensors file or a published checkpoint; `weights=None` gives random
     ones.
 
-    Raises ValueError when the name is unknown, weights are named twice, or their file is missing or does
-    not fit.
+    Raises ValueError when the name is unknown, weights are named twice, none are named where the detector needs
+    them and none are shipped, or their file is missing or does not fit.
     """
     name, entry, path = _resolved(spec, weights)
     if weights == SHIPPED and path is not None and not path.is_file():
@@ -111,6 +113,11 @@ def _resolved(spec: str, weights: str | Path | None) -> tuple[str, DetectorEntry
     if at:
         return name, entry, Path(in_spec)
     if weights == SHIPPED:
+        if entry.needs_weights and entry.shipped_weights is None:
+            raise ValueError(
+                f"{name} comes without weights: name yours with {name}@WEIGHTS, made by `crface train-detector` or "
+                "`crface weights import`"
+            )
         return name, entry, entry.shipped_weights
     return name, entry, None if weights is None else Path(weights)
 

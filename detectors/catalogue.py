@@ -19,6 +19,7 @@ def _entry(name: str, description: str, version: int, is_trained: bool) -> Detec
         description=description,
         version=version,
         shipped_weights=_PRETRAINED / f"{name}.safetensors" if is_trained else None,
+        needs_weights=True,
         create=partial(_create, name),
     )
 
@@ -30,3 +31,41 @@ MOBILENET025 = _entry(
     is_trained=True,
 )
 """What the entry-point group `crface.detectors` names `retinaface-mobilenet0.25`."""
+RETINAFACE_RESNET50 = _entry(
+    "retinaface-resnet50",
+    "RetinaFace with the ResNet-50 trunk; priors of 16 to 512 px",
+    version=1,
+    is_trained=False,
+)
+"""What the entry-point group names `retinaface-resnet50`."""
+HAMBOX_RESNET50 = _entry(
+    "hambox-resnet50",
+    "HAMBox as the paper re-implements it, on ResNet-50; one anchor a cell, 16 to 512 px",
+    version=1,
+    is_trained=False,
+)
+"""What the entry-point group names `hambox-resnet50`."""
+HAMBOX_SLIM = _entry(
+    "hambox-slim",
+    "HAMBox on a thin ResNet: small, for CPUs",
+    version=1,
+    is_trained=True,
+)
+"""What the entry-point group names `hambox-slim`."""
+HRNET_W18, HRNET_W32, HRNET_W48 = (
+    _entry(
+        f"hrnet-w{width}",
+        f"the head and anchors of HAMBox on HRNet-W{width}" + (", the paper's own" if width == 48 else ""),
+        version=1,
+        is_trained=False,
+    )
+    for width in (18, 32, 48)
+)
+"""What the entry-point group names `hrnet-w18`, `hrnet-w32` and `hrnet-w48`."""
+HRNET_SLIM = _entry(
+    "hrnet-slim",
+    "the head and anchors of HAMBox on a thin HRNet: small, for CPUs",
+    version=1,
+    is_trained=True,
+)
+"""What the entry-point group names `hrnet-slim`."""

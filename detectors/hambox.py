@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from crface.backbones import Trunk, hrnet, resnet, resnet50
 from detectors.anchor_network import AnchorNetwork
 from detectors.layers import Context, Head, conv, initialise, resized, slope_of
 from detectors.priors import HAMBOX_LAYOUT
@@ -20,19 +21,19 @@ from detectors.priors import HAMBOX_LAYOUT
 class HAMBox(AnchorNetwork):
     """Give (box offsets, class logits or probabilities) of each anchor.
 
-    `trunk` gives four maps at strides 4 to 32 of `trunk_channels` each. From them the pyramid of `channels`
+    `trunk` gives four maps at strides 4 to 32. From them the pyramid of `channels`
     (Lin et al. 2017) makes P2 to P5; P6 and P7 (strides 64 and 128) are convolutions of stride 2 on P5.
     """
 
     layout = HAMBOX_LAYOUT
 
-    def __init__(self, trunk: nn.Module, trunk_channels: tuple[int, int, int, int], channels: int) -> None:
+    def __init__(self, trunk: Trunk, channels: int) -> None:
         super().__init__()
         self.trunk = trunk
         slope = slope_of(channels)
-        self.laterals = nn.ModuleList(conv(num_in, channels, slope, kernel=1) for num_in in trunk_channels)
-        self.merges = nn.ModuleList(conv(channels, channels, slope) for _ in trunk_channels[:-1])
-        num_coarser = len(self.layout.strides_px) - len(trunk_channels)
+        self.laterals = nn.ModuleList(conv(num_in, channels, slope, kernel=1) for num_in in trunk.channels)
+        self.merges = nn.ModuleList(conv(channels, channels, slope) for _ in trunk.channels[:-1])
+        num_coarser = len(self.layout.strides_px) - len(trunk.channels)
         self.coarser = nn.ModuleList(conv(channels, channels, slope, stride=2) for _ in range(num_coarser))
         self.contexts = nn.ModuleList(Context(channels) for _ in self.layout.strides_px)
         self.class_heads = self._heads(channels, 2)
@@ -50,6 +51,11 @@ class HAMBox(AnchorNetwork):
         )
         return boxes, classes if self.training else F.softmax(classes, dim=-1)
 
+    @property
+    def trunk_module(self) -> Trunk:
+        """The trunk, which training can start from weights of its own."""
+        return self.trunk
+
     def initialise(self) -> None:
         """Draw random weights from the global generator: a calm start in which nothing is a face."""
         initialise(self, self.class_heads, [self.box_heads])
@@ -66,3 +72,27 @@ class HAMBox(AnchorNetwork):
         return nn.ModuleList(
             Head(channels, self.layout.priors_per_cell, num_values) for _ in self.layout.strides_px
         )
+
+
+def hambox_resnet50() -> HAMBox:
+    """Make the paper's HAMBox, on ResNet-50 with a pyramid of 256 channels; random weights."""
+    trunk = resnet50()
+    return HAMBox(trunk, channels=256)
+
+
+def hrnet_detector(width: int) -> HAMBox:
+    """Make the paper's own baseline, HAMBox's head and anchors on HRNet of a width of 18, 32 or 48."""
+    trunk = hrnet(width)
+    return HAMBox(trunk, channels=256)
+
+
+def hambox_slim() -> HAMBox:
+    """Make a HAMBox for CPUs, on a ResNet with 3/16 of the channels and two blocks a stage (2.5 MB)."""
+    trunk = resnet(width=3 / 16, blocks=(2, 2, 2, 2))
+    return HAMBox(trunk, channels=32)
+
+
+def hrnet_slim() -> HAMBox:
+    """Make an HRNet detector for CPUs: width 12, one exchange a stage, one block a branch (2.5 MB)."""
+    trunk = hrnet(width=12, stem_channels=16, num_modules=(1, 1, 1), num_blocks=1)
+    return HAMBox(trunk, channels=32)

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from crface.boxes import iou
-from detectors.priors import encode_boxes
+from detectors.priors import encode_boxes, encode_points
 
 BACKGROUND = -1
 IGNORED = -2
@@ -21,11 +21,13 @@ _SMALLEST_IGNORED_PX = 16.0
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What a batch's priors are to answer; `offsets` has a row for each positive of `labels`."""
+    """What a batch's priors are to answer; `offsets` and `landmarks` have a row for each positive of `labels`."""
 
     labels: Int64[Tensor, "batch prior"]
     """The number of the matched face within its image, `BACKGROUND`, or `IGNORED`."""
     offsets: Float[Tensor, "positive 4"]
+    landmarks: Float[Tensor, "positive 10"]
+    """Offsets of x and y of five points; NaN where the face's are not known."""
 
 
 def match_priors(
@@ -72,14 +74,21 @@ def make_targets(
     faces: Sequence[Float[Tensor, "_ 4"]],
     priors: Float[Tensor, "prior 4"],
     side_px: int,
+    landmarks: Sequence[Float[Tensor, "_ 5 2"] | None] | None = None,
 ) -> Targets:
     """Say what the priors of square images of `side_px` are to answer, given which face each is to find.
 
-    `faces` are xyxy in pixels, of positive width and height; `priors` are those of
-    `detectors.priors.make_priors`, relative.
+    `faces` are xyxy in pixels, of positive width and height, `landmarks` (x, y) in pixels, NaN or None where they
+    are not known; `priors` are those of `detectors.priors.make_priors`, relative.
     """
-    offsets = [
-        encode_boxes(f[matched[matched >= 0]] / side_px, priors[matched >= 0])
-        for f, matched in zip(faces, labels, strict=True)
-    ]
-    return Targets(labels, torch.cat(offsets))
+    offsets, points = [], []
+    for image, matched in enumerate(labels):
+        is_positive = matched >= 0
+        numbers, found = matched[is_positive], priors[is_positive]
+        offsets.append(encode_boxes(faces[image][numbers] / side_px, found))
+        known = None if landmarks is None else landmarks[image]
+        if known is None:
+            points.append(found.new_full((len(found), 10), torch.nan))
+        else:
+            points.append(encode_points(known[numbers] / side_px, found).flatten(1))
+    return Targets(labels, torch.cat(offsets), torch.cat(points))

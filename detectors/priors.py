@@ -4,6 +4,7 @@ RetinaFace (Deng et al. 2019), section 4.2; SSD (Liu et al. 2016), section 2.2 f
 relative to the image: (centre x, centre y, width, height), each divided by the image's width or height.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -14,6 +15,7 @@ from torch import Tensor
 
 CENTRE_VARIANCE = 0.1
 SIZE_VARIANCE = 0.2
+_MAX_LOG_SCALE = math.log(1000)
 _MAX_CACHED_SIZES = 16  # a prior set of an 8K image is 22 MB; photographs of one folder share few sizes
 
 
@@ -65,11 +67,28 @@ def cached_priors(
 
 
 def decode_boxes(offsets: Float[Tensor, "*n 4"], priors: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
-    """Turn offsets into boxes xyxy, relative to the image; zero offsets give the priors themselves."""
+    """Turn offsets into boxes xyxy, relative to the image; zero offsets give the priors themselves.
+
+    No side becomes longer than a thousand times the prior's, whatever an untrained network says.
+    """
     centres = priors[..., :2] + offsets[..., :2] * CENTRE_VARIANCE * priors[..., 2:]
-    sizes = priors[..., 2:] * torch.exp(offsets[..., 2:] * SIZE_VARIANCE)
+    sizes = priors[..., 2:] * torch.exp((offsets[..., 2:] * SIZE_VARIANCE).clamp(max=_MAX_LOG_SCALE))
     top_left = centres - sizes / 2
     return torch.cat([top_left, top_left + sizes], dim=-1)
+
+
+def decode_points(
+    offsets: Float[Tensor, "*n point 2"], priors: Float[Tensor, "*n 4"]
+) -> Float[Tensor, "*n point 2"]:
+    """Turn offsets into points (x, y), relative to the image; zero offsets give the centres of the priors."""
+    return priors[..., None, :2] + offsets * CENTRE_VARIANCE * priors[..., None, 2:]
+
+
+def encode_points(
+    points: Float[Tensor, "*n point 2"], priors: Float[Tensor, "*n 4"]
+) -> Float[Tensor, "*n point 2"]:
+    """Turn points (relative) into the offsets that `decode_points` undoes."""
+    return (points - priors[..., None, :2]) / (CENTRE_VARIANCE * priors[..., None, 2:])
 
 
 def encode_boxes(boxes_xyxy: Float[Tensor, "*n 4"], priors: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:

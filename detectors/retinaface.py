@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from crface.backbones import mobilenet_v1
+from crface.backbones import Trunk, mobilenet_v1, resnet50
 from detectors.anchor_network import AnchorNetwork
 from detectors.layers import Context, Head, conv, initialise, resized, slope_of
 from detectors.priors import RETINAFACE_LAYOUT
@@ -17,17 +17,17 @@ from detectors.priors import RETINAFACE_LAYOUT
 class RetinaFace(AnchorNetwork):
     """Give (box offsets, class logits or probabilities, landmark offsets) of each prior.
 
-    `body` gives three maps at strides 8, 16 and 32 of `body_channels` each. Box and landmark offsets are
+    `body` gives three maps at strides 8, 16 and 32. Box and landmark offsets are
     relative to the priors of `detectors.priors`. Landmarks of weights that were trained without them mean
     nothing.
     """
 
     layout = RETINAFACE_LAYOUT
 
-    def __init__(self, body: nn.Module, body_channels: tuple[int, int, int], channels: int) -> None:
+    def __init__(self, body: Trunk, channels: int) -> None:
         super().__init__()
         self.body = body
-        self.fpn = _FeaturePyramid(body_channels, channels)
+        self.fpn = _FeaturePyramid(body.channels, channels)
         self.ssh1 = Context(channels)
         self.ssh2 = Context(channels)
         self.ssh3 = Context(channels)
@@ -50,6 +50,11 @@ class RetinaFace(AnchorNetwork):
         )
         return boxes, classes if self.training else F.softmax(classes, dim=-1), landmarks
 
+    @property
+    def trunk_module(self) -> Trunk:
+        """The trunk, which training can start from weights of its own."""
+        return self.body
+
     def initialise(self) -> None:
         """Draw random weights from the global generator: a calm start in which nothing is a face."""
         initialise(self, self.ClassHead, [self.BboxHead, self.LandmarkHead])
@@ -63,13 +68,19 @@ class RetinaFace(AnchorNetwork):
 def mobilenet025() -> RetinaFace:
     """Make the network with the mobilenet0.25 trunk (0.43 million parameters), random weights."""
     body = mobilenet_v1(width=0.25)
-    return RetinaFace(body, body.channels, channels=64)
+    return RetinaFace(body, channels=64)
+
+
+def retinaface_resnet50() -> RetinaFace:
+    """Make the network with the ResNet-50 trunk (27.3 million parameters), random weights."""
+    body = resnet50(finest_level=3)
+    return RetinaFace(body, channels=256)
 
 
 class _FeaturePyramid(nn.Module):
     """Lateral 1 x 1 convolutions, coarser maps added from above, 3 x 3 merges (Lin et al. 2017)."""
 
-    def __init__(self, channels: tuple[int, int, int], num_out: int) -> None:
+    def __init__(self, channels: tuple[int, ...], num_out: int) -> None:
         super().__init__()
         slope = slope_of(num_out)
         self.output1 = conv(channels[0], num_out, slope, kernel=1)

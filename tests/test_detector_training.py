@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 
 import detectors
 from detectors.augmentation import LabelledImage, Sample, Scales, augment
+from detectors.hambox import hambox_slim
 from detectors.matching import BACKGROUND, IGNORED, Targets, make_targets, match_batch, match_priors
-from detectors.multibox_loss import multibox_loss
-from detectors.priors import decode_boxes, make_priors
+from detectors.multibox_loss import landmark_loss, multibox_loss
+from detectors.priors import decode_boxes, decode_points, make_priors
 from detectors.retinaface import mobilenet025
-from detectors.training import DetectorTrainConfig, StepReport, Trainer, batch_rows, learning_rate
+from detectors.train_config import DetectorTrainConfig
+from detectors.training import StepReport, Trainer, batch_rows, learning_rate
 from detectors.weights import load_state
 from pipeline.errors import UserError
 from pipeline.index import Index, update_index
@@ -39,6 +41,10 @@ NONE = torch.zeros(0, 4)
 
 def _boxes(*rows: tuple[float, float, float, float]) -> torch.Tensor:
     return torch.tensor(rows, dtype=torch.float32).reshape(-1, 4)
+
+
+def _targets(labels: torch.Tensor, offsets: torch.Tensor) -> Targets:
+    return Targets(labels, offsets, torch.full((len(offsets), 10), torch.nan))
 
 
 # Matching
@@ -129,7 +135,7 @@ def test_targets_are_offsets_that_decode_to_the_faces() -> None:
 
 def test_loss_by_hand_counts_the_positive_and_its_hardest_negatives() -> None:
     labels = torch.tensor([[0, BACKGROUND, BACKGROUND, IGNORED], [BACKGROUND] * 4])
-    targets = Targets(labels, torch.tensor([[0.0, 0.0, 3.0, 0.5]]))
+    targets = _targets(labels, torch.tensor([[0.0, 0.0, 3.0, 0.5]]))
     offsets = torch.zeros(2, 4, 4)
     logits = torch.zeros(2, 4, 2)
     logits[0, 3, 1] = 50.0  # ignored, however sure
@@ -141,7 +147,7 @@ def test_loss_by_hand_counts_the_positive_and_its_hardest_negatives() -> None:
 
 
 def test_a_batch_without_faces_still_teaches_what_is_no_face() -> None:
-    targets = Targets(torch.full((2, 6), BACKGROUND), torch.zeros(0, 4))
+    targets = _targets(torch.full((2, 6), BACKGROUND), torch.zeros(0, 4))
     offsets, logits = torch.zeros(2, 6, 4, requires_grad=True), torch.zeros(2, 6, 2, requires_grad=True)
     loss = multibox_loss(offsets, logits, targets, negatives_per_positive=7)
     assert loss.classes.item() == pytest.approx(7 * math.log(2))
@@ -153,9 +159,46 @@ def test_a_batch_without_faces_still_teaches_what_is_no_face() -> None:
 
 
 def test_fewer_negatives_than_asked_for_are_all_taken() -> None:
-    targets = Targets(torch.tensor([[0, BACKGROUND]]), torch.zeros(1, 4))
+    targets = _targets(torch.tensor([[0, BACKGROUND]]), torch.zeros(1, 4))
     loss = multibox_loss(torch.zeros(1, 2, 4), torch.zeros(1, 2, 2), targets, negatives_per_positive=7)
     assert loss.classes.item() == pytest.approx(2 * math.log(2))
+
+
+def test_a_batch_in_parts_is_divided_by_what_the_parts_have_on_average() -> None:
+    targets = _targets(torch.tensor([[0, BACKGROUND]]), torch.tensor([[3.0, 0.0, 0.0, 0.0]]))
+    loss = multibox_loss(torch.zeros(1, 2, 4), torch.zeros(1, 2, 2), targets, 7, num_positives=2.5)
+    assert loss.boxes.item() == pytest.approx(2.5 / 2.5)
+    assert loss.classes.item() == pytest.approx(2 * math.log(2) / 2.5)
+
+
+def test_only_faces_with_landmarks_teach_landmarks() -> None:
+    known = torch.zeros(10)
+    known[3] = 2.0
+    targets = Targets(
+        torch.tensor([[0, 1, BACKGROUND]]),
+        torch.zeros(2, 4),
+        torch.stack([torch.full((10,), torch.nan), known]),
+    )
+    offsets = torch.zeros(1, 3, 10, requires_grad=True)
+    loss = landmark_loss(offsets, targets)
+    assert loss.item() == pytest.approx(2.0 - 0.5)
+    loss.backward()
+    assert offsets.grad is not None
+    assert offsets.grad.nonzero().tolist() == [[0, 1, 3]]
+    nothing = landmark_loss(offsets, _targets(torch.tensor([[0, BACKGROUND, BACKGROUND]]), torch.zeros(1, 4)))
+    assert nothing.item() == 0
+    nothing.backward()
+
+
+def test_landmark_targets_decode_to_the_landmarks() -> None:
+    priors = make_priors(64, 64)
+    face = _boxes((10, 12, 30, 31))
+    points = torch.tensor([[[14.0, 18.0], [25.0, 18.0], [20.0, 22.0], [15.0, 27.0], [24.0, 27.0]]])
+    labels = torch.full((1, len(priors)), BACKGROUND)
+    labels[0, 5] = 0
+    targets = make_targets(labels, [face], priors, 64, [points])
+    found = decode_points(targets.landmarks.reshape(1, 5, 2), priors[[5]]) * 64
+    torch.testing.assert_close(found, points, atol=1e-4, rtol=0)
 
 
 # Augmentation
@@ -215,6 +258,39 @@ def test_faces_that_are_invalid_tiny_or_cut_become_ignored_regions() -> None:
     assert sorted((sample.ignored[:, 2] - sample.ignored[:, 0]).tolist()) == [4, 40]
 
 
+def test_landmarks_move_with_their_faces_and_change_sides_in_a_mirror() -> None:
+    base = _picture_with_squares(np.random.default_rng(4))
+    corners = base.faces
+    low, high = corners[:, :2], corners[:, 2:]
+    points = np.stack(
+        [
+            low,
+            np.stack([high[:, 0], low[:, 1]], 1),
+            (low + high) / 2,
+            np.stack([low[:, 0], high[:, 1]], 1),
+            high,
+        ],
+        1,
+    )
+    points[1] = np.nan
+    source = LabelledImage(base.image, base.faces, base.is_valid, points.astype(np.float32))
+    num_seen = 0
+    for seed in range(40):
+        sample = augment(source, 128, SCALES, np.random.default_rng(seed))
+        plain = augment(base, 128, SCALES, np.random.default_rng(seed))
+        assert sample.landmarks is not None
+        assert plain.landmarks is None
+        np.testing.assert_array_equal(sample.faces, plain.faces)
+        for face, found in zip(sample.faces, sample.landmarks, strict=True):
+            if np.isnan(found).any() or (face <= 0).any() or (face >= 128).any():
+                continue
+            num_seen += 1
+            x1, y1, x2, y2 = face
+            expected = [[x1, y1], [x2, y1], [(x1 + x2) / 2, (y1 + y2) / 2], [x1, y2], [x2, y2]]
+            np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert num_seen > 20
+
+
 def test_faces_of_all_sizes_between_ten_pixels_and_the_side_appear() -> None:
     source = _picture_with_squares(np.random.default_rng(3))
     sides = []
@@ -245,6 +321,14 @@ def test_learning_rate_rises_stays_and_falls_to_just_above_zero() -> None:
     assert rates[9:60] == [0.5] * 51
     assert rates[61] == pytest.approx(0.5 * 39 / 41)
     assert rates[99] == pytest.approx(0.5 / 41)
+
+
+def test_at_each_milestone_the_learning_rate_falls_by_the_factor() -> None:
+    config = DetectorTrainConfig(
+        iterations=100, warmup_iterations=0, decay_share=0.0, learning_rate=0.5, milestones=(30, 60)
+    )
+    rates = [learning_rate(config, step) for step in (0, 29, 30, 59, 60, 99)]
+    assert rates == pytest.approx([0.5, 0.5, 0.05, 0.05, 0.005, 0.005])
 
 
 def test_up_to_the_decay_the_learning_rate_does_not_depend_on_the_length_of_the_run() -> None:
@@ -297,6 +381,49 @@ def test_training_learns_to_find_bright_squares() -> None:
         best = detector.candidates([sample.image])[0][0]
         assert np.abs(best[:4] - sample.faces[0]).max() < 8
         assert best[4] > 0.5
+
+
+def test_sgd_with_bfloat16_learns_too() -> None:
+    config = DetectorTrainConfig(
+        side_px=64,
+        batch_size=8,
+        iterations=30,
+        warmup_iterations=5,
+        optimizer="sgd",
+        learning_rate=0.003,
+        weight_decay=5e-4,
+        precision="bf16",
+    )
+    trainer = Trainer(mobilenet025(), config)
+    samples = _fixed_samples(8, 64)
+    reports = [trainer.step(samples) for _ in range(config.iterations)]
+    assert reports[-1].loss < 0.7 * reports[0].loss
+    assert {value.dtype for value in trainer.average.values()} == {torch.float32, torch.int64}
+
+
+def test_high_quality_anchors_are_mined_and_landmarks_learned_where_the_recipe_says_so() -> None:
+    base = {"side_px": 64, "batch_size": 2, "iterations": 4, "warmup_iterations": 0}
+    samples = _fixed_samples(2, 64)
+    for sample in samples:
+        object.__setattr__(sample, "landmarks", np.full((1, 5, 2), 30, np.float32))
+    landmarks = Trainer(mobilenet025(), DetectorTrainConfig(**base, landmark_weight=1.0)).step(samples)
+    assert landmarks.landmark_loss > 0
+    assert landmarks.loss == pytest.approx(
+        2.0 * landmarks.box_loss + landmarks.class_loss + landmarks.landmark_loss
+    )
+    without = Trainer(hambox_slim(), DetectorTrainConfig(**base)).step(samples)
+    # at the start boxes are their anchors: with T = 0.3, a face gets neighbours that did not match at 0.35
+    with_mining = Trainer(
+        hambox_slim(), DetectorTrainConfig(**base, anchors_per_face=100, regressed_iou=0.3)
+    ).step(samples)
+    assert with_mining.class_loss != without.class_loss
+
+
+def test_training_can_start_from_a_trunk() -> None:
+    trunk = {key: value * 0 + 0.5 for key, value in mobilenet025().body.state_dict().items()}
+    trainer = Trainer(mobilenet025(), TINY, trunk=trunk)
+    state = trainer.network.state_dict()
+    assert all(bool((state[f"body.{key}"] == 0.5).all()) for key, value in trunk.items() if value.ndim)
 
 
 def test_a_diverging_run_stops_with_advice() -> None:

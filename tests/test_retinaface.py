@@ -16,7 +16,7 @@ import detectors
 from crface.backbones import mobilenet_v1
 from detectors.adapter import NetworkDetector, to_input
 from detectors.priors import decode_boxes, encode_boxes, make_priors
-from detectors.retinaface import mobilenet025
+from detectors.retinaface import mobilenet025, retinaface_resnet50
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,12 @@ def _reference_fill(shared: Path) -> ModuleType:
 def test_network_has_the_keys_and_shapes_of_the_published_checkpoint(shared: Path) -> None:
     published = json.loads((shared / "reference" / "retinaface_mobilenet0.25_keys.json").read_text())
     ours = {key: list(value.shape) for key, value in mobilenet025().state_dict().items()}
+    assert ours == published
+
+
+def test_resnet50_network_has_the_keys_and_shapes_of_the_published_checkpoint(shared: Path) -> None:
+    published = json.loads((shared / "reference" / "retinaface_resnet50_keys.json").read_text())
+    ours = {key: list(value.shape) for key, value in retinaface_resnet50().state_dict().items()}
     assert ours == published
 
 
@@ -189,6 +195,30 @@ def test_a_batch_larger_than_the_memory_bound_is_cut_without_changing_the_order(
     cut = NetworkDetector("cut", detector.network, max_batch_pixels=2 * 32 * 32).candidates(images)
     for whole, part in zip(detector.candidates(images), cut, strict=True):
         np.testing.assert_allclose(part, whole, atol=1e-4)
+
+
+def test_an_untrained_network_cannot_make_a_box_infinite() -> None:
+    box = decode_boxes(torch.tensor([[0.0, 0.0, 1e9, -1e9]]), torch.tensor([[0.5, 0.5, 0.1, 0.1]]))
+    torch.testing.assert_close(box, torch.tensor([[-49.5, 0.5, 50.5, 0.5]]))
+
+
+def test_landmarks_come_with_their_candidates_in_pixels(detector: NetworkDetector) -> None:
+    image = _picture(64, 80)
+    candidates, landmarks = detector.candidates_with_landmarks([image])[0]
+    np.testing.assert_array_equal(candidates, detector.candidates([image])[0])
+    with torch.no_grad():
+        _, classes, points = detector.network(to_input(torch.from_numpy(image[None])))
+    best = int(classes[0, :, 1].argmax())
+    prior = make_priors(64, 80)[best].numpy()
+    expected = (prior[:2] + points[0, best].numpy().reshape(5, 2) * 0.1 * prior[2:]) * [80, 64]
+    np.testing.assert_allclose(landmarks[0], expected, rtol=1e-5, atol=1e-3)
+
+
+def test_landmarks_of_a_network_without_them_are_refused() -> None:
+    detector = detectors.create("hambox-slim", weights=None)
+    assert isinstance(detector, NetworkDetector)
+    with pytest.raises(ValueError, match="hambox-slim has no landmarks"):
+        detector.candidates_with_landmarks([_picture(32, 32)])
 
 
 def test_no_images_give_no_candidates(detector: NetworkDetector) -> None:

@@ -1,34 +1,62 @@
 """Train a detector as a user does: with progress, and a word on where the weights are."""
 
+from contextlib import ExitStack
+from pathlib import Path
+
 import click
 import torch
 
-from detectors.training import DetectorTrainConfig, StepReport
+from crface.replicas import joined
+from detectors.train_config import DetectorTrainConfig
+from detectors.training import StepReport
 from pipeline.config import read_toml
 from pipeline.train_detector import train_detector as run_training
 from pipeline.workspace import command_line, slug
-from workflows.data import chosen_split, update_indexes
+from workflows.data import chosen_split, stored_indexes, update_indexes
 from workflows.job import Job
 from workflows.progress import show_progress
 
 
-def train_detector(job: Job, detector: str, recipe: str, num_threads: int) -> None:
-    """Train `detector` on the job's train split by a recipe.
+def train_detector(
+    job: Job,
+    detector: str,
+    recipe: str,
+    num_threads: int,
+    trunk_weights: Path | None = None,
+    landmarks: Path | None = None,
+) -> None:
+    """Train `detector` on the job's train split by a recipe; one of several processes where torchrun started them.
 
     Raises UserError when that cannot be done, UsageError for a recipe that cannot be read.
     """
     config = read_toml(recipe, DetectorTrainConfig)
     folder = job.workspace.root / "detectors" / slug(detector)
-    with job.workspace.locked(command_line()):
-        index = chosen_split(update_indexes(job), "train")
-        with show_progress(f"train {detector}", config.iterations, "steps") as progress:
+    with joined() as replicas, ExitStack() as stack:
+        if replicas.is_first:  # holds the workspace, and brings the index up to date, for all
+            stack.enter_context(job.workspace.locked(command_line()))
+            update_indexes(job)
+        replicas.wait()
+        index = chosen_split(stored_indexes(job), "train")
+        progress = None
+        if replicas.is_first:
+            progress = stack.enter_context(show_progress(f"train {detector}", config.iterations, "steps"))
 
-            def show(report: StepReport) -> None:
+        def show(report: StepReport) -> None:
+            if progress is not None:
                 note = f"loss {report.loss:.3f}, rate {report.learning_rate:.1e}"
                 progress.reach(report.step, note=note)
 
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-            weights = run_training(
-                index, folder, detector, config, device, progress=show, num_threads=num_threads
-            )
-    click.echo(f"train-detector: use it as {detector}@{weights}")
+        weights = run_training(
+            index,
+            folder,
+            detector,
+            config,
+            "cuda" if torch.cuda.is_available() else "cpu",
+            progress=show,
+            num_threads=num_threads,
+            trunk_weights=trunk_weights,
+            landmarks=landmarks,
+            replicas=replicas,
+        )
+    if replicas.is_first:
+        click.echo(f"train-detector: use it as {detector}@{weights}")

@@ -1,11 +1,14 @@
 """`crface detectors` and `crface train-detector`."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
 
 from workflows.cli.options import job_options, make_job
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command("detectors")
@@ -40,15 +43,37 @@ def list_detectors(as_json: bool) -> None:
 @click.option(
     "--threads", default=1, show_default=True, type=click.IntRange(1), help="Threads that read and augment."
 )
-def train_detector(detector: str, recipe: str, threads: int, **options: Any) -> None:
-    """Train a detector on the train split, from random weights.
+@click.option(
+    "--trunk-weights",
+    type=_FILE,
+    metavar="FILE",
+    help="ImageNet weights that the trunk starts from.  [default: random]",
+)
+@click.option(
+    "--landmarks",
+    type=_FILE,
+    metavar="FILE",
+    help="Landmarks in the format of RetinaFace's label.txt, for a recipe with a landmark_weight.",
+)
+def train_detector(
+    detector: str,
+    recipe: str,
+    threads: int,
+    trunk_weights: Path | None,
+    landmarks: Path | None,
+    **options: Any,
+) -> None:
+    """Train a detector on the train split.
 
-    An interrupted training goes on from its last checkpoint, bit for bit on a CPU.
+    An interrupted training goes on from its last checkpoint, bit for bit on a CPU. Under torchrun the processes
+    share each batch.
 
     \b
-    Example:  crface dataset make data/embedded --seed 1000 --train-images 3000 --val-images 200
-              crface train-detector --data data/embedded --out runs/detector
+    Example:  crface dataset make data/embedded --seed 1000 --train-images 1500 --val-images 100
+              crface train-detector --data data/embedded --detector hambox-slim --recipe hambox-slim
+              torchrun --no-python --nproc-per-node 4 crface train-detector --data /data/WIDER_FACE \\
+                --detector hrnet-w48 --recipe hrnet-w48 --trunk-weights hrnetv2_w48_imagenet.pth
     """
     from workflows import detector_training
 
-    detector_training.train_detector(make_job(**options), detector, recipe, threads)
+    detector_training.train_detector(make_job(**options), detector, recipe, threads, trunk_weights, landmarks)

@@ -1,5 +1,6 @@
 """Weights in files: state dicts read without running anything in the file, checked key by key, written."""
 
+import json
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 _MAX_LISTED = 5
+_METADATA_KEY = "crface"
 
 
 def load_state(path: str | Path) -> dict[str, Tensor]:
@@ -66,22 +68,30 @@ def check_keys(network: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
 
 
 def save_state(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """Give the bytes of a safetensors file: the tensors of `state` and words about them."""
-    return save(
-        {key: value.detach().cpu().contiguous() for key, value in state.items()}, metadata=dict(metadata)
-    )
+    """Give the bytes of a safetensors file: the tensors of `state` and words about them.
+
+    The same tensors and words give the same bytes, in whatever order they come.
+    """
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    words = json.dumps(dict(metadata), sort_keys=True)
+    return save(tensors, metadata={_METADATA_KEY: words})  # safetensors writes several entries in any order
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
     """Read the words that `save_state` wrote beside the tensors; empty for a file without any.
 
-    Raises ValueError when the file is missing or no safetensors file.
+    Of a file that others wrote, its metadata as they are. Raises ValueError when the file is missing or no
+    safetensors file.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
+            metadata = dict(file.metadata() or {})
+        words = json.loads(metadata[_METADATA_KEY]) if _METADATA_KEY in metadata else metadata
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} cannot be read as safetensors ({_first_line(error)})") from error
+    if not isinstance(words, dict):
+        raise ValueError(f"{path} has metadata that are no words by name: write the file again")
+    return {str(key): str(value) for key, value in words.items()}
 
 
 def _load_checkpoint(path: Path) -> object:

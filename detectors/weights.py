@@ -3,23 +3,23 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
+from crface.backbones.recognition import recognise_trunk
 from crface.weights import check_keys, load_state, read_metadata, save_state
 
 __all__ = ["check_keys", "load_network", "load_state", "read_metadata", "recognise", "save_state"]
 
-_SIGNATURES: dict[str, tuple[str, tuple[int, ...]]] = {
-    "retinaface-mobilenet0.25": ("body.stage1.0.0.weight", (8, 3, 3, 3)),
-    "retinaface-resnet50": ("body.conv1.weight", (64, 3, 7, 7)),
-}
-"""A tensor that tells a detector's checkpoints from all others."""
-
 
 def recognise(state: Mapping[str, Tensor]) -> str | None:
-    """Name the detector that a state dict belongs to, by the shapes in it; None if it is no known one."""
-    for name, (key, shape) in _SIGNATURES.items():
-        if key in state and tuple(state[key].shape) == shape:
+    """Name the detector of this package whose network a state dict fits key by key; None if there is none."""
+    from detectors.networks import NETWORKS  # which loads its weights with this module
+
+    for name, make in NETWORKS.items():
+        with torch.device("meta"):  # shapes alone: nothing is allocated
+            network = make()
+        if not check_keys(network, state):
             return name
     return None
 
@@ -28,18 +28,38 @@ def load_network(network: nn.Module, path: str | Path, detector_name: str) -> No
     """Load a weights file into a network strictly: every tensor is there, fits, and is used.
 
     `detector_name` is what the network is, for the message. Raises ValueError as `load_state` does, and
-    when the weights do not fit, naming the network they belong to if it is known, otherwise every kind of
-    difference.
+    when the weights do not fit: naming the detector or the trunk they belong to if it is another one,
+    otherwise every kind of difference.
     """
     state = load_state(path)
     problems = check_keys(network, state)
     if problems:
-        belongs_to = recognise(state)
-        if belongs_to not in (None, detector_name):
+        belongs_to = _owner(state, network, path, detector_name)
+        if belongs_to is not None:
             raise ValueError(
-                f"{path} holds weights of {belongs_to}, not of {detector_name}: use them as {belongs_to}"
+                f"{path} holds weights of {belongs_to[0]}, not of {detector_name}: {belongs_to[1]}"
             )
         raise ValueError(f"{path} does not fit {detector_name}: " + "; ".join(problems))
     network.load_state_dict(
         state, strict=False
     )  # strict is what check_keys was; only step counters may be absent
+
+
+def _owner(
+    state: Mapping[str, Tensor], network: nn.Module, path: str | Path, detector_name: str
+) -> tuple[str, str] | None:
+    """Whose the weights are and what to do with them, if they are clearly not meant for the network."""
+    detector = recognise(state) or _said_by(path)
+    if detector not in (None, detector_name):
+        return str(detector), f"use them as {detector}"
+    trunk, own_trunk = recognise_trunk(state), recognise_trunk(network.state_dict())
+    if trunk is not None and trunk.is_bare:
+        return f"the trunk {trunk.name} alone", "a detector can be trained from them, but they detect nothing"
+    if trunk is not None and own_trunk is not None and trunk.name != own_trunk.name:
+        return f"a network on {trunk.name}", f"it is on {own_trunk.name}"
+    return None
+
+
+def _said_by(path: str | Path) -> str | None:
+    """The detector that one of our files names itself; other packages' detectors are known by this alone."""
+    return read_metadata(path).get("detector") if Path(path).suffix == ".safetensors" else None

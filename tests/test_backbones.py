@@ -259,7 +259,7 @@ def test_weights_that_do_not_fit_a_trunk_are_listed_and_change_nothing(tmp_path:
     before = {key: value.clone() for key, value in network.state_dict().items()}
     with pytest.raises(
         ValueError,
-        match=r"other\.pth does not fit the trunk ResNet: 1 missing: conv1\.weight; "
+        match=r"other\.pth does not fit the trunk ResNet-50 of width 0\.125: 1 missing: conv1\.weight; "
         r"1 unexpected: layer5\.weight; 1 misshapen: bn1\.weight \[64\] instead of \[8\]$",
     ):
         load_imagenet(network, path)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from crface.backbones.hrnet import HRNet
 from crface.backbones.mobilenet_v1 import MobileNetV1
+from crface.backbones.recognition import recognise_trunk
 from crface.backbones.resnet import ResNet
 from crface.weights import check_keys, load_state
 
@@ -18,13 +19,18 @@ def load_imagenet(trunk: MobileNetV1 | ResNet | HRNet, path: str | Path) -> list
     The weights were trained on images of their own scale (torchvision and HRNet: RGB, 0..1, minus the mean over
     the standard deviation); batch normalisation adapts a trunk to another scale as it is trained.
 
-    Raises ValueError when the file cannot be read or does not fit, with every kind of difference.
+    Raises ValueError when the file cannot be read or does not fit, naming the trunk it holds if that is another
+    one, otherwise every kind of difference.
     """
     state = load_state(path)
     left_out = sorted(key for key in state if key.startswith(trunk.classifier_keys))
     kept = {key: value for key, value in state.items() if key not in left_out}
     problems = check_keys(trunk, kept)
     if problems:
-        raise ValueError(f"{path} does not fit the trunk {type(trunk).__name__}: " + "; ".join(problems))
+        found, own = recognise_trunk(state), recognise_trunk(trunk.state_dict())
+        assert own is not None
+        if found is not None and found.name != own.name:
+            raise ValueError(f"{path} holds weights on {found.name}, not the trunk {own.name}")
+        raise ValueError(f"{path} does not fit the trunk {own.name}: " + "; ".join(problems))
     trunk.load_state_dict(kept, strict=False)  # step counters may be absent, as check_keys allows
     return left_out

@@ -29,7 +29,8 @@ def weights() -> None:
 def import_(source: Path, detector: str, output: Path | None, sha256: str | None) -> None:
     """Turn a published checkpoint (.pth, .pt, .safetensors) into a safetensors file, strictly.
 
-    Missing, unexpected and misshapen keys are an error that lists them; nothing in the file is ever executed.
+    Missing, unexpected and misshapen keys are an error that lists them, weights of another network one that
+    names it; nothing in the file is ever executed. docs/weights.md tells where published ones come from.
 
     \b
     Example:  crface weights import mobilenet0.25_Final.pth --detector retinaface-mobilenet0.25
@@ -55,13 +56,11 @@ def verify(file: Path, detector: str, sha256: str | None) -> None:
     Example:  crface weights verify retinaface.safetensors --detector retinaface-mobilenet0.25
     """
     import detectors
-    from detectors.base import file_sha256
+    from detectors.conversion import check_sha256
 
     try:
-        found = file_sha256(file)
+        found = check_sha256(file, sha256)
         detectors.create(detector, weights=file)
     except ValueError as error:
         raise UserError(str(error)) from error
-    if sha256 is not None and found != sha256.lower():
-        raise UserError(f"{file} has SHA-256 {found}, expected {sha256}: it is another file, or damaged")
     click.echo(f"{file} fits {detector}; SHA-256 {found}")

@@ -28,12 +28,13 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
         raise ValueError(f"there is no weights file {path}: check the path")
     try:
         content = load_file(path) if path.suffix == ".safetensors" else _load_checkpoint(path)
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{path} is refused: it is no plain checkpoint of tensors, loading it could run foreign code; "
-            "convert it to safetensors where it is trusted"
-        ) from error
     except Exception as error:  # bytes that are no checkpoint can make an unpickler raise anything
+        # PyTorch's own words for a program or an object advise to read it without this protection
+        if isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error):
+            raise ValueError(
+                f"{path} is refused: it is no plain checkpoint of tensors, loading it could run foreign code; "
+                "convert it to safetensors where it is trusted"
+            ) from error
         raise ValueError(
             f"{path} cannot be read as weights ({_first_line(error)}): fetch the file again"
         ) from error

@@ -31,15 +31,20 @@ def load_network(network: nn.Module, path: str | Path, detector_name: str) -> No
     when the weights do not fit: naming the detector or the trunk they belong to if it is another one,
     otherwise every kind of difference.
     """
+    if Path(path).suffix == ".onnx":
+        raise ValueError(
+            f"{path} is an ONNX file, which brings its own network: use it as onnx@DESCRIPTOR.toml with a file "
+            "that describes it"
+        )
     state = load_state(path)
     problems = check_keys(network, state)
     if problems:
-        belongs_to = _owner(state, network, path, detector_name)
-        if belongs_to is not None:
-            raise ValueError(
-                f"{path} holds weights of {belongs_to[0]}, not of {detector_name}: {belongs_to[1]}"
-            )
-        raise ValueError(f"{path} does not fit {detector_name}: " + "; ".join(problems))
+        owner = _owner(state, network, path, detector_name)
+        raise ValueError(
+            f"{path} does not fit {detector_name}: " + "; ".join(problems)
+            if owner is None
+            else f"{path} holds weights of {owner}"
+        )
     network.load_state_dict(
         state, strict=False
     )  # strict is what check_keys was; only step counters may be absent
@@ -47,16 +52,19 @@ def load_network(network: nn.Module, path: str | Path, detector_name: str) -> No
 
 def _owner(
     state: Mapping[str, Tensor], network: nn.Module, path: str | Path, detector_name: str
-) -> tuple[str, str] | None:
+) -> str | None:
     """Whose the weights are and what to do with them, if they are clearly not meant for the network."""
     detector = recognise(state) or _said_by(path)
     if detector not in (None, detector_name):
-        return str(detector), f"use them as {detector}"
+        return f"{detector}, not of {detector_name}: use them as {detector}"
     trunk, own_trunk = recognise_trunk(state), recognise_trunk(network.state_dict())
     if trunk is not None and trunk.is_bare:
-        return f"the trunk {trunk.name} alone", "a detector can be trained from them, but they detect nothing"
+        return (
+            f"{trunk.name} alone, not of {detector_name}: a detector can be trained from them, but by "
+            "themselves they find no faces"
+        )
     if trunk is not None and own_trunk is not None and trunk.name != own_trunk.name:
-        return f"a network on {trunk.name}", f"it is on {own_trunk.name}"
+        return f"a network on {trunk.name}, not of {detector_name}, which is on {own_trunk.name}"
     return None
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def test_weights_of_an_unknown_network_on_another_trunk_name_both_trunks(tmp_pat
     torch.save(wide_retinaface().state_dict(), path)
     with pytest.raises(
         ValueError,
-        match=rf"a network on MobileNet v1 0\.5, not of {NAME}: it is on MobileNet v1 0\.25$",
+        match=rf"a network on MobileNet v1 0\.5, not of {NAME}, which is on MobileNet v1 0\.25$",
     ):
         load_network(mobilenet025(), path, NAME)
 
@@ -96,11 +97,16 @@ def test_weights_of_an_unknown_network_on_another_trunk_name_both_trunks(tmp_pat
 def test_an_imagenet_classifier_is_told_from_a_detector(tmp_path: Path) -> None:
     path = tmp_path / "imagenet.pth"
     torch.save({**mobilenet_v1(width=0.25).state_dict(), "fc.bias": torch.zeros(1000)}, path)
-    with pytest.raises(ValueError, match=r"holds weights of the trunk MobileNet v1 0\.25 alone"):
+    with pytest.raises(ValueError, match=r"holds weights of MobileNet v1 0\.25 alone, not of"):
         load_network(mobilenet025(), path, NAME)
     load_imagenet(mobilenet025().body, path)
     with pytest.raises(ValueError, match=r"on MobileNet v1 0\.25, not the trunk ResNet-50 of width 0\.125$"):
         load_imagenet(resnet(width=0.125), path)
+
+
+def test_an_onnx_file_is_not_taken_for_a_damaged_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"scrfd\.onnx is an ONNX file, which brings its own network"):
+        load_network(mobilenet025(), tmp_path / "scrfd.onnx", NAME)
 
 
 def test_a_file_of_ours_names_its_detector_though_its_network_is_not_known_here(tmp_path: Path) -> None:
@@ -184,6 +190,16 @@ def test_the_command_never_runs_what_is_in_a_file(
     assert not out.exists()
     pickle.loads(path.read_bytes())  # the file is what it is feared to be
     assert ran.exists()
+
+
+def test_a_program_is_refused_without_the_advice_to_trust_it(tmp_path: Path) -> None:
+    path = tmp_path / "program.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch would rather have such files written in another way
+        torch.jit.save(torch.jit.script(nn.Linear(1, 1)), path)
+    with pytest.raises(ValueError, match=r"program\.pt is refused: it is no plain checkpoint") as error:
+        load_network(mobilenet025(), path, NAME)
+    assert "weights_only" not in str(error.value)
 
 
 def test_a_file_with_another_hash_is_not_even_opened(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import UserError
-from pipeline.image_header import SUFFIXES
+from pipeline.image_header import REFUSED_SUFFIXES, SUFFIXES
 from pipeline.widerface import Annotation, parse_annotations
 
 PLAIN_SPLIT = "images"
@@ -96,6 +96,8 @@ def read_annotations(files: SplitFiles) -> tuple[list[Annotation] | None, bytes]
 def list_images(files: SplitFiles) -> list[str]:
     """List the images that lie in a split's image folder, relative to it, sorted; hidden ones are left out.
 
+    Images of a format that is not read are listed too: the index names them and says why they are left out.
+
     Raises UserError for a name that is no UTF-8, which no table could hold.
     """
     names = sorted(path.relative_to(files.image_folder).as_posix() for path in _walk(files.image_folder))
@@ -110,8 +112,9 @@ def list_images(files: SplitFiles) -> list[str]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
+    listed = SUFFIXES | REFUSED_SUFFIXES
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
+            if not name.startswith(".") and Path(name).suffix.lower() in listed:
                 yield Path(parent, name)

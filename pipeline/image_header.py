@@ -12,8 +12,29 @@ import numpy as np
 Format = Literal["JPEG", "PNG", "WebP", "BMP"]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
-"""File names that a plain folder's images have, in lower case."""
+"""File names of the images that are read, in lower case."""
 
+REFUSED_SUFFIXES = frozenset({".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".jp2", ".jxl"})
+"""File names of images that are refused by name, so that a folder of them is not passed over in silence."""
+
+_REFUSED_STARTS = {
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
+    b"GIF8": "GIF",
+    b"\0\0\0\x0cjP  ": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"\xff\x0a": "JPEG XL",
+}
+_REFUSED_BRANDS = {
+    b"avif": "AVIF",
+    b"avis": "AVIF",
+    b"heic": "HEIC",
+    b"heix": "HEIC",
+    b"mif1": "HEIC or AVIF",
+}
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JPEG_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}  # TEM, RST0..7
 _JPEG_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0..15 without DHT, JPG, DAC
@@ -32,6 +53,13 @@ def image_format(head: bytes) -> Format | None:
     if head.startswith(b"BM"):
         return "BMP"
     return None
+
+
+def refused_format(head: bytes) -> str:
+    """Name an image format that this project does not read, from 12 bytes or more; empty for anything else."""
+    if head[4:8] == b"ftyp":
+        return _REFUSED_BRANDS.get(head[8:12], "")
+    return next((name for start, name in _REFUSED_STARTS.items() if head.startswith(start)), "")
 
 
 def header_size(data: bytes, kind: Format) -> tuple[int, int] | None:

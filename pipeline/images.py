@@ -7,13 +7,19 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pipeline.errors import UserError
-from pipeline.image_header import Format, header_size, image_format, jpeg_damage
+from pipeline.image_header import Format, header_size, image_format, jpeg_damage, refused_format
 
 MAX_PIXELS = 200_000_000
 """Larger images are refused before decoding: 600 MB of RGB bytes, five times an 8K by 4K frame."""
 
+MAX_SIDE = 1_000_000
+"""Longer images are refused before decoding: libpng's own limit, and just under OpenCV's."""
+
 DECODING = {"version": 1, "orientation": "stored", "color": "RGB uint8"}
-"""What decides an image's pixels besides its bytes; belongs in the fingerprint of what comes from them."""
+"""What decides an image's pixels besides its bytes; belongs in the fingerprint of what comes from them.
+
+The version stands for the whole policy that `read_image` states, and is raised when any of it changes.
+"""
 
 _MAX_BYTES_PER_PIXEL = 8  # 16-bit RGBA, uncompressed
 _HEAD_BYTES = 64 * 1024
@@ -37,17 +43,27 @@ class ImageError(UserError):
 def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "height width 3"]:
     """Decode an image file to RGB; what cannot be read whole is an error, never a half-grey image.
 
-    JPEG, PNG, WebP and BMP are read. Grey becomes three equal channels, 16 bits are reduced to 8 (the high
-    byte stays), transparency is dropped, an animation gives its first frame.
+    JPEG, PNG, WebP and BMP are read, told apart by their bytes and not by their name:
+
+    - grey becomes three equal channels, a palette its colours, one bit black and white;
+    - 16 bits a channel keep their high byte (0x12FF becomes 0x12), with no stretch and no gamma: a 12-bit
+      picture in a 16-bit file comes out dark;
+    - transparency is dropped, and the colour that a transparent pixel stores is shown: no background is made up;
+    - CMYK is read as Adobe stores it (0 is full ink), by the plain formula, without its ink profile;
+    - colour profiles and PNG's gamma are not applied; an animation gives its first frame.
+
+    Other formats are refused by name. OpenCV would read TIFF, but turn it by its orientation even when told
+    not to and blend its transparency into black; AVIF it reads in some builds only.
 
     Orientation: pixels are given as stored; an EXIF orientation is not applied. The boxes of WIDER FACE are
     in stored pixels, as the MATLAB tools of its ground truth and evaluation read them. A picture turned away
     from its labels would spoil an AP without a word, while an unlabelled photograph that lies on its side is
     seen at once, and mended by turning its pixels.
 
-    Raises ImageError with the reason: not there, not a file, not an image, more than `max_pixels` (read from
-    the header, before anything is decoded), cut short, damaged. Bytes changed inside a JPEG's compressed data
-    may go unnoticed here, for the format has no checksum; the index notices them by their hash.
+    Raises ImageError with the reason: not there, not a file, not an image, of a format that is not read, more
+    than `max_pixels` or a side above `MAX_SIDE` (read from the header, before anything is decoded), cut
+    short, damaged. Bytes changed inside a JPEG's compressed data may go unnoticed here, for the format has
+    no checksum; the index notices them by their hash.
     """
     return decode_image(read_bytes(path, max_pixels), path, max_pixels)
 
@@ -76,6 +92,8 @@ def decode_image(
     kind, (width, height) = _described(data, path)
     if width * height > max_pixels:
         raise ImageError(path, f"its {width} x {height} pixels are more than {max_pixels:,}")
+    if max(width, height) > MAX_SIDE:
+        raise ImageError(path, f"a side of its {width} x {height} pixels is longer than {MAX_SIDE:,}")
     if kind == "JPEG" and (damage := jpeg_damage(data)):
         raise ImageError(path, damage)
     try:
@@ -118,6 +136,8 @@ def _file_size(path: Path) -> int:
 
 def _described(data: bytes, path: Path) -> tuple[Format, tuple[int, int]]:
     kind = image_format(data)
+    if kind is None and (refused := refused_format(data)):
+        raise ImageError(path, f"it is a {refused} image, which is not read here: convert it to PNG or JPEG")
     if kind is None:
         raise ImageError(path, "it is no JPEG, PNG, WebP or BMP image")
     size = header_size(data, kind)

@@ -1,5 +1,6 @@
 """Reading images: what comes out of every kind of file, and that a damaged one is an error with a reason."""
 
+import io
 import pickle
 import struct
 import zlib
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageCms
 
 from pipeline.errors import UserError
 from pipeline.image_header import header_size, image_format, jpeg_damage
-from pipeline.images import ImageError, decode_image, image_size, read_image
+from pipeline.images import MAX_SIDE, ImageError, decode_image, image_size, read_image
 
 HERE = Path("picture.jpg")
 
@@ -28,6 +30,13 @@ def _encode(suffix: str, rgb: np.ndarray, *options: int) -> bytes:
     ok, data = cv2.imencode(suffix, rgb[..., ::-1] if rgb.ndim == 3 else rgb, list(options))
     assert ok
     return data.tobytes()
+
+
+def _saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    """Encode with Pillow, which writes kinds of files that OpenCV does not."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
 
 
 def _png_announcing(width: int, height: int) -> bytes:
@@ -76,16 +85,101 @@ def test_grey_becomes_three_equal_channels():
     np.testing.assert_array_equal(decode_image(_encode(".png", grey), HERE), np.dstack([grey] * 3))
 
 
-def test_sixteen_bits_keep_their_high_byte():
-    deep = np.array([[0, 255, 256, 65535, 0x1234]], dtype=np.uint16)
-    np.testing.assert_array_equal(decode_image(_encode(".png", deep), HERE)[0, :, 0], [0, 0, 1, 255, 0x12])
+def test_grey_with_transparency_becomes_three_equal_channels():
+    grey = _picture()[..., 0]
+    data = _saved(Image.merge("LA", [Image.fromarray(grey), Image.new("L", (60, 40))]), "PNG")
+    np.testing.assert_array_equal(decode_image(data, HERE), np.dstack([grey] * 3))
 
 
-def test_transparency_is_dropped_and_the_colour_below_it_stays():
-    transparent = np.dstack([_picture()[..., ::-1], np.zeros((40, 60), np.uint8)])
-    ok, data = cv2.imencode(".png", transparent)
+def test_a_grey_jpeg_becomes_three_equal_channels():
+    grey = _picture()[..., 0]
+    image = decode_image(_encode(".jpg", grey), HERE)
+    assert (image == image[..., :1]).all()
+    assert np.abs(image[..., 0].astype(int) - grey).mean() < 4
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP"])
+@pytest.mark.parametrize("colors", [2, 16, 200])
+def test_a_palette_becomes_its_colours(kind: str, colors: int):
+    reduced = Image.fromarray(_picture()).convert("P", palette=Image.Palette.ADAPTIVE, colors=colors)
+    np.testing.assert_array_equal(
+        decode_image(_saved(reduced, kind), HERE), np.asarray(reduced.convert("RGB"))
+    )
+
+
+def test_a_transparent_palette_entry_shows_its_colour():
+    reduced = Image.fromarray(_picture()).convert("P", palette=Image.Palette.ADAPTIVE, colors=16)
+    data = _saved(reduced, "PNG", transparency=0)
+    np.testing.assert_array_equal(decode_image(data, HERE), np.asarray(reduced.convert("RGB")))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP"])
+def test_one_bit_becomes_black_and_white(kind: str):
+    checks = Image.fromarray(np.indices((5, 9)).sum(axis=0) % 2 == 0)
+    np.testing.assert_array_equal(decode_image(_saved(checks, kind), HERE), np.asarray(checks.convert("RGB")))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_sixteen_bits_keep_their_high_byte_in_grey_and_in_colour(channels: int):
+    values = np.array([[0, 128, 255, 256, 383, 384, 65535, 0x12FF]], dtype=np.uint16)
+    ok, data = cv2.imencode(".png", np.dstack([values] * channels))
     assert ok
-    np.testing.assert_array_equal(decode_image(data.tobytes(), HERE), _picture())
+    expected = np.dstack([[[0, 0, 0, 1, 1, 1, 255, 0x12]]] * 3)
+    np.testing.assert_array_equal(decode_image(data.tobytes(), HERE), expected)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WebP", "BMP"])
+@pytest.mark.parametrize("alpha", [0, 128])
+def test_transparency_is_dropped_and_the_stored_colour_shows(kind: str, alpha: int):
+    transparent = np.dstack([_picture(), np.full((40, 60), alpha, np.uint8)])
+    options = {"lossless": True, "exact": True} if kind == "WebP" else {}
+    data = _saved(Image.fromarray(transparent), kind, **options)
+    np.testing.assert_array_equal(decode_image(data, HERE), _picture())
+
+
+@pytest.mark.parametrize("black", [0, 100, 255])
+def test_a_cmyk_jpeg_becomes_rgb_by_the_plain_formula(black: int):
+    inks = np.dstack([_picture(), np.full((40, 60), black, np.uint8)])
+    data = _saved(Image.frombytes("CMYK", (60, 40), inks.tobytes()), "JPEG", quality=98)
+    assert b"Adobe" in data
+    cyan_magenta_yellow = inks[..., :3].astype(float)
+    expected = (255 - cyan_magenta_yellow) * (255 - black) / 255
+    assert np.abs(decode_image(data, HERE) - expected).mean() < 2
+
+
+def test_an_ink_or_colour_profile_and_a_gamma_change_nothing():
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
+    image = Image.fromarray(_picture())
+    np.testing.assert_array_equal(decode_image(_saved(image, "PNG", icc_profile=profile), HERE), _picture())
+    png = _encode(".png", _picture())
+    gamma = b"gAMA" + struct.pack(">I", 100_000)
+    with_gamma = png[:33] + struct.pack(">I", 4) + gamma + struct.pack(">I", zlib.crc32(gamma)) + png[33:]
+    np.testing.assert_array_equal(decode_image(with_gamma, HERE), _picture())
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WebP"])
+def test_an_animation_gives_its_first_frame(kind: str):
+    later = Image.new("RGB", (60, 40), (255, 0, 0))
+    data = _saved(Image.fromarray(_picture()), kind, save_all=True, append_images=[later], lossless=True)
+    np.testing.assert_array_equal(decode_image(data, HERE), _picture())
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("TIFF", "TIFF"), ("GIF", "GIF"), ("JPEG2000", "JPEG 2000"), ("AVIF", "AVIF"), ("BigTIFF", "TIFF")],
+)
+def test_a_format_that_is_not_read_is_refused_by_its_name(tmp_path: Path, kind: str, name: str):
+    options = {"big_tiff": True} if kind == "BigTIFF" else {}
+    path = tmp_path / "a.jpg"
+    path.write_bytes(_saved(Image.fromarray(_picture()), kind.removeprefix("Big"), **options))
+    assert _reason(path) == f"it is a {name} image, which is not read here: convert it to PNG or JPEG"
+    with pytest.raises(ImageError, match=name):
+        image_size(path)
+
+
+def test_the_photographs_of_a_telephone_are_refused_by_their_name():
+    with pytest.raises(ImageError, match="it is a HEIC image"):
+        decode_image(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", HERE)
 
 
 def _with_orientation(jpeg: bytes, orientation: int) -> bytes:
@@ -104,6 +198,16 @@ def test_pixels_come_as_stored_whatever_the_exif_orientation_says(tmp_path: Path
     path = tmp_path / "a.jpg"
     path.write_bytes(turned)
     assert image_size(path) == (60, 40)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WebP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_orientation_in_a_png_or_webp_turns_nothing_either(kind: str, orientation: int):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = _saved(Image.fromarray(_picture()), kind, exif=exif, lossless=True)
+    np.testing.assert_array_equal(decode_image(data, HERE), _picture())
+    assert header_size(data, kind) == (60, 40)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +229,28 @@ def test_image_size_agrees_with_decoding(
     path.write_bytes(_encode(suffix, _picture(height, width), *options))
     assert image_size(path) == (width, height)
     assert read_image(path).shape == (height, width, 3)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "length"), [(".jpg", 65_500), (".png", 200_000), (".bmp", 200_000), (".webp", 16_383)]
+)
+@pytest.mark.parametrize("is_wide", [True, False])
+def test_an_image_one_pixel_thin_is_read_at_any_length(
+    tmp_path: Path, suffix: str, length: int, is_wide: bool
+):
+    shape = (1, length) if is_wide else (length, 1)
+    path = tmp_path / "a"
+    path.write_bytes(_encode(suffix, np.full((*shape, 3), 77, np.uint8)))
+    assert image_size(path) == shape[::-1]
+    image = read_image(path)
+    assert image.shape == (*shape, 3)
+    assert np.abs(image.astype(int) - 77).max() <= 1
+
+
+def test_an_image_longer_than_any_decoder_takes_is_refused_by_its_header(tmp_path: Path):
+    path = tmp_path / "thread.png"
+    path.write_bytes(_png_announcing(MAX_SIDE + 1, 1))
+    assert _reason(path) == "a side of its 1000001 x 1 pixels is longer than 1,000,000"
 
 
 def test_image_size_of_a_webp_with_transparency():

@@ -306,6 +306,17 @@ def test_a_plain_folder_is_one_split_without_labels(workspace: Workspace, tmp_pa
     assert index.image_path(1) == folder / "deep/er/a.JPG"
 
 
+def test_a_plain_folder_names_the_images_whose_format_is_not_read(workspace: Workspace, tmp_path: Path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "a.tiff").write_bytes(b"II*\0\x08\0\0\0\0\0\0\0")
+    update = update_index(workspace, folder, "images")
+    assert update.unreadable == [
+        ("a.tiff", "it is a TIFF image, which is not read here: convert it to PNG or JPEG")
+    ]
+    assert list(update.index.ok_rows) == []
+
+
 def test_splits_are_those_with_images_in_their_usual_order(data: DataSet, tmp_path: Path):
     for split in ("test", "extra", "train"):
         DataSet(data.root, split)

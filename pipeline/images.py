@@ -25,7 +25,10 @@ _MAX_BYTES_PER_PIXEL = 8  # 16-bit RGBA, uncompressed
 _HEAD_BYTES = 64 * 1024
 
 # OpenCV and its codecs write their complaints to the terminal, across the progress bar; ours name the file
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+if hasattr(cv2.utils, "logging"):
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+else:  # OpenCV 4
+    vars(cv2)["setLogLevel"](0)
 
 
 class ImageError(UserError):

@@ -62,6 +62,11 @@ def plan_blocks(
     return blocks
 
 
+def num_to_compute(blocks: Iterable[Block]) -> int:
+    """Count the images that these blocks compute, not those that they keep."""
+    return sum(len(block.rows) for block in blocks)
+
+
 def describe(blocks: Iterable[Block]) -> list[str]:
     """Say why these blocks are computed, one phrase a cause: `3 images changed`; empty for no block."""
     counts: Counter[Cause] = Counter()

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32
 
 import detectors
-from pipeline.blocks import Block, describe, plan_blocks
+from pipeline.blocks import Block, describe, num_to_compute, plan_blocks
 from pipeline.commit import BlockReport, ComputedRow, compute_block
 from pipeline.config import CacheConfig
 from pipeline.decoding import DecodedImage, decoded_images
@@ -64,7 +64,7 @@ class CachePlan:
     @property
     def num_to_compute(self) -> int:
         """The images that will be computed."""
-        return sum(len(block.rows) for block in self.blocks)
+        return num_to_compute(self.blocks)
 
 
 def plan_cache(workspace: Workspace, index: Index, detector_spec: str, config: CacheConfig) -> CachePlan:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.blocks import Block, describe, plan_blocks
+from pipeline.blocks import Block, describe, num_to_compute, plan_blocks
 from pipeline.candidates import open_complete
 from pipeline.commit import BlockReport, ComputedRow, compute_block
 from pipeline.decoding import decoded_images
@@ -61,7 +61,7 @@ class RankPlan:
     @property
     def num_to_compute(self) -> int:
         """The images that will be computed."""
-        return sum(len(block.rows) for block in self.blocks)
+        return num_to_compute(self.blocks)
 
 
 def identify_ranker(ranker_file: Path) -> Parts:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.blocks import Block, Cause, describe, plan_blocks
+from pipeline.blocks import Block, Cause, describe, num_to_compute, plan_blocks
 from pipeline.ledger import LedgerRow
 
 SIZES = (1000, 20)
@@ -123,6 +123,7 @@ def test_a_row_is_computed_exactly_when_the_records_do_not_vouch_for_it(
     blocks = plan_blocks(wanted, ledger, found, size, len(wanted))
     planned = [row for block in blocks for row in block.rows]
     assert planned == [row for row in range(len(wanted)) if not is_vouched_for(row)]
+    assert num_to_compute(blocks) == len(planned)
     for block in blocks:
         assert_is_well_formed(block, size, len(wanted))
 

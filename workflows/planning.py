@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from pipeline import results
-from pipeline.blocks import Block
+from pipeline.blocks import Block, num_to_compute
 from pipeline.cache import plan_cache
 from pipeline.dataset import find_splits
 from pipeline.evaluate import plan_evaluate
@@ -111,8 +111,7 @@ def _index_entry(split: str, update: IndexUpdate) -> Entry:
 
 
 def _blocks_entry(stage: str, key: CandidateKey, blocks: Sequence[Block], reasons: Sequence[str]) -> Entry:
-    images = sum(len(block.rows) for block in blocks)
-    todo = f"{images} images in {len(blocks)} blocks" if blocks else ""
+    todo = f"{num_to_compute(blocks)} images in {len(blocks)} blocks" if blocks else ""
     return Entry(stage=stage, what=f"{key.detector} on {key.split}", todo=todo, reasons=tuple(reasons))
 
 

@@ -10,6 +10,7 @@ import click
 
 from pipeline import results
 from pipeline.ap_table import format_table
+from pipeline.blocks import num_to_compute
 from pipeline.cache import CachePlan, cache_block, finish_cache, plan_cache, prepare_cache
 from pipeline.commit import BlockReport
 from pipeline.errors import UserError
@@ -42,10 +43,6 @@ class _Work:
     blocks: "list[Block]"
     prepare: Callable[[], None]
     finish: Callable[[], None]
-
-    @property
-    def num_images(self) -> int:
-        return sum(len(block.rows) for block in self.blocks)
 
 
 def index(job: Job) -> None:
@@ -241,7 +238,7 @@ def _run(works: list[_Work], cluster: str) -> None:
         if (link := dashboard_link(client)) is not None:
             click.echo(f"dashboard: {link}", err=True)
         for work in todo:
-            with show_progress(work.what, work.num_images) as progress:
+            with show_progress(work.what, num_to_compute(work.blocks)) as progress:
                 outcomes.append(
                     run_blocks(
                         client,

@@ -23,8 +23,10 @@ def open_complete(workspace: Workspace, index: Index, key: CandidateKey) -> Cand
         store.num_images,
     )
     if missing:
+        is_import = store.attrs.get("parts", {}).get("stage") == "import"
         raise UserError(
             f"the candidates of {key.detector} on the {key.split} split are not complete: "
-            f"{', '.join(describe(missing))}; run `crface cache` first"
+            f"{', '.join(describe(missing))}; run "
+            f"`crface {'import-candidates' if is_import else 'cache'}` first"
         )
     return store

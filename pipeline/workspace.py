@@ -48,6 +48,10 @@ class Workspace:
         """Give the folder of the Parquet ledger of finished candidate blocks."""
         return self.root / "ledger" / "candidates" / key.folder()
 
+    def imported(self, split: str, name: str) -> Path:
+        """Give the record of which candidates were imported under a name."""
+        return self.root / "imports" / split / f"{name}.json"
+
     def scores(self, key: CandidateKey, ranker: str) -> Path:
         """Give the Zarr group with the refined confidences of one ranker (named by its fingerprint)."""
         return self.root / "scores.zarr" / key.folder() / ranker

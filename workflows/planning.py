@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import results
 from pipeline.blocks import Block, num_to_compute
-from pipeline.cache import plan_cache
+from pipeline.cache import CachePlan
 from pipeline.dataset import find_splits
 from pipeline.evaluate import plan_evaluate
 from pipeline.index import IndexUpdate, update_index
@@ -15,7 +15,7 @@ from pipeline.report import plan_report
 from pipeline.workspace import CandidateKey
 from workflows.data import data_root, evaluation_split, is_embedded
 from workflows.job import Job
-from workflows.stages import evaluation_sources, ranking_plans, report_title, training_plan
+from workflows.stages import candidate_plan, evaluation_sources, ranking_plans, report_title, training_plan
 
 if TYPE_CHECKING:
     from pipeline.train_ranker import TrainPlan
@@ -65,11 +65,14 @@ def plan(job: Job) -> list[Entry]:
     indexes = {split: update.index for split, update in updates.items()}
     entries = [_index_entry(split, update) for split, update in updates.items()]
     cached = [
-        plan_cache(job.workspace, index, detector, job.config.cache)
+        candidate_plan(job, index, detector)
         for detector in job.config.cache.detectors
         for index in indexes.values()
     ]
-    entries += [_blocks_entry("cache", p.key, p.blocks, p.reasons) for p in cached]
+    entries += [
+        _blocks_entry("cache" if isinstance(p, CachePlan) else "import", p.key, p.blocks, p.reasons)
+        for p in cached
+    ]
     ranker = job.ranker
     if ranker is None and "train" in indexes:
         training = training_plan(job, indexes)

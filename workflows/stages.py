@@ -15,6 +15,7 @@ from pipeline.cache import CachePlan, cache_block, finish_cache, plan_cache, pre
 from pipeline.commit import BlockReport
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, plan_evaluate
+from pipeline.imported import ImportedPlan, is_imported, plan_imported
 from pipeline.index import Index
 from pipeline.report import build_report, plan_report
 from pipeline.report import changes as report_changes
@@ -57,11 +58,14 @@ def cache(job: Job) -> None:
         indexes = update_indexes(job)
         chosen = [chosen_split(indexes, job.split)] if job.split else list(indexes.values())
         plans = [
-            plan_cache(job.workspace, one, detector, job.config.cache)
-            for detector in job.config.cache.detectors
-            for one in chosen
+            candidate_plan(job, one, detector) for detector in job.config.cache.detectors for one in chosen
         ]
-        _run([_cache_work(plan) for plan in plans], job.cluster)
+        _run([_cache_work(plan) for plan in plans if isinstance(plan, CachePlan)], job.cluster)
+        for plan in plans:
+            if isinstance(plan, ImportedPlan):
+                if plan.blocks:
+                    raise UserError(plan.advice)
+                click.echo(f"import {plan.key.detector} on {plan.key.split}: nothing to do")
 
 
 def train(job: Job) -> Path:
@@ -135,6 +139,13 @@ def demo(job: Job) -> None:
     report(job)
 
 
+def candidate_plan(job: Job, index: Index, detector: str) -> CachePlan | ImportedPlan:
+    """Plan a detector's candidates on a split; those of `imported:NAME` are there, or cannot be computed."""
+    if is_imported(detector):
+        return plan_imported(job.workspace, index, detector, job.config.cache.block_images)
+    return plan_cache(job.workspace, index, detector, job.config.cache)
+
+
 def training_plan(job: Job, indexes: Mapping[str, Index]) -> "TrainPlan":
     """Plan the training on the train split's candidates by the job's detectors.
 
@@ -143,7 +154,7 @@ def training_plan(job: Job, indexes: Mapping[str, Index]) -> "TrainPlan":
     from pipeline.train_ranker import plan_train
 
     index = chosen_split(indexes, "train")
-    keys = [plan_cache(job.workspace, index, d, job.config.cache).key for d in job.config.cache.detectors]
+    keys = [candidate_plan(job, index, d).key for d in job.config.cache.detectors]
     return plan_train(job.workspace, index, keys, job.config.train)
 
 
@@ -168,14 +179,14 @@ def ranking_plans(job: Job, indexes: Mapping[str, Index], ranker: Path) -> "list
     from pipeline.rank import plan_rank
 
     index = evaluation_split(indexes, job.split)
-    plans = [plan_cache(job.workspace, index, d, job.config.cache) for d in job.config.cache.detectors]
+    plans = [candidate_plan(job, index, d) for d in job.config.cache.detectors]
     return [plan_rank(job.workspace, index, plan.key, ranker, plan.block_images) for plan in plans]
 
 
 def evaluation_sources(job: Job, indexes: Mapping[str, Index]) -> list[Source]:
     """List what is evaluated: each detector's candidates, with the ranker's confidences where there is a ranker."""
     index = evaluation_split(indexes, job.split)
-    plans = [plan_cache(job.workspace, index, d, job.config.cache) for d in job.config.cache.detectors]
+    plans = [candidate_plan(job, index, d) for d in job.config.cache.detectors]
     rankers, training = [""] * len(plans), ""
     ranker = job.ranker
     if ranker is None and "train" in indexes and (plan := training_plan(job, indexes)).state == "done":
@@ -183,7 +194,13 @@ def evaluation_sources(job: Job, indexes: Mapping[str, Index]) -> list[Source]:
     if ranker is not None:
         rankers = [plan.spec.ranker for plan in ranking_plans(job, indexes, ranker)]
     return [
-        Source(key=plan.key, weights=plan.parts["detector"]["weights"], ranker=ranker, training=training)
+        Source(
+            key=plan.key,
+            weights=plan.parts["detector"]["weights"],
+            ranker=ranker,
+            training=training,
+            input_size="original" if isinstance(plan, CachePlan) else "unknown",
+        )
         for plan, ranker in zip(plans, rankers, strict=True)
     ]
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pipeline.errors import UserError
-from workflows.cli import dataset, detector, run, weights
+from workflows.cli import dataset, detector, imports, run, weights
 
 EXIT_INTERRUPTED = 130
 
@@ -33,6 +33,7 @@ def cli() -> None:
 for command in (
     run.demo,
     run.cache,
+    imports.import_candidates,
     run.train,
     run.rank,
     run.evaluate,

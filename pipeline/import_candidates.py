@@ -1,0 +1,209 @@
+"""The stage that stores the candidates of a detector that ran elsewhere, like those of one that ran here."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+
+from pipeline.blocks import plan_blocks
+from pipeline.commit import ComputedRow, compute_block
+from pipeline.errors import UsageError, UserError
+from pipeline.fingerprint import Parts
+from pipeline.foreign_results import ForeignResults, without_ending
+from pipeline.imported import imported_key, imported_parts, record_import
+from pipeline.index import ImageRow, Index
+from pipeline.ledger import Ledger
+from pipeline.store import MAX_CANDIDATES, CandidateStore
+from pipeline.workspace import CandidateKey, Workspace, slug
+
+_MAX_SHARE_OUTSIDE = 0.5
+_MAX_RELATIVE_PX = 2.0  # no coordinate beyond: they are shares of the image, not pixels
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class ImportPlan:
+    """What an import would store, and what is odd about it; made without writing anything."""
+
+    workspace: Workspace
+    index: Index
+    results: ForeignResults
+    parts: Parts
+    boxes: dict[int, Float32[np.ndarray, "_ 5"]]
+    """By row of the index: its candidates, at most 5000."""
+    unknown: tuple[str, ...]
+    """Names in the results that the split does not have; they are left out."""
+    missing: tuple[str, ...]
+    """Images of the split, readable ones, that the results do not have."""
+    cut: tuple[str, ...]
+    """Images that have more than 5000 boxes; the best are kept."""
+    outside: tuple[str, ...]
+    """`path: n of m boxes` for every image with boxes that lie wholly outside it; they are kept."""
+    num_outside: int
+    num_boxes: int
+
+    @property
+    def key(self) -> CandidateKey:
+        """What the candidates will be filed under."""
+        return imported_key(self.index.split, self.parts)
+
+    def check(self, is_missing_allowed: bool) -> None:
+        """Raise UserError if this must not be stored.
+
+        That is when something could not be read, an image is missing from the results, none of their names is
+        known, or the boxes are not in the images' pixels.
+        """
+        source = self.results.source
+        if self.results.bad:
+            raise UserError(
+                f"{_counted(len(self.results.bad), 'entry', 'entries')} of {source} cannot be used"
+            )
+        if not self.boxes:
+            example = next(iter(self.results.boxes), "none")
+            raise UserError(
+                f"{source} has results for no image of the {self.index.split} split: its names are like "
+                f"{example!r}, the split's like {self.index.row(0).path!r}"
+            )
+        if self.missing and not is_missing_allowed:
+            why = "" if self.results.can_name_empty else ", whose format leaves out images without detections"
+            raise UserError(
+                f"{_counted(len(self.missing), 'image is', 'images are')} missing from {source}{why}: complete "
+                "the results, or have these images stored as without detections by --allow-missing"
+            )
+        farthest = max(
+            (float(rows[:, :4].max()) for rows in self.boxes.values() if len(rows)), default=np.inf
+        )
+        sizes = [max(self.index.row(row).width, self.index.row(row).height) for row in self.boxes]
+        if farthest <= _MAX_RELATIVE_PX < min(sizes):
+            raise UserError(
+                f"no coordinate in {source} is beyond {farthest:g}: they look like shares of the image's width "
+                "and height; pixels of the original image are wanted"
+            )
+        if self.num_outside > _MAX_SHARE_OUTSIDE * self.num_boxes:
+            raise UserError(
+                f"{self.num_outside} of {self.num_boxes} boxes in {source} lie outside their images: they look "
+                "like boxes in resized images; pixels of the original image are wanted"
+            )
+
+
+def plan_import(
+    workspace: Workspace, index: Index, results: ForeignResults, name: str, protocol: str
+) -> ImportPlan:
+    """Match results with a split's images, and look at what is odd about them.
+
+    A name matches the image of the same path, with or without the ending and the split's image folder before
+    it. `name` and `protocol` are what the detector, and how it was shown the images, will be called.
+
+    Raises UsageError for a name or protocol that is no file name of letters, digits, dots and dashes.
+    """
+    for what, given in (("--name", name), ("--protocol", protocol)):
+        if slug(given) != given:
+            raise UsageError(
+                f"{what} {given!r}: use letters, digits, dots, dashes and underscores, as {slug(given)}"
+            )
+    rows = _by_name(index)
+    boxes: dict[int, Float32[np.ndarray, "_ 5"]] = {}
+    unknown, cut, outside = [], [], []
+    num_outside = 0
+    prefix = f"{index.header.image_folder}/"
+    for given, found in results.boxes.items():
+        row = rows.get(given) or rows.get(given.removeprefix(prefix))
+        if row is None:
+            unknown.append(given)
+            continue
+        if row.row in boxes:
+            raise UserError(f"{results.source} has results for {row.path} twice, once as {given}")
+        if len(found) > MAX_CANDIDATES:
+            cut.append(f"{row.path}: {len(found)} boxes")
+        boxes[row.row] = found[:MAX_CANDIDATES]
+        if row.status == "ok" and (number := _num_outside(boxes[row.row], row)):
+            outside.append(f"{row.path}: {number} of {len(boxes[row.row])} boxes")
+            num_outside += number
+    return ImportPlan(
+        workspace=workspace,
+        index=index,
+        results=results,
+        parts=imported_parts(name, protocol, _sha256(index, boxes)),
+        boxes=boxes,
+        unknown=tuple(unknown),
+        missing=tuple(index.row(row).path for row in index.ok_rows if row not in boxes),
+        cut=tuple(cut),
+        outside=tuple(outside),
+        num_outside=num_outside,
+        num_boxes=sum(len(rows) for rows in boxes.values()),
+    )
+
+
+def store_import(
+    plan: ImportPlan, block_images: int, progress: Callable[[int, int], None] | None = None
+) -> None:
+    """Store a checked import block by block, then let `imported:NAME` stand for it; for one process alone.
+
+    Images without results become images without candidates, unreadable images stay unreadable ones.
+    Interrupted, the same import goes on where it was. `progress` is called with images done and in all.
+
+    Raises UserError when that cannot be written.
+    """
+    workspace, index, key = plan.workspace, plan.index, plan.key
+    path = workspace.candidates(key)
+    attrs = {
+        "detector": key.detector,
+        "weights": plan.parts["detector"]["weights"],
+        "protocol": key.protocol,
+        "columns": ["x1", "y1", "x2", "y2", "confidence"],
+        "parts": plan.parts,
+        "dataset": index.digest,
+        "source": str(Path(plan.results.source).absolute()),
+    }
+    ledger = Ledger(workspace.candidates_ledger(key))
+
+    def compute(rows: list[int]) -> Iterator[ComputedRow]:
+        for row in map(index.row, rows):
+            if row.status == "ok":
+                found = plan.boxes.get(row.row, np.zeros((0, 5), np.float32))
+                yield ComputedRow(row.row, found, row.sha256)
+            else:
+                yield ComputedRow(row.row, None, "")
+
+    try:
+        store = CandidateStore.create_or_grow(path, len(index), block_images, attrs)
+        blocks = plan_blocks(
+            index.row_digests, ledger.read(), store.shard_bytes(), store.block_images, store.num_images
+        )
+        for block in blocks:
+            compute_block(store, ledger, block, compute, "the importing machine; detected elsewhere")
+            if progress is not None:
+                progress(block.stop, len(index))
+        ledger.gather()
+        record_import(workspace, index.split, plan.parts)
+    except OSError as error:
+        raise UserError(f"cannot make the store {path}: {error.strerror or error}") from error
+
+
+def _by_name(index: Index) -> dict[str, ImageRow]:
+    """Find a row by its path, or by its path without the ending where that names one row only."""
+    short: dict[str, list[ImageRow]] = {}
+    for row in index.all_rows:
+        short.setdefault(without_ending(row.path), []).append(row)
+    unique = {name: rows[0] for name, rows in short.items() if len(rows) == 1}
+    return unique | {row.path: row for row in index.all_rows}
+
+
+def _num_outside(boxes: Float32[np.ndarray, "_ 5"], row: ImageRow) -> int:
+    x1, y1, x2, y2 = boxes[:, :4].T
+    return int(((x2 < 0) | (y2 < 0) | (x1 > row.width) | (y1 > row.height)).sum())
+
+
+def _sha256(index: Index, boxes: Mapping[int, Float32[np.ndarray, "_ 5"]]) -> str:
+    """Hash every image's boxes, whatever file they were read from."""
+    digest = hashlib.sha256()
+    for row in sorted(boxes, key=lambda row: index.row(row).path):
+        digest.update(f"{index.row(row).path}\0{len(boxes[row])}\n".encode())
+        digest.update(boxes[row].tobytes())
+    return digest.hexdigest()
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

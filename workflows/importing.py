@@ -1,0 +1,67 @@
+"""Bring in candidates as a user does: what is odd about them is said, and all of them are stored or none."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from pipeline.coco_results import read_coco_results
+from pipeline.errors import UsageError
+from pipeline.foreign_results import ForeignResults
+from pipeline.import_candidates import ImportPlan, plan_import, store_import
+from pipeline.imported import PREFIX
+from pipeline.widerface_results import read_text_results
+from pipeline.workspace import command_line
+from workflows.data import evaluation_split, update_indexes
+from workflows.job import Job
+from workflows.progress import shown_if_long
+
+_MAX_NAMED = 10
+
+
+def import_candidates(
+    job: Job, source: Path, images: Path | None, name: str, protocol: str, is_missing_allowed: bool
+) -> None:
+    """Store the results in `source`, a folder of texts or a COCO file, as `imported:<name>` of one split.
+
+    Raises UserError when they cannot be used, after naming everything that is wrong, UsageError for a wrong
+    combination of options.
+    """
+    with job.workspace.locked(command_line()):
+        index = evaluation_split(update_indexes(job), job.split)
+        plan = plan_import(job.workspace, index, _read(source, images), name, protocol)
+        _tell(plan)
+        plan.check(is_missing_allowed)
+        with shown_if_long(f"import {name}") as progress:
+            store_import(plan, job.config.cache.block_images, progress)
+    empty = f", {len(plan.missing)} of them without results" if plan.missing else ""
+    click.echo(
+        f"import {name} on {index.split}: {plan.num_boxes} boxes of {len(index.ok_rows)} images stored{empty}"
+    )
+    click.echo(f"use them as --detector {PREFIX}{name}")
+
+
+def _read(source: Path, images: Path | None) -> ForeignResults:
+    if not source.is_dir():
+        return read_coco_results(source, images)
+    if images is not None:
+        raise UsageError("--images goes with a COCO file; a folder of texts names its images itself")
+    return read_text_results(source)
+
+
+def _tell(plan: ImportPlan) -> None:
+    _name("cannot be used", plan.results.bad)
+    _name("not in the data set, left out", plan.unknown)
+    _name("missing from the results", plan.missing)
+    _name("more than 5000 boxes, the best 5000 are kept", plan.cut)
+    _name("boxes wholly outside the image, kept", plan.outside)
+
+
+def _name(what: str, items: Sequence[str]) -> None:
+    if not items:
+        return
+    click.echo(f"{what} ({len(items)}):", err=True)
+    for item in items[:_MAX_NAMED]:
+        click.echo(f"  {item}", err=True)
+    if len(items) > _MAX_NAMED:
+        click.echo(f"  and {len(items) - _MAX_NAMED} more", err=True)

@@ -1,0 +1,167 @@
+"""Find out what a machine, a data set and a detector are like; nothing is decided, and nothing written, here."""
+
+import os
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+import cv2
+import numpy as np
+from packaging.requirements import Requirement
+
+import detectors
+from detectors.golden import ask, golden_values, judge
+from pipeline.dataset import find_splits, list_images, read_annotations, split_files
+from pipeline.errors import UserError
+from pipeline.image_header import SUFFIXES
+from pipeline.images import ImageError, decode_image, read_image
+from pipeline.imported import is_imported, plan_imported
+from pipeline.index import load_index
+from pipeline.workspace import Workspace
+from workflows.doctor.checks import Check, DataSet, Gpu, Machine, Package
+
+_IMAGES_TRIED = 5
+
+
+def machine(workspace: Path) -> Machine:
+    """Look at processor, memory and disks, within the limits of a container if this is one."""
+    from dask.system import CPU_COUNT
+    from distributed.system import MEMORY_LIMIT
+
+    place = next(folder for folder in (workspace, *workspace.parents) if folder.exists())
+    shm = Path("/dev/shm")  # noqa: S108 - looked at, not used
+    return Machine(
+        python=platform.python_version(),
+        system=f"{platform.system()} {platform.machine()}",
+        num_cores=CPU_COUNT,
+        memory_bytes=MEMORY_LIMIT,
+        available_bytes=min(_available_bytes(), MEMORY_LIMIT),
+        shm_bytes=shutil.disk_usage(shm).total if shm.is_dir() else None,
+        workspace=workspace,
+        is_writable=place.is_dir() and os.access(place, os.W_OK | os.X_OK),
+        free_bytes=shutil.disk_usage(place).free,
+    )
+
+
+def packages() -> list[Package]:
+    """Look up what this package needs, without its extras."""
+    found = []
+    for line in requires("crface") or []:
+        wanted = Requirement(line)
+        if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            installed = version(wanted.name)
+        except PackageNotFoundError:
+            installed = None
+        found.append(
+            Package(
+                name=wanted.name,
+                installed=installed,
+                wanted=str(wanted.specifier),
+                is_in_range=installed is not None and wanted.specifier.contains(installed, prereleases=True),
+            )
+        )
+    return found
+
+
+def gpu() -> Gpu:
+    """Ask torch for graphics cards, and the system."""
+    import torch
+
+    properties = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    return Gpu(
+        torch=torch.__version__,
+        names=tuple(f"{found.name} ({found.total_memory / 2**30:.0f} GiB)" for found in properties),
+        is_built_for_cuda=torch.version.cuda is not None,
+        has_nvidia_device=Path("/dev/nvidia0").exists() or Path("/dev/dxg").exists(),
+    )
+
+
+def codecs() -> dict[str, str]:
+    """Write a small picture in each format that data sets may hold, and read it; give the reason where that fails."""
+    picture = np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3)
+    reasons = {}
+    for suffix in sorted(SUFFIXES):
+        try:
+            data = cv2.imencode(suffix, picture)[1].tobytes()
+            decode_image(data, Path(f"test{suffix}"))
+            reasons[suffix] = ""
+        except cv2.error as error:
+            reasons[suffix] = error.err or "OpenCV cannot write it"
+        except ImageError as error:
+            reasons[suffix] = error.reason
+    return reasons
+
+
+def data_set(folder: Path) -> DataSet:
+    """Look at every split's listing, and read a few of its images from the beginning to the end of it."""
+    splits, problems, total = [], [], 0
+    try:
+        for split in find_splits(folder):
+            files = split_files(folder, split)
+            annotations, _ = read_annotations(files)
+            listed = [one.path for one in annotations] if annotations is not None else list_images(files)
+            total += len(listed)
+            splits.append(f"{split}: {len(listed)} images{'' if annotations is None else ', labelled'}")
+            step = max(1, (len(listed) - 1) // (_IMAGES_TRIED - 1))
+            for name in listed[::step][:_IMAGES_TRIED]:
+                try:
+                    read_image(files.image_folder / name)
+                except ImageError as error:
+                    problems.append(str(error))
+    except UserError as error:
+        problems.append(str(error))
+    return DataSet(folder=folder, num_images=total, splits=tuple(splits), problems=tuple(problems))
+
+
+def detector(spec: str, workspace: Workspace) -> Check:
+    """Run a detector on the golden picture, where a job would run it; imported candidates must be complete."""
+    name = f"detector {spec}"
+    if is_imported(spec):
+        return _imported(name, spec, workspace)
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        golden = golden_values(spec)
+        finding = judge(ask(detectors.create(spec, device=device)), golden)
+    except ValueError as error:
+        return Check(
+            name=name, status="fail", found=str(error), advice="`crface detectors` lists what there is"
+        )
+    except Exception as error:  # a detector may be anybody's code
+        return Check(
+            name=name,
+            status="fail",
+            found=f"it fails on a drawn picture: {type(error).__name__}: {error}",
+            advice="mend the detector: any uint8 RGB image must give candidates",
+        )
+    return Check(
+        name=name, status=finding.status, found=f"{finding.found}, on {device}", advice=finding.advice
+    )
+
+
+def _imported(name: str, spec: str, workspace: Workspace) -> Check:
+    try:
+        for file in sorted(workspace.index("x").parent.glob("*.parquet")):
+            plan = plan_imported(workspace, load_index(workspace, file.stem), spec, block_images=1)
+            if not plan.blocks:
+                return Check(name=name, status="ok", found=f"imported, complete on {file.stem}")
+    except UserError as error:
+        return Check(name=name, status="fail", found=str(error))
+    return Check(
+        name=name,
+        status="fail",
+        found=f"{workspace.root} has no split whose candidates are complete",
+        advice="import them with `crface import-candidates`",
+    )
+
+
+def _available_bytes() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pipeline.errors import UserError
-from workflows.cli import dataset, detector, doctor, imports, run, weights
+from workflows.cli import dataset, detect, detector, doctor, imports, run, weights
 
 EXIT_INTERRUPTED = 130
 
@@ -43,6 +43,7 @@ for command in (
     weights.weights,
     detector.list_detectors,
     detector.train_detector,
+    detect.detect,
     doctor.doctor,
 ):
     cli.add_command(command)

@@ -1,0 +1,114 @@
+"""Detections of single images, outside any workspace: decoded, detected, refined, suppressed, drawn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float32
+
+import detectors
+from crface.boxes import nms
+from pipeline.config import EvaluateConfig
+from pipeline.drawing import Picture, drawn
+from pipeline.errors import UsageError, UserError
+from pipeline.images import read_image
+from pipeline.imported import is_imported
+from pipeline.workspace import write_atomically
+
+if TYPE_CHECKING:
+    from crface.ranker import ConfidenceRanker
+
+_JPEG_QUALITY = 92
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundFaces:
+    """What was found in an image."""
+
+    image: Picture
+    detections: Float32[np.ndarray, "_ 5"]
+    """Rows `x1 y1 x2 y2 confidence` above the threshold, in the image's stored pixels, best first."""
+    best: float
+    """The highest confidence that any candidate has, above the threshold or not; 0 without candidates."""
+
+
+class FaceFinder:
+    """A detector, with or without a ranker, ready to be called; on a GPU if there is one."""
+
+    def __init__(self, detector: str, ranker: Path | None) -> None:
+        """Load both.
+
+        Raises UsageError for a detector that cannot be made, UserError for a file that is no ranker.
+        """
+        if is_imported(detector):
+            raise UsageError(f"{detector} was run elsewhere: it has no candidates for other images")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            self._detector = detectors.create(detector, device=device)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        self._ranker = None if ranker is None else _loaded(ranker, device)
+
+    def find(self, path: Path, threshold: float) -> FoundFaces:
+        """Find the faces of an image file whose confidence, refined if there is a ranker, is above `threshold`.
+
+        As in the evaluation, candidates that the detector itself puts at 0.02 or below take no part, and of
+        those that overlap by more than 0.4 the best stays.
+
+        Raises ImageError when the image cannot be read, UserError when the detector refuses it.
+        """
+        config = EvaluateConfig()
+        image = read_image(path)
+        try:
+            rows = self._detector.candidates([image])[0]
+        except ValueError as error:  # an image that a detector cannot take, or damaged weights
+            raise UserError(f"{path}: {error}") from error
+        if self._ranker is not None:
+            refined = self._ranker.refine(image, rows)
+            rows, refined = (values[rows[:, 4] > config.score_threshold] for values in (rows, refined))
+            rows = np.column_stack([rows[:, :4], refined])
+        else:
+            rows = rows[rows[:, 4] > config.score_threshold]
+        boxes = torch.from_numpy(np.ascontiguousarray(rows, np.float32))
+        kept = rows[nms(boxes[:, :4], boxes[:, 4], config.nms_iou).numpy()].astype(np.float32)
+        return FoundFaces(image, kept[kept[:, 4] > threshold], float(rows[:, 4].max()) if len(rows) else 0.0)
+
+
+def write_picture(found: FoundFaces, path: Path) -> None:
+    """Write an image with its detections drawn on it, as JPEG.
+
+    Raises UserError when that cannot be written.
+    """
+    picture = cv2.cvtColor(drawn(found.image, found.detections), cv2.COLOR_RGB2BGR)
+    ok, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    if not ok:
+        raise UserError(f"cannot write {path}: a JPEG holds at most 65,535 pixels a side")
+    try:
+        write_atomically(path, data.tobytes())
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def picture_names(images: Sequence[Path]) -> list[str]:
+    """Give each image the name of its picture, `photo-faces.jpg`; a number sets equal ones apart."""
+    names: list[str] = []
+    for image in images:
+        name, number = f"{image.stem}-faces.jpg", 1
+        while name in names:
+            number += 1
+            name = f"{image.stem}-faces-{number}.jpg"
+        names.append(name)
+    return names
+
+
+def _loaded(path: Path, device: str) -> "ConfidenceRanker":
+    from crface import ranker
+
+    try:
+        return ranker.load(path).to(device)
+    except ValueError as error:
+        raise UserError(str(error)) from error

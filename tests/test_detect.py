@@ -1,0 +1,169 @@
+"""`crface detect` draws what is found, where it is, so that it can be read."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from crface import ranker
+from detectors.golden import golden_picture
+from detectors.golden.picture import FACES_XYXY
+from pipeline.detect import picture_names
+from pipeline.drawing import drawn
+from pipeline.errors import UsageError, UserError
+from pipeline.images import read_image
+from workflows.cli.main import cli
+
+GREY = np.full((600, 800, 3), 128, np.uint8)
+
+
+def rows(*boxes: tuple[float, float, float, float, float]) -> np.ndarray:
+    return np.array(boxes, np.float32).reshape(-1, 5)
+
+
+def changed(image: np.ndarray, detections: np.ndarray) -> np.ndarray:
+    return (drawn(image, detections) != image).any(axis=2)
+
+
+def test_a_frame_is_drawn_on_the_edges_of_its_box_and_nothing_else_but_its_number() -> None:
+    is_drawn = changed(GREY, rows((100, 200, 300, 500, 0.9)))
+    assert is_drawn[500, 100:300].all()
+    assert is_drawn[200:500, 100].all()
+    assert not is_drawn[210:490, 110:290].any()
+    assert is_drawn[195:200, 110:120].any()  # the number, above
+    assert not is_drawn[:150].any()
+    assert not is_drawn[520:].any()
+
+
+def test_without_detections_the_picture_is_the_image() -> None:
+    assert not changed(GREY, rows()).any()
+
+
+def test_the_image_itself_is_left_alone() -> None:
+    before = GREY.copy()
+    drawn(GREY, rows((0, 0, 100, 100, 0.5)))
+    assert (before == GREY).all()
+
+
+def test_at_the_upper_edge_the_number_is_inside_the_frame() -> None:
+    is_drawn = changed(GREY, rows((100, 0, 300, 300, 0.9)))
+    assert is_drawn[5:15, 105:120].any()
+
+
+def test_a_frame_too_narrow_for_a_legible_number_has_none() -> None:
+    is_drawn = changed(GREY, rows((100, 200, 126, 240, 0.9)))
+    assert is_drawn[239:242, 100:126].any()
+    assert not is_drawn[:195].any()
+
+
+def test_the_best_detection_is_on_top() -> None:
+    best, other = (100, 200, 300, 500, 0.9), (110, 190, 310, 490, 0.6)
+    both, alone = drawn(GREY, rows(best, other)), drawn(GREY, rows(best))
+    is_drawn = changed(GREY, rows(best))
+    assert (both[is_drawn] == alone[is_drawn]).mean() > 0.99  # but for a blended edge
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((150, 200), (450, 600)), ((1, 1), (600, 600)), ((600, 100), (600, 100)), ((5, 700), (5, 700))],
+)
+def test_small_pictures_are_enlarged_by_a_whole_factor(
+    size: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    assert drawn(np.zeros((*size, 3), np.uint8), rows()).shape == (*expected, 3)
+
+
+def test_boxes_beyond_the_image_and_without_area_do_no_harm() -> None:
+    drawn(
+        GREY,
+        rows((-50, -50, 900, 700, 0.9), (790, 590, 1e9, 1e9, 0.8), (5, 5, 5, 5, 0.7), (-9, -9, -2, -2, 0.6)),
+    )
+
+
+def test_images_of_one_name_get_pictures_of_different_names() -> None:
+    paths = [Path("a/x.jpg"), Path("b/x.png"), Path("x-faces.jpg"), Path("y.jpg")]
+    assert picture_names(paths) == ["x-faces.jpg", "x-faces-2.jpg", "x-faces-faces.jpg", "y-faces.jpg"]
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    assert cv2.imwrite(str(path), golden_picture()[..., ::-1])
+    return path
+
+
+def detect(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli, ["detect", *map(str, arguments)])
+
+
+def test_faces_are_found_printed_and_drawn(photo: Path) -> None:
+    out = photo.parent / "out"
+    ended = detect(photo, "--out", out)
+    assert ended.exit_code == 0, ended.output
+    assert ended.stdout == f"{photo}: 2 faces, best confidence 0.99; {out / 'photo-faces.jpg'}\n"
+    assert read_image(out / "photo-faces.jpg").shape == (480, 672, 3)
+
+
+def test_json_has_the_boxes_in_the_images_own_pixels(photo: Path) -> None:
+    ended = detect(photo, "--out", photo.parent / "out", "--json")
+    (answer,) = json.loads(ended.stdout)
+    assert (answer["width"], answer["height"]) == (224, 160)
+    for face, wanted in zip(answer["faces"], FACES_XYXY, strict=True):
+        assert np.abs(np.array(face["box_xyxy"]) - wanted).max() < 6
+    assert answer["faces"][0]["confidence"] == answer["best_confidence"] > 0.9
+
+
+def test_the_threshold_decides_what_is_shown_and_the_best_confidence_is_said_all_the_same(
+    photo: Path,
+) -> None:
+    ended = detect(photo, "--out", photo.parent / "out", "--threshold", "1")
+    assert "0 faces, best confidence 0.99" in ended.stdout
+
+
+def test_a_bad_image_is_named_and_the_others_are_done(photo: Path) -> None:
+    bad = photo.parent / "bad.jpg"
+    bad.write_bytes(b"no image")
+    ended = detect(bad, photo, photo.parent / "gone.jpg", "--out", photo.parent / "out", "--json")
+    assert isinstance(ended.exception, UserError)
+    assert "2 of 3 images" in str(ended.exception)
+    assert "bad.jpg" in ended.stderr
+    answers = json.loads(ended.stdout)
+    assert ["error" in answer for answer in answers] == [True, False, True]
+    assert [path.name for path in (photo.parent / "out").iterdir()] == ["photo-faces.jpg"]
+
+
+def test_an_image_is_never_overwritten_even_in_its_own_folder(photo: Path) -> None:
+    before = photo.read_bytes()
+    assert detect(photo, "--out", photo.parent).exit_code == 0
+    assert photo.read_bytes() == before
+
+
+def test_a_ranker_refines_the_confidences(photo: Path) -> None:
+    model = ranker.create("small", num_candidates=16, image_side_px=64)  # untrained: no confidence changes
+    file = photo.parent / "ranker.safetensors"
+    answers = []
+    for lowest in (0.0, -1.0):  # then c' = (c + 1) / 2
+        model.lowest.fill_(lowest)
+        ranker.save(model, file)
+        ended = detect(photo, "--ranker", file, "--out", photo.parent / "out", "--json")
+        assert ended.exit_code == 0, ended.output
+        answers.append(json.loads(ended.stdout)[0])
+    plain = json.loads(detect(photo, "--out", photo.parent / "out", "--json").stdout)[0]
+    assert answers[0] == plain
+    assert answers[1]["best_confidence"] == pytest.approx((plain["best_confidence"] + 1) / 2, abs=1e-4)
+
+
+@pytest.mark.parametrize("spec", ["nobody", "imported:far"])
+def test_a_detector_that_cannot_be_made_is_one_sentence(photo: Path, spec: str) -> None:
+    ended = detect(photo, "--detector", spec)
+    assert isinstance(ended.exception, UsageError)
+    assert spec.removeprefix("imported:") in str(ended.exception)
+
+
+def test_a_file_that_is_no_ranker_is_one_sentence(photo: Path) -> None:
+    ended = detect(photo, "--ranker", photo)
+    assert isinstance(ended.exception, UserError)
+    assert "photo.png" in str(ended.exception)

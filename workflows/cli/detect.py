@@ -1,0 +1,84 @@
+"""`crface detect`: detections drawn on pictures."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.errors import UserError
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--detector", default="retinaface-mobilenet0.25", show_default=True, metavar="NAME[@WEIGHTS]")
+@click.option(
+    "--ranker",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="A ranker.safetensors that refines the detector's confidences.",
+)
+@click.option(
+    "--threshold",
+    default=0.5,
+    show_default=True,
+    type=click.FloatRange(0.0, 1.0),
+    help="Detections with a confidence above it are shown.",
+)
+@click.option(
+    "--out",
+    default=Path("detections"),
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Where the pictures go.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the boxes as JSON on standard output.")
+def detect(
+    images: tuple[Path, ...], detector: str, ranker: Path | None, threshold: float, out: Path, as_json: bool
+) -> None:
+    """Draw the faces that a detector finds in IMAGES, one picture each, and print a line about each.
+
+    Boxes are x1 y1 x2 y2 in stored pixels (an EXIF orientation is not applied), after suppression at IoU 0.4.
+    An image that cannot be read is named, the others are done, and the exit status is 1.
+
+    \b
+    Example:  crface detect photo.jpg --threshold 0.3
+              crface detect *.jpg --ranker ranker.safetensors --json > boxes.json
+    """
+    from pipeline.detect import FaceFinder, picture_names, write_picture
+
+    finder = FaceFinder(detector, ranker)
+    answers: list[dict[str, Any]] = []
+    num_bad = 0
+    for image, name in zip(images, picture_names(images), strict=True):
+        try:
+            found = finder.find(image, threshold)
+            write_picture(found, out / name)
+        except UserError as error:
+            num_bad += 1
+            answers.append({"image": str(image), "error": str(error)})
+            click.echo(f"left out: {error}", err=True)
+            continue
+        height, width = found.image.shape[:2]
+        faces = [
+            {"box_xyxy": [round(value, 2) for value in row[:4]], "confidence": round(row[4], 5)}
+            for row in found.detections.tolist()
+        ]
+        answers.append(
+            {
+                "image": str(image),
+                "width": width,
+                "height": height,
+                "faces": faces,
+                "best_confidence": round(found.best, 5),
+                "picture": str(out / name),
+            }
+        )
+        if not as_json:
+            number = "1 face" if len(faces) == 1 else f"{len(faces)} faces"
+            click.echo(f"{image}: {number}, best confidence {found.best:.2f}; {out / name}")
+    if as_json:
+        click.echo(json.dumps(answers, indent=2))
+    if num_bad:
+        raise UserError(f"{num_bad} of {len(images)} images could not be done")

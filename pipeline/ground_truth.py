@@ -1,19 +1,19 @@
 """Which faces count in easy, medium and hard: by WIDER FACE's official `.mat` files, or by face height."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
-import scipy.io
-from jaxtyping import Bool, Float64
 
 from pipeline.errors import UserError
 from pipeline.fingerprint import file_sha256
 from pipeline.index import Index
+from pipeline.mat_files import Faces, Kept, read_faces, read_kept
+from pipeline.official_val import check_official_val
+from pipeline.widerface import parse_annotations
 
 SETTINGS: Final = ("easy", "medium", "hard")
 MIN_HEIGHT_PX: Final[Mapping[str, int]] = {"easy": 50, "medium": 30, "hard": 10}
@@ -22,8 +22,6 @@ MIN_HEIGHT_PX: Final[Mapping[str, int]] = {"easy": 50, "medium": 30, "hard": 10}
 Definition = Literal["official", "by height"]
 
 _USUAL_FOLDERS = ("ground_truth", "eval_tools/ground_truth", "wider_face_split")
-_Faces = Float64[np.ndarray, "face 4"]
-_Kept = Bool[np.ndarray, " face"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,10 +35,12 @@ class GroundTruth:
     """Of everything that was read."""
     names: tuple[str, ...]
     """`event/stem`, one an image."""
-    faces: tuple[_Faces, ...]
+    faces: tuple[Faces, ...]
     """x1 y1 x2 y2 in stored pixels, x2 = x1 + width; the ignored and those of size zero included."""
-    kept: Mapping[str, tuple[_Kept, ...]]
+    kept: Mapping[str, tuple[Kept, ...]]
     """For each of SETTINGS."""
+    is_official_val: bool = False
+    """Whether it has the images and all the known facts of WIDER FACE's validation set."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,19 +84,45 @@ def find_files(index: Index, folder: Path | None = None) -> dict[str, Path] | No
 
     Raises UserError naming what is missing.
     """
-    folders = [index.data_root / usual for usual in _USUAL_FOLDERS] if folder is None else [folder]
-    for candidate in folders:
-        files = {part: candidate / f"wider_{part}_{index.split}.mat" for part in ("face", *SETTINGS)}
-        present = {part for part, path in files.items() if path.is_file()}
-        if present == set(files):
-            return files
-        if present - {"face"} or folder is not None:
-            missing = ", ".join(files[part].name for part in files if part not in present)
-            raise UserError(
-                f"the ground truth in {candidate} lacks {missing}: put all four files of the split "
-                f"{index.split!r} there, or give their folder with --ground-truth"
-            )
-    return None
+    if folder is not None:
+        return _files_in([folder], index.split, is_named=True)
+    return _files_in([index.data_root / usual for usual in _USUAL_FOLDERS], index.split)
+
+
+def find_ground_truth(folder: Path, split: str = "val") -> GroundTruth:
+    """Read the ground truth that lies in a folder, without an index and without images.
+
+    Looked for in `folder` itself and where data sets have it: the official `.mat` files, else the annotation
+    text, whose settings go by face height.
+
+    Raises UserError if there is none, if files of it are missing, or if one is damaged.
+    """
+    folders = [folder, *(folder / usual for usual in _USUAL_FOLDERS)]
+    files = _files_in(folders, split)
+    if files is not None:
+        return read_official(files)
+    texts = [candidate / f"wider_face_{split}_bbx_gt.txt" for candidate in folders]
+    text = next((path for path in texts if path.is_file()), None)
+    if text is None:
+        raise UserError(
+            f"no ground truth of the split {split!r} in {folder}: looked there and in its "
+            f"{', '.join(_USUAL_FOLDERS)} for wider_face_{split}.mat with the files of easy, medium and hard, "
+            f"and for {texts[0].name}"
+        )
+    try:
+        data = text.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read the ground truth {text}: {error.strerror or error}") from error
+    labels = parse_annotations(data, text)
+    faces = tuple(label.faces.astype(np.float64) for label in labels)
+    return GroundTruth(
+        definition="by height",
+        source=str(text),
+        sha256=hashlib.sha256(f"{dict(MIN_HEIGHT_PX)} ".encode() + data).hexdigest(),
+        names=tuple(image_name(label.path) for label in labels),
+        faces=faces,
+        kept=_kept_by_height([label.is_valid for label in labels], faces),
+    )
 
 
 def by_height(index: Index) -> GroundTruth:
@@ -110,15 +136,9 @@ def by_height(index: Index) -> GroundTruth:
         definition="by height",
         source=f"labels of the split {index.split!r}",
         sha256=_by_height_sha256(index),
-        names=tuple(_name(row.path) for row in rows),
+        names=tuple(image_name(row.path) for row in rows),
         faces=faces,
-        kept={
-            setting: tuple(
-                row.is_valid & (boxes[:, 3] - boxes[:, 1] >= MIN_HEIGHT_PX[setting])
-                for row, boxes in zip(rows, faces, strict=True)
-            )
-            for setting in SETTINGS
-        },
+        kept=_kept_by_height([row.is_valid for row in rows], faces),
     )
 
 
@@ -126,12 +146,15 @@ def read_official(files: Mapping[str, Path]) -> GroundTruth:
     """Read the four files of `find_files`.
 
     Raises UserError naming the file and what is wrong: not a `.mat` file, a missing variable, images that are
-    not those of the first file, boxes that are no boxes, face numbers that no face has.
+    not those of the first file, boxes that are no boxes, face numbers that no face has; and if these are the
+    images of WIDER FACE's validation set, but the faces are not.
     """
-    names, faces = _read_faces(files["face"])
-    kept = {setting: _read_kept(files[setting], names, faces) for setting in SETTINGS}
+    names, faces = read_faces(files["face"])
+    kept = {setting: read_kept(files[setting], names, faces) for setting in SETTINGS}
     source = str(files["face"].parent)
-    return GroundTruth("official", source, _files_sha256(files), tuple(names), tuple(faces), kept)
+    is_official_val = check_official_val(names, faces, kept, source)
+    sha256 = _files_sha256(files)
+    return GroundTruth("official", source, sha256, tuple(names), tuple(faces), kept, is_official_val)
 
 
 def overlap(ground_truth: GroundTruth, index: Index) -> Overlap:
@@ -146,7 +169,7 @@ def overlap(ground_truth: GroundTruth, index: Index) -> Overlap:
     path_of: dict[str, str] = {}
     for row in index.ok_rows:
         path = index.row(row).path
-        name = _name(path)
+        name = image_name(path)
         if name in path_of:
             raise UserError(
                 f"{path_of[name]} and {path} are both the image {name} of the ground truth: remove one"
@@ -165,10 +188,34 @@ def overlap(ground_truth: GroundTruth, index: Index) -> Overlap:
     return Overlap(tuple(rows), tuple(images), tuple(unlisted), len(ground_truth.names) - len(rows))
 
 
-def _name(path: str) -> str:
-    """`event/name.jpg` as the ground truth calls it: `event/name`."""
+def image_name(path: str) -> str:
+    """Give `event/name.jpg` as the ground truth calls it: `event/name`."""
     stem, dot, suffix = path.rpartition(".")
     return stem if dot and "/" not in suffix else path
+
+
+def _files_in(folders: Sequence[Path], split: str, *, is_named: bool = False) -> dict[str, Path] | None:
+    for folder in folders:
+        files = {part: folder / f"wider_{part}_{split}.mat" for part in ("face", *SETTINGS)}
+        present = {part for part, path in files.items() if path.is_file()}
+        if present == set(files):
+            return files
+        if present - {"face"} or is_named:
+            missing = ", ".join(files[part].name for part in files if part not in present)
+            raise UserError(
+                f"the ground truth in {folder} lacks {missing}: put all four files of the split "
+                f"{split!r} there, or give their folder with --ground-truth"
+            )
+    return None
+
+
+def _kept_by_height(is_valid: Sequence[Kept], faces: Sequence[Faces]) -> dict[str, tuple[Kept, ...]]:
+    return {
+        setting: tuple(
+            valid & (boxes[:, 3] - boxes[:, 1] >= least) for valid, boxes in zip(is_valid, faces, strict=True)
+        )
+        for setting, least in MIN_HEIGHT_PX.items()
+    }
 
 
 def _by_height_sha256(index: Index) -> str:
@@ -186,86 +233,3 @@ def _files_sha256(files: Mapping[str, Path]) -> str:
     except OSError as error:
         raise UserError(f"cannot read the ground truth {error.filename}: {error.strerror}") from error
     return hashlib.sha256("".join(f"{part} {hashes[part]}\n" for part in sorted(hashes)).encode()).hexdigest()
-
-
-# The files are MATLAB cell arrays: variables of [event, 1] cells, each a column of one cell an image.
-
-
-def _read_faces(path: Path) -> tuple[list[str], list[_Faces]]:
-    variables = _read_variables(path, ("event_list", "file_list", "face_bbx_list"))
-    names = _read_names(path, variables)
-    faces = []
-    for name, cell in zip(names, _cells(path, variables, "face_bbx_list"), strict=True):
-        try:
-            xywh = np.asarray(cell, dtype=np.float64)
-            xywh = xywh.reshape(-1, 4) if xywh.size == 0 else xywh
-            is_right = xywh.ndim == 2 and xywh.shape[1] == 4 and bool(np.isfinite(xywh).all())
-        except (ValueError, TypeError):
-            is_right = False
-        if not is_right:
-            raise _damaged(path, f"the faces of {name} are not rows of four numbers x y w h")
-        # a negative size is no damage: the official file has one, and in hard that face even counts
-        faces.append(np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1))
-    return names, faces
-
-
-def _read_kept(path: Path, names: Sequence[str], faces: Sequence[_Faces]) -> tuple[_Kept, ...]:
-    variables = _read_variables(path, ("event_list", "file_list", "gt_list"))
-    if _read_names(path, variables) != names:
-        raise _damaged(path, "its images are not those of the file of all faces beside it")
-    kept = []
-    for name, boxes, cell in zip(names, faces, _cells(path, variables, "gt_list"), strict=True):
-        numbers = np.asarray(cell).ravel()
-        is_kept = np.zeros(len(boxes), dtype=bool)
-        if numbers.size > 0:
-            is_right = numbers.dtype.kind in "iuf" and bool(
-                ((numbers >= 1) & (numbers <= len(boxes)) & (numbers == np.floor(numbers))).all()
-            )
-            if not is_right or len(np.unique(numbers)) < len(numbers):
-                raise _damaged(path, f"the kept faces of {name} are not different numbers 1..{len(boxes)}")
-            is_kept[numbers.astype(int) - 1] = True
-        kept.append(is_kept)
-    return tuple(kept)
-
-
-def _read_variables(path: Path, wanted: Sequence[str]) -> dict[str, Any]:
-    try:
-        variables: dict[str, Any] = scipy.io.loadmat(str(path), variable_names=list(wanted))
-    except OSError as error:
-        raise UserError(f"cannot read the ground truth {path}: {error.strerror or error}") from error
-    except Exception as error:  # scipy reports damage by whatever breaks first, zlib.error among them
-        raise _damaged(path, f"it is no readable .mat file ({error})") from error
-    for variable in wanted:
-        if variable not in variables:
-            raise _damaged(path, f"it has no variable {variable}")
-    return variables
-
-
-def _read_names(path: Path, variables: Mapping[str, Any]) -> list[str]:
-    try:
-        parts = [
-            (event.item(), file.item())
-            for event, files in zip(variables["event_list"].flat, variables["file_list"].flat, strict=True)
-            for file in files.flat
-        ]
-        names = ["/".join(part) for part in parts]
-    except (ValueError, AttributeError, TypeError) as error:
-        raise _damaged(path, f"event_list and file_list are no lists of names ({error})") from error
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise _damaged(path, f"it lists the image {twice[0]} twice")
-    return names
-
-
-def _cells(path: Path, variables: Mapping[str, Any], variable: str) -> list[Any]:
-    try:
-        events = [list(event.flat) for event in variables[variable].flat]
-        if [len(event) for event in events] == [event.size for event in variables["file_list"].flat]:
-            return [cell for event in events for cell in event]
-    except AttributeError as error:
-        raise _damaged(path, f"{variable} is no list of lists ({error})") from error
-    raise _damaged(path, f"{variable} has other numbers of images than file_list")
-
-
-def _damaged(path: Path, what: str) -> UserError:
-    return UserError(f"the ground truth {path} is damaged or of another kind: {what}; get it again")

@@ -11,12 +11,15 @@ from wider_folder import Picture, cells, mat_variables, write_data_set, write_ma
 from pipeline.errors import UserError
 from pipeline.ground_truth import (
     SETTINGS,
+    GroundTruth,
     find_files,
+    find_ground_truth,
     ground_truth_sha256,
     load_ground_truth,
     overlap,
 )
 from pipeline.index import Index, update_index
+from pipeline.official_val import check_official_val
 from pipeline.workspace import Workspace
 
 PICTURES = [
@@ -219,6 +222,43 @@ def test_the_official_validation_files_have_the_known_numbers_of_faces(
     assert counts == {"easy": 7211, "medium": 13319, "hard": 31958}
 
 
+@pytest.fixture(scope="module")
+def official(shared: Path) -> GroundTruth:
+    return find_ground_truth(shared / "widerface")
+
+
+def test_the_official_validation_set_is_known_by_all_its_facts(official: GroundTruth) -> None:
+    assert official.is_official_val
+    assert check_official_val(official.names, official.faces, official.kept, "folder")
+    boxes = np.concatenate(official.faces)
+    assert int((boxes[:, 2:] <= boxes[:, :2]).any(axis=1).sum()) == 11
+
+
+def test_a_changed_validation_set_is_refused_with_each_fact_that_differs(official: GroundTruth) -> None:
+    image = next(i for i, mask in enumerate(official.kept["easy"]) if mask.any())
+    faces, kept = list(official.faces), {s: list(masks) for s, masks in official.kept.items()}
+    faces[image] = faces[image][1:]
+    for masks in kept.values():
+        masks[image] = masks[image][1:]
+    with pytest.raises(UserError, match=r"39707 boxes instead of 39708.*get the official files again"):
+        check_official_val(official.names, faces, kept, "folder")
+    kept = {s: list(masks) for s, masks in official.kept.items()}
+    kept["easy"][image] = np.zeros_like(kept["easy"][image])
+    with pytest.raises(
+        UserError, match=r"the ground truth in folder .* but \d+ easy faces instead of 7211: "
+    ):
+        check_official_val(official.names, official.faces, kept, "folder")
+
+
+def test_a_part_of_the_validation_set_and_another_data_set_are_not_it_and_not_refused(
+    official: GroundTruth,
+) -> None:
+    kept = {setting: masks[1:] for setting, masks in official.kept.items()}
+    assert not check_official_val(official.names[1:], official.faces[1:], kept, "folder")
+    others = [name.replace("0--Parade", "0--Procession") for name in official.names]
+    assert not check_official_val(others, official.faces, official.kept, "folder")
+
+
 # ------------------------------------------------------------------------------------------------ by height
 
 
@@ -259,6 +299,38 @@ def test_a_plain_folder_has_no_ground_truth(root: Path, index_of: Callable[..., 
         load_ground_truth(index)
     with pytest.raises(UserError, match="neither labels nor ground truth"):
         ground_truth_sha256(index)
+
+
+# ---------------------------------------------------------------------------- without an index and images
+
+
+def test_a_folder_or_a_data_set_with_official_files_gives_the_same_as_through_an_index(
+    root: Path, index_of: Callable[..., Index]
+) -> None:
+    folder = write_mats(root / "ground_truth", PICTURES)
+    through_index = load_ground_truth(index_of(root))
+    for place in (folder, root):
+        found = find_ground_truth(place)
+        assert found.sha256 == through_index.sha256
+        assert found.names == through_index.names
+
+
+def test_a_data_set_without_official_files_goes_by_height_from_its_annotation_text(
+    root: Path, index_of: Callable[..., Index]
+) -> None:
+    through_index = load_ground_truth(index_of(root))
+    for place in (root, root / "wider_face_split"):
+        found = find_ground_truth(place)
+        assert (found.definition, found.names) == ("by height", through_index.names)
+        for setting in SETTINGS:
+            assert [m.tolist() for m in found.kept[setting]] == [
+                m.tolist() for m in through_index.kept[setting]
+            ]
+
+
+def test_a_folder_without_ground_truth_says_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no ground truth of the split 'val' in .*wider_face_val_bbx_gt.txt"):
+        find_ground_truth(tmp_path)
 
 
 # -------------------------------------------------------------------------------- which images are evaluated

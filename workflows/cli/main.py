@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pipeline.errors import UserError
-from workflows.cli import dataset, detect, detector, doctor, imports, run, weights
+from workflows.cli import dataset, detect, detector, doctor, imports, run, score, weights
 
 EXIT_INTERRUPTED = 130
 
@@ -39,6 +39,7 @@ for command in (
     run.evaluate,
     run.report,
     run.plan,
+    score.score,
     dataset.dataset,
     weights.weights,
     detector.list_detectors,

@@ -1,0 +1,152 @@
+"""A score for people (80 columns), for programs (JSON), and its precision-recall curves (Parquet)."""
+
+import io
+import math
+import textwrap
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.coco import CocoResult
+from pipeline.errors import UserError
+from pipeline.ground_truth import SETTINGS
+from pipeline.score import Score
+from pipeline.workspace import write_atomically
+
+_WIDTH = 80
+
+
+def as_text(score: Score, coco: CocoResult | None = None) -> str:
+    """Set a score as a table, official AP first, with its notes below; in percent, a dash where no face counts."""
+    results, truth, found = score.results, score.results.truth, score.evaluation
+    kind = "WIDER FACE's validation set, official" if truth.is_official_val else truth.definition
+    introduction = (
+        f"{results.folder}: {found.num_images} images, {results.num_detections} detections; AP in % at IoU "
+        f"{score.iou:g}; ground truth {kind}, sha256 {truth.sha256[:12]}"
+    )
+    spread = " of spread scores" if score.is_spread else ""
+    lines = [
+        _line("", [*SETTINGS]),
+        _line("faces", [str(found.num_faces[setting]) for setting in SETTINGS]),
+        _line("official AP" + spread, [_percent(found.ap[setting]) for setting in SETTINGS]),
+        _line("exact AP", [_percent(found.exact_ap[setting]) for setting in SETTINGS]),
+    ]
+    blocks = [*textwrap.wrap(introduction, _WIDTH, break_long_words=False), *lines]
+    if coco is not None:
+        blocks += ["", *_coco_lines(coco)]
+    for note in score.notes:
+        blocks += textwrap.wrap(note, _WIDTH, initial_indent="- ", subsequent_indent="  ")
+    return "\n".join(blocks)
+
+
+def as_json(score: Score, coco: CocoResult | None = None) -> dict[str, Any]:
+    """Give a score as JSON values: official AP at the top by setting, 0..1, null where no face counts."""
+    results, truth, found = score.results, score.results.truth, score.evaluation
+    values = {
+        **_settings(found.ap),
+        "exact": _settings(found.exact_ap),
+        "iou": score.iou,
+        "scores": "spread by rank" if score.is_spread else "as given",
+        "images": found.num_images,
+        "detections": results.num_detections,
+        "faces": found.num_faces,
+        "ground_truth": {
+            "source": truth.source,
+            "sha256": truth.sha256,
+            "definition": truth.definition,
+            "is_official_val": truth.is_official_val,
+        },
+        "missing": list(results.missing),
+        "left_out": dict(results.left_out),
+        "unsorted_files": results.num_unsorted,
+        "notes": score.notes,
+    }
+    if coco is not None:
+        values["coco"] = {name: _or_null(value) for name, value in asdict(coco).items()}
+    return values
+
+
+def write_curves(path: Path, score: Score) -> None:
+    """Write the precision-recall curves, one row a setting and kind, with the conditions they hold under.
+
+    Raises UserError when the file cannot be written.
+    """
+    truth, found = score.results.truth, score.evaluation
+    rows = [
+        {
+            "setting": setting,
+            "kind": kind,
+            "definition": truth.definition,
+            "ground_truth": truth.sha256,
+            "iou": score.iou,
+            "scores": "spread by rank" if score.is_spread else "as given",
+            "ap": _or_null(ap[setting]),
+            "precision": curves[setting].precision,
+            "recall": curves[setting].recall,
+            "thresholds": curves[setting].thresholds,
+        }
+        for kind, ap, curves in (
+            ("official", found.ap, found.curves),
+            ("exact", found.exact_ap, found.exact_curves),
+        )
+        for setting in SETTINGS
+    ]
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, _CURVES), buffer, compression="zstd")
+    try:
+        write_atomically(path, buffer.getvalue())
+    except OSError as error:
+        raise UserError(f"cannot write the curves {path}: {error.strerror or error}") from error
+
+
+_CURVES = pa.schema(
+    [
+        *((name, pa.string()) for name in ("setting", "kind", "definition", "ground_truth")),
+        ("iou", pa.float64()),
+        ("scores", pa.string()),
+        ("ap", pa.float64()),
+        *((name, pa.list_(pa.float64())) for name in ("precision", "recall", "thresholds")),
+    ]
+)
+
+
+def _coco_lines(coco: CocoResult) -> list[str]:
+    return [
+        f"as COCO measures, {coco.num_faces} faces with an area, 100 detections an image at most:",
+        _line("", ["0.50:0.95", "0.50", "0.75", "small", "medium", "large"], 10),
+        _line(
+            "AP",
+            [
+                _percent(value)
+                for value in (coco.ap, coco.ap50, coco.ap75, coco.ap_small, coco.ap_medium, coco.ap_large)
+            ],
+            10,
+        ),
+        _line(
+            "AR",
+            [_percent(coco.ar_100), "", ""]
+            + [_percent(value) for value in (coco.ar_small, coco.ar_medium, coco.ar_large)],
+            10,
+        ),
+    ]
+
+
+def _line(heading: str, cells: list[str], width: int = 12) -> str:
+    first = 30 if width == 12 else 6
+    return (heading.ljust(first) + "".join(cell.rjust(width) for cell in cells)).rstrip()
+
+
+def _percent(share: float) -> str:
+    return "-" if math.isnan(share) else f"{100 * share:.2f}"
+
+
+def _settings(ap: Mapping[str, float]) -> dict[str, float | None]:
+    return {setting: _or_null(ap[setting]) for setting in SETTINGS}
+
+
+def _or_null(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,87 @@
+"""`crface score`: AP of a folder of text results."""
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument(
+    "predictions", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="PRED_DIR"
+)
+@click.option(
+    "--ground-truth",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="FOLDER",
+    help="The official .mat files, or a data set that has them or an annotation text.",
+)
+@click.option("--split", default="val", show_default=True, metavar="NAME", help="The ground truth's split.")
+@click.option(
+    "--iou",
+    default=0.5,
+    show_default=True,
+    type=click.FloatRange(0.0, 1.0, min_open=True),
+    metavar="IOU",
+    help="The overlap that makes a hit.",
+)
+@click.option("--coco", "with_coco", is_flag=True, help="Also AP and AR as COCO measures them (slow).")
+@click.option(
+    "--pr-curves",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the precision-recall curves to this Parquet file.",
+)
+@click.option(
+    "--lenient", "is_lenient", is_flag=True, help="Leave out what is wrong in the files, and count it."
+)
+@click.option(
+    "--allow-missing", is_flag=True, help="Images without a result file count as without detections."
+)
+@click.option(
+    "--spread-scores",
+    "is_spread",
+    is_flag=True,
+    help="Replace scores by their ranks before the official AP is taken; the output says so.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON on standard output.")
+def score(
+    predictions: Path,
+    ground_truth: Path,
+    split: str,
+    iou: float,
+    with_coco: bool,
+    pr_curves: Path | None,
+    is_lenient: bool,
+    allow_missing: bool,
+    is_spread: bool,
+    as_json: bool,
+) -> None:
+    """Print WIDER FACE AP easy / medium / hard of a folder of text results; no workspace is needed.
+
+    PRED_DIR has a file <event>/<image>.txt for every image: its name, the number of detections, and lines
+    x y w h score. Official AP first, then the exact one, for which every score is a threshold.
+
+    \b
+    Example:  crface score results/val --ground-truth /data/WIDER_FACE/ground_truth
+              crface score results/val --ground-truth /data/WIDER_FACE --json
+    """
+    from pipeline import score_report
+    from pipeline.score import open_results, score_results
+
+    results = open_results(
+        predictions, ground_truth, split, is_lenient=is_lenient, allow_missing=allow_missing
+    )
+    found = score_results(results, iou, is_spread=is_spread)
+    coco = None
+    if with_coco:
+        from pipeline.coco import coco_ap  # with matplotlib, if that is there, which takes a second
+
+        coco = coco_ap(results.detections, results.truth.faces)
+    if pr_curves is not None:
+        score_report.write_curves(pr_curves, found)
+    if as_json:
+        click.echo(json.dumps(score_report.as_json(found, coco), indent=2))
+    else:
+        click.echo(score_report.as_text(found, coco))

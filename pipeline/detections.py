@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 import torch
 from jaxtyping import Float32, Float64
+from torch import Tensor
 
 from crface.boxes import nms
 from crface.oracle import oracle_confidence
@@ -55,6 +56,26 @@ def image_detections(
     detections = {}
     for variant, score in scores.items():
         rows = torch.column_stack([boxes, score])
-        rows = rows if variant.is_all else rows[is_above]
-        detections[variant] = rows[nms(rows[:, :4], rows[:, 4], config.nms_iou)].numpy()
+        detections[variant] = _suppressed(rows if variant.is_all else rows[is_above], config)
     return detections
+
+
+def stored_detections(
+    candidates: Float32[np.ndarray, "candidate 5"],
+    refined: Float32[np.ndarray, " candidate"] | None,
+    config: EvaluateConfig,
+) -> Float32[np.ndarray, "_ 5"]:
+    """Detections `x1 y1 x2 y2 score` of one image, best first: ranked with `refined`, else predicted.
+
+    The same as `image_detections` gives for these, without the labels that its oracle needs.
+    """
+    rows = torch.from_numpy(candidates.copy())
+    is_above = rows[:, 4] > config.score_threshold
+    if refined is not None:
+        rows[:, 4] = torch.from_numpy(refined.copy())
+    return _suppressed(rows[is_above], config)
+
+
+def _suppressed(rows: Tensor, config: EvaluateConfig) -> Float32[np.ndarray, "_ 5"]:
+    kept: Float32[np.ndarray, "_ 5"] = rows[nms(rows[:, :4], rows[:, 4], config.nms_iou)].numpy()
+    return kept

@@ -109,7 +109,7 @@ def evaluate(
     parts = plan_evaluate(index, sources, config, ground_truth)
     truth = load_ground_truth(index, ground_truth)
     common = overlap(truth, index)
-    stores = [_open(workspace, source, index) for source in sources]
+    stores = [open_source(workspace, source, index) for source in sources]
     unreadable = {row for item in stores for row in item.unreadable}
     pairs = [pair for pair in zip(common.rows, common.images, strict=True) if pair[0] not in unreadable]
     if not pairs:
@@ -145,7 +145,9 @@ def recovered_share(predicted: float, ranked: float, oracle: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stores:
+class SourceStores:
+    """What is stored of a source."""
+
     source: Source
     candidates: CandidateStore
     scores: ScoreStore | None
@@ -153,7 +155,11 @@ class _Stores:
     """Rows whose image could not be read when candidates or scores were computed."""
 
 
-def _open(workspace: Workspace, source: Source, index: Index) -> _Stores:
+def open_source(workspace: Workspace, source: Source, index: Index) -> SourceStores:
+    """Open a source's candidates and, where it has a ranker, its scores.
+
+    Raises UserError when they are missing or out of date.
+    """
     candidates = open_complete(workspace, index, source.key)
     scores = _open_scores(workspace, source, index) if source.ranker else None
     unreadable = frozenset(
@@ -162,7 +168,7 @@ def _open(workspace: Workspace, source: Source, index: Index) -> _Stores:
         if store is not None
         for row in np.flatnonzero(store.counts() == UNREADABLE).tolist()
     )
-    return _Stores(source, candidates, scores, unreadable)
+    return SourceStores(source, candidates, scores, unreadable)
 
 
 def _open_scores(workspace: Workspace, source: Source, index: Index) -> ScoreStore:
@@ -183,7 +189,10 @@ def _open_scores(workspace: Workspace, source: Source, index: Index) -> ScoreSto
 
 
 def _detections(
-    stores: _Stores, rows: Sequence[int], faces: Sequence[Float64[np.ndarray, "_ 4"]], config: EvaluateConfig
+    stores: SourceStores,
+    rows: Sequence[int],
+    faces: Sequence[Float64[np.ndarray, "_ 4"]],
+    config: EvaluateConfig,
 ) -> Iterator["dict[Variant, np.ndarray]"]:
     from pipeline.detections import image_detections  # with torch, which planning need not wait for
 

@@ -205,6 +205,25 @@ def test_evaluate_json_has_a_number_for_every_setting_and_confidence(demo: tuple
         assert official["oracle", "all", setting] > official["predicted", "above 0.02", setting] - 1e-9
 
 
+@pytest.mark.parametrize("confidence", ["predicted", "ranked"])
+def test_exported_detections_score_what_evaluate_said(demo: tuple[Path, Ended], confidence: str) -> None:
+    folder, _ = demo
+    options = ("--config", "small.toml", "--out", "w")
+    ended = crface("export-detections", confidence, "--confidence", confidence, *options, cwd=folder)
+    assert ended.status == 0, ended.errors
+    scored = crface("score", confidence, "--ground-truth", "w/data", "--json", cwd=folder)
+    assert scored.status == 0, scored.errors
+    rows = json.loads(crface("evaluate", *options, "--json", cwd=folder).output)
+    evaluated = {
+        row["setting"]: row["ap"]
+        for row in rows
+        if row["confidence"] == confidence and row["kind"] == "official"
+    }
+    found = json.loads(scored.output)
+    # three decimals of a box may move an overlap of all but 0.5
+    assert {setting: found[setting] for setting in evaluated} == pytest.approx(evaluated, abs=0.01)
+
+
 MISTAKES: list[tuple[Sequence[str], int, Sequence[str]]] = [
     (["cache", "--data", "nowhere"], 1, ["nowhere", "does not exist"]),
     (["cache", "--data", "empty"], 1, ["empty", "WIDER FACE"]),
@@ -229,6 +248,8 @@ MISTAKES: list[tuple[Sequence[str], int, Sequence[str]]] = [
         1,
         ["not-weights.pth"],
     ),
+    (["score", "plain", "--ground-truth", "nowhere"], 2, ["nowhere", "does not exist"]),
+    (["export-detections", "out", "--out", "fresh"], 1, ["crface cache"]),
     (["unknown-command"], 2, ["unknown-command"]),
     (["cache", "--protocol", "sideways"], 2, ["sideways", "single"]),
 ]

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pipeline.errors import UserError
-from workflows.cli import dataset, detect, detector, doctor, imports, run, score, weights
+from workflows.cli import dataset, detect, detector, doctor, export, imports, run, score, weights
 
 EXIT_INTERRUPTED = 130
 
@@ -40,6 +40,7 @@ for command in (
     run.report,
     run.plan,
     score.score,
+    export.export_detections,
     dataset.dataset,
     weights.weights,
     detector.list_detectors,

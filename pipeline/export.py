@@ -1,0 +1,128 @@
+"""Detections out of the stores, for other programs: WIDER FACE text, COCO JSON, Parquet."""
+
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Float32
+
+from pipeline.config import EvaluateConfig
+from pipeline.detections import stored_detections
+from pipeline.errors import UserError
+from pipeline.evaluate import Source, open_source
+from pipeline.ground_truth import image_name
+from pipeline.index import Index
+from pipeline.result_text import write_results
+from pipeline.workspace import Workspace, write_atomically
+
+Format = Literal["widerface", "coco", "parquet"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ImageDetections:
+    """One image's detections."""
+
+    path: str
+    """Relative to the image folder: `event/name.jpg`."""
+    width: int
+    """Stored pixels."""
+    height: int
+    rows: Float32[np.ndarray, "_ 5"]
+    """`x1 y1 x2 y2 score`, best first."""
+
+
+def read_detections(
+    workspace: Workspace, index: Index, source: Source, config: EvaluateConfig
+) -> Iterator[ImageDetections]:
+    """Give every readable image's detections after NMS: ranked where `source` has a ranker, else predicted.
+
+    Raises UserError when candidates or scores are missing or out of date.
+    """
+    stores = open_source(workspace, source, index)
+    for number in index.ok_rows:
+        if number in stores.unreadable:
+            continue
+        refined = None if stores.scores is None else stores.scores.read(number)
+        rows = stored_detections(stores.candidates.read(number), refined, config)
+        row = index.row(number)
+        yield ImageDetections(path=row.path, width=row.width, height=row.height, rows=rows)
+
+
+def write_text(path: Path, images: Iterable[ImageDetections], about: Mapping[str, str]) -> None:
+    """Write a folder of WIDER FACE's text results, `x y w h score`; it says nothing of where they are from.
+
+    Raises UserError as `write_results` does, and for two images of one name.
+    """
+    detections: dict[str, np.ndarray] = {}
+    for image in images:
+        name = image_name(image.path)
+        if name in detections:
+            raise UserError(
+                f"two images have the name {name} but for the suffix: text results tell no difference"
+            )
+        corners = image.rows.astype(np.float64)
+        detections[name] = np.column_stack([corners[:, :2], corners[:, 2:4] - corners[:, :2], corners[:, 4]])
+    write_results(path, detections)
+
+
+def write_coco(path: Path, images: Iterable[ImageDetections], about: Mapping[str, str]) -> None:
+    """Write COCO's result format: a list of `image_id`, `category_id` 1, `bbox` x y w h, `score`.
+
+    `image_id` is the image's path, so that the file needs no other to be understood. The format cannot
+    name an image without detections.
+
+    Raises UserError when the file cannot be written.
+    """
+    items = [
+        {"image_id": image.path, "category_id": 1, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": score}
+        for image in images
+        for x1, y1, x2, y2, score in image.rows.tolist()
+    ]
+    _write(path, json.dumps(items).encode())
+
+
+def write_parquet(path: Path, images: Iterable[ImageDetections], about: Mapping[str, str]) -> None:
+    """Write one row an image: path, width, height, and lists x1 y1 x2 y2 score; `about` into the metadata.
+
+    Raises UserError when the file cannot be written.
+    """
+    columns = ("x1", "y1", "x2", "y2", "score")
+    table = pa.Table.from_pylist(
+        [
+            {"path": image.path, "width": image.width, "height": image.height}
+            | dict(zip(columns, image.rows.T, strict=True))
+            for image in images
+        ],
+        pa.schema(
+            [
+                ("path", pa.string()),
+                ("width", pa.int32()),
+                ("height", pa.int32()),
+                *((column, pa.list_(pa.float32())) for column in columns),
+            ],
+            dict(about),
+        ),
+    )
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    _write(path, buffer.getvalue())
+
+
+WRITERS: Final[Mapping[Format, Callable[[Path, Iterable[ImageDetections], Mapping[str, str]], None]]] = {
+    "widerface": write_text,
+    "coco": write_coco,
+    "parquet": write_parquet,
+}
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        raise UserError(f"cannot write the detections {path}: {error.strerror or error}") from error

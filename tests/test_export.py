@@ -1,0 +1,105 @@
+"""Exported detections: the same as those that are evaluated, and read back from every format as they were."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from test_evaluate import CANDIDATES, FACES, NOWHERE, RANKED_SOURCE, REFINED, SOURCE, A, B, C, Run, rows
+from wider_folder import Picture
+
+from pipeline.config import EvaluateConfig
+from pipeline.detections import PREDICTED, RANKED, image_detections, stored_detections
+from pipeline.errors import UserError
+from pipeline.export import ImageDetections, read_detections, write_coco, write_parquet, write_text
+from pipeline.result_text import find_results, read_results
+
+CONFIG = EvaluateConfig()
+NAMES = ("event/1", "event/2", "event/3")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    made = Run(tmp_path).data(Picture("event", "1", FACES), Picture("event", "2"), Picture("event", "3"))
+    made.candidates(rows(*CANDIDATES, (1, 0, 61, 60, 0.7)), rows(), None)
+    return made.scores(np.array([*REFINED, 0.95], np.float32), np.zeros(0, np.float32), None)
+
+
+def predicted(run: Run) -> list[ImageDetections]:
+    return list(read_detections(run.workspace, run.index, SOURCE, CONFIG))
+
+
+def test_predicted_and_ranked_detections_are_those_after_nms_above_the_threshold(run: Run) -> None:
+    found = predicted(run)
+    assert [image.path for image in found] == ["event/1.jpg", "event/2.jpg"]  # the third could not be read
+    assert [(image.width, image.height) for image in found] == [(32, 24)] * 2
+    assert found[0].rows == pytest.approx(rows((*A, 0.9), (*NOWHERE, 0.8), (*B, 0.1)))  # C is below 0.02
+    ranked = list(read_detections(run.workspace, run.index, RANKED_SOURCE, CONFIG))
+    assert ranked[0].rows == pytest.approx(rows((1, 0, 61, 60, 0.95), (*B, 0.8), (*NOWHERE, 0.3)))
+    assert C not in map(tuple, ranked[0].rows[:, :4].tolist())
+
+
+def test_exported_detections_are_those_that_are_evaluated() -> None:
+    generator = np.random.default_rng(0)
+    corners = generator.uniform(0, 100, (300, 2))
+    candidates = np.column_stack([corners, corners + 30, np.sort(generator.random(300))[::-1]]).astype(
+        np.float32
+    )
+    refined = generator.random(300).astype(np.float32)
+    evaluated = image_detections(candidates, refined, np.zeros((0, 4)), CONFIG)
+    assert (stored_detections(candidates, None, CONFIG) == evaluated[PREDICTED]).all()
+    assert (stored_detections(candidates, refined, CONFIG) == evaluated[RANKED]).all()
+
+
+def test_wider_face_text_is_read_back_with_every_image(run: Run, tmp_path: Path) -> None:
+    write_text(tmp_path / "text", predicted(run), {})
+    found = read_results(find_results(tmp_path / "text", NAMES))
+    assert found.detections["event/1"] == pytest.approx(
+        np.array([[0, 0, 60, 60, 0.9], [500, 500, 60, 60, 0.8], [100, 0, 60, 60, 0.1]])
+    )
+    assert found.detections["event/2"].shape == (0, 5)
+
+
+def test_coco_json_is_a_list_that_names_images_by_path_and_keeps_every_float(
+    run: Run, tmp_path: Path
+) -> None:
+    images = predicted(run)
+    write_coco(tmp_path / "coco.json", images, {})
+    items = json.loads((tmp_path / "coco.json").read_text())
+    assert {item["image_id"] for item in items} == {"event/1.jpg"}
+    assert {item["category_id"] for item in items} == {1}
+    read = [(x, y, x + w, y + h, item["score"]) for item in items for x, y, w, h in [item["bbox"]]]
+    assert (np.array(read, np.float32) == images[0].rows).all()
+
+
+def test_coco_json_is_what_pycocotools_reads(
+    run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from pycocotools.coco import COCO
+
+    write_coco(tmp_path / "coco.json", predicted(run), {})
+    truth = COCO()
+    truth.dataset = {"images": [{"id": "event/1.jpg"}], "annotations": [], "categories": [{"id": 1}]}
+    truth.createIndex()
+    assert len(truth.loadRes(str(tmp_path / "coco.json")).anns) == 3
+
+
+def test_parquet_has_one_row_an_image_and_says_where_it_is_from(run: Run, tmp_path: Path) -> None:
+    images = predicted(run)
+    write_parquet(tmp_path / "out.parquet", images, {"detector": "pretended"})
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table.schema.metadata[b"detector"] == b"pretended"
+    read = table.to_pylist()
+    assert [row["path"] for row in read] == ["event/1.jpg", "event/2.jpg"]
+    for row, image in zip(read, images, strict=True):
+        columns = [row[name] for name in ("x1", "y1", "x2", "y2", "score")]
+        assert (np.array(columns, np.float32).T.reshape(-1, 5) == image.rows).all()
+
+
+def test_text_cannot_hold_two_images_of_one_name(tmp_path: Path) -> None:
+    images = [
+        ImageDetections(path=path, width=9, height=9, rows=rows()) for path in ("event/1.jpg", "event/1.png")
+    ]
+    with pytest.raises(UserError, match="two images have the name event/1 but for the suffix"):
+        write_text(tmp_path / "text", images, {})

@@ -1,0 +1,41 @@
+"""`crface export-detections`: stored detections as files for other programs."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from workflows.cli.options import job_options, make_job
+
+
+@click.command("export-detections")
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    default="widerface",
+    show_default=True,
+    type=click.Choice(["widerface", "coco", "parquet"]),
+    help="A folder of WIDER FACE's text results, a COCO list of detections (image_id is the path), or a"
+    " Parquet file with one row an image.",
+)
+@click.option(
+    "--confidence",
+    default="predicted",
+    show_default=True,
+    type=click.Choice(["predicted", "ranked"]),
+    help="The detector's, or the ranker's (`crface rank`).",
+)
+@job_options("data", "out", "config", "detector", "protocol", "ranker", "split")
+def export_detections(output: Path, form: str, confidence: Any, **options: Any) -> None:
+    """Write the detections of one detector, after NMS, to OUTPUT.
+
+    They are those that `crface evaluate` takes the AP of.
+
+    \b
+    Example:  crface export-detections results/val --out runs/demo
+              crface export-detections ranked.json --format coco --confidence ranked
+    """
+    from workflows import exporting
+
+    exporting.export_detections(make_job(**options), output, form, confidence)

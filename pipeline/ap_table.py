@@ -10,6 +10,7 @@ from pipeline.results import ApRow
 
 _WIDTH = 80
 _HEADINGS = ["confidence", "input", "protocol", "NMS", "score", *SETTINGS]
+_MAX_INPUT = 10  # letters of an input size in its column; a longer one stands above the table
 _NUM_WORDS = len(_HEADINGS) - len(SETTINGS)
 
 
@@ -36,7 +37,8 @@ def _one_table(rows: Sequence[ApRow]) -> str:
             for setting in SETTINGS
         ]
         score = candidates.replace("above", ">")
-        lines.append([confidence, first.input_size, first.protocol, f"{first.nms_iou:g}", score, *numbers])
+        size = first.input_size if len(first.input_size) <= _MAX_INPUT else "see above"
+        lines.append([confidence, size, first.protocol, f"{first.nms_iou:g}", score, *numbers])
     ranked = [row for row in rows if row.confidence == "ranked" and row.kind == "official"]
     return "\n".join(
         [
@@ -55,6 +57,7 @@ def _introduction(rows: Sequence[ApRow]) -> str:
         f"image{'s' * (first.images != 1)}: official AP "
         f"in %, in brackets with every score a threshold; IoU {first.iou:g}; {' / '.join(SETTINGS)} "
         f"{first.definition}, {faces} faces, ground truth {first.ground_truth[:12]}"
+        + (f"; input: {first.input_size}" if len(first.input_size) > _MAX_INPUT else "")
     )
 
 

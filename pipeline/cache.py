@@ -1,10 +1,15 @@
-"""The cache stage: a detector's candidates for every image of a split, block by block, into the store."""
+"""The cache stage: a detector's candidates for every image of a split, block by block, into the store.
+
+Each view of a protocol has a store of its own. Where there are several, what their fusion leaves is one more,
+made from theirs (`pipeline.fuse`), so that fusing in another way needs no forward.
+"""
 
 import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,15 +17,18 @@ import numpy as np
 from jaxtyping import Float32
 
 import detectors
+from detectors.protocols import RESIZING, View, of_view, view_candidates
 from pipeline.blocks import Block, describe, num_to_compute, plan_blocks
 from pipeline.commit import BlockReport, ComputedRow, compute_block
 from pipeline.config import CacheConfig
 from pipeline.decoding import DecodedImage, decoded_images
 from pipeline.errors import UsageError, UserError
 from pipeline.fingerprint import Parts, fingerprint
+from pipeline.fuse import FuseSpec, fuse_parts
 from pipeline.images import DECODING, MAX_PIXELS
-from pipeline.index import Index, load_index
+from pipeline.index import Index, planned_index
 from pipeline.ledger import Ledger
+from pipeline.protocols import limit_note, protocol_for
 from pipeline.store import MAX_CANDIDATES, CandidateStore
 from pipeline.workspace import CandidateKey, Workspace
 
@@ -32,12 +40,13 @@ _GPU_BATCH_PIXELS = 8_000_000  # about eight VGA images or one 4K frame a forwar
 
 @dataclass(frozen=True, slots=True)
 class CacheSpec:
-    """What every block of one cache run shares; a few hundred bytes, sent along with each block."""
+    """What every block of one view's cache run shares; a few hundred bytes, sent along with each block."""
 
     workspace: Workspace
     key: CandidateKey
     detector: str
     """As `detectors.create` takes it; a weights file in it is absolute."""
+    view: View
     index_digest: str
     """Of the index that the blocks were planned from."""
     max_pixels: int
@@ -48,13 +57,20 @@ class CachePlan:
     """What a cache run would do; made without writing anything and without loading a detector."""
 
     key: CandidateKey
-    spec: CacheSpec
+    spec: CacheSpec | FuseSpec
+    """Of `cache_block` for the candidates of a single view, of `fuse_block` for those of several."""
     blocks: list[Block]
     parts: Parts
     """What the key's fingerprint is made of."""
     num_images: int
     block_images: int
     """The store's, which keeps the block size that it was created with, or the configuration's."""
+    input_size: str
+    """At what sizes the detector sees an image, in words."""
+    views: tuple["CachePlan", ...] = ()
+    """What has to be done first: the views that are fused; none for a single view."""
+    note: str = ""
+    """What the user should know of how the protocol was made to suit the detector; empty for nothing."""
 
     @property
     def reasons(self) -> list[str]:
@@ -74,16 +90,51 @@ def plan_cache(workspace: Workspace, index: Index, detector_spec: str, config: C
     fingerprint; the data set does not: each row's image is compared by its hash, so new images are added to
     old.
 
-    Raises UsageError when there is no such detector, UserError when the store or its ledger is damaged.
+    Raises UsageError when there is no such detector or protocol, UserError when the store or its ledger is
+    damaged.
     """
     name, _, weights = detector_spec.partition("@")
     # workers may have another working folder
     detector = f"{name}@{Path(weights).absolute()}" if weights else detector_spec
-    parts = _parts(detector, config.protocol, MAX_PIXELS)
-    key = CandidateKey(index.split, name, config.protocol, fingerprint(parts))
+    protocol = protocol_for(name, config)
+    note = limit_note(name, config, [(row.height, row.width) for row in index.all_rows if row.status == "ok"])
+    if protocol.fusion is None:
+        (view,) = protocol.views
+        return _plan_view(workspace, index, detector, view, protocol.name, config, note)
+    views = tuple(
+        _plan_view(workspace, index, detector, view, of_view(view).name, config) for view in protocol.views
+    )
+    parts = fuse_parts([view.parts for view in views], protocol.fusion)
+    key = CandidateKey(index.split, name, protocol.name, fingerprint(parts))
+    spec = FuseSpec(workspace, key, tuple(view.key for view in views), protocol.fusion, index.digest)
+    blocks, block_images = _blocks(workspace, index, key, views[0].block_images)
+    return CachePlan(key, spec, blocks, parts, len(index), block_images, protocol.words, views, note)
+
+
+def _plan_view(
+    workspace: Workspace,
+    index: Index,
+    detector: str,
+    view: View,
+    filed_as: str,
+    config: CacheConfig,
+    note: str = "",
+) -> CachePlan:
+    parts = _parts(detector, view, MAX_PIXELS)
+    key = CandidateKey(index.split, detector.partition("@")[0], filed_as, fingerprint(parts))
+    spec = CacheSpec(workspace, key, detector, view, index.digest, MAX_PIXELS)
+    blocks, block_images = _blocks(workspace, index, key, config.block_images)
+    words = of_view(view).words
+    return CachePlan(key, spec, blocks, parts, len(index), block_images, words, note=note)
+
+
+def _blocks(
+    workspace: Workspace, index: Index, key: CandidateKey, block_images: int
+) -> tuple[list[Block], int]:
+    """Give what a store lacks, and its block size: the given one unless it exists."""
     path = workspace.candidates(key)
     store = CandidateStore.open(path) if CandidateStore.exists(path) else None
-    block_images = store.block_images if store else config.block_images
+    block_images = store.block_images if store else block_images
     blocks = plan_blocks(
         index.row_digests,
         Ledger(workspace.candidates_ledger(key)).read(),
@@ -91,8 +142,7 @@ def plan_cache(workspace: Workspace, index: Index, detector_spec: str, config: C
         block_images,
         store.num_images if store else 0,
     )
-    spec = CacheSpec(workspace, key, detector, index.digest, MAX_PIXELS)
-    return CachePlan(key, spec, blocks, parts, len(index), block_images)
+    return blocks, block_images
 
 
 def prepare_cache(plan: CachePlan) -> None:
@@ -105,7 +155,11 @@ def prepare_cache(plan: CachePlan) -> None:
         "detector": plan.key.detector,
         "weights": plan.parts["detector"]["weights"],
         "protocol": plan.key.protocol,
-        "thresholds": {"confidence": None, "max_candidates": plan.parts["detector"]["max_candidates"]},
+        "input_size": plan.input_size,
+        "thresholds": {
+            "confidence": plan.parts.get("fusion", {}).get("min_confidence"),
+            "max_candidates": plan.parts["detector"]["max_candidates"],
+        },
         "columns": ["x1", "y1", "x2", "y2", "confidence"],
         "parts": plan.parts,
         "dataset": plan.spec.index_digest,
@@ -126,13 +180,14 @@ def finish_cache(plan: CachePlan) -> None:
 def cache_block(spec: CacheSpec, block: Block) -> BlockReport:
     """Detect on a block's images and commit their candidates; an image that cannot be read is named, no more.
 
-    The detector is loaded once per process, onto a GPU if this process sees one.
+    Each image is shown to the detector as the view says. The detector is loaded once per
+    process, onto a GPU if this process sees one.
 
     Raises UserError when this process sees another detector or index than the driver, or cannot write.
     """
     device, device_name = _device()
-    detector = _detector(spec.detector, spec.key.protocol, spec.max_pixels, spec.key.fingerprint, device)
-    index = _index(spec.workspace, spec.key.split, spec.index_digest)
+    detector = _detector(spec.detector, spec.view, spec.max_pixels, spec.key.fingerprint, device)
+    index = planned_index(spec.workspace, spec.key.split, spec.index_digest)
     batch_pixels = (
         _GPU_BATCH_PIXELS if device == "cuda" else 1
     )  # a CPU gains nothing from more than one image
@@ -144,17 +199,17 @@ def cache_block(spec: CacheSpec, block: Block) -> BlockReport:
                 yield image
                 continue
             batch.append(image)
-            if sum(image.pixels.shape[0] * image.pixels.shape[1] for image in batch) >= batch_pixels:
-                yield from _detected(detector, batch)
+            if sum(prod(spec.view.size(*image.pixels.shape[:2])) for image in batch) >= batch_pixels:
+                yield from _detected(detector, spec.view, batch)
                 batch = []
-        yield from _detected(detector, batch)
+        yield from _detected(detector, spec.view, batch)
 
     store = CandidateStore.open(spec.workspace.candidates(spec.key))
     ledger = Ledger(spec.workspace.candidates_ledger(spec.key))
     return compute_block(store, ledger, block, compute, device_name)
 
 
-def _parts(detector: str, protocol: str, max_pixels: int) -> dict[str, Any]:
+def _parts(detector: str, view: View, max_pixels: int) -> dict[str, Any]:
     try:
         identity = detectors.identify(detector)
     except ValueError as error:
@@ -163,7 +218,8 @@ def _parts(detector: str, protocol: str, max_pixels: int) -> dict[str, Any]:
         "stage": "cache",
         "version": CACHE_VERSION,
         "detector": identity,
-        "protocol": protocol,
+        "protocol": of_view(view).name,
+        **({} if view.side == "original" and not view.long_at_most_px else {"resizing": RESIZING}),
         "decoding": {**DECODING, "max_pixels": max_pixels},
     }
 
@@ -177,10 +233,8 @@ def _device() -> tuple[str, str]:
 @lru_cache(
     maxsize=1
 )  # one in memory; the next run on this worker may want another, or the same with new weights
-def _detector(
-    detector: str, protocol: str, max_pixels: int, expected: str, device: str
-) -> detectors.Detector:
-    if fingerprint(_parts(detector, protocol, max_pixels)) != expected:
+def _detector(detector: str, view: View, max_pixels: int, expected: str, device: str) -> detectors.Detector:
+    if fingerprint(_parts(detector, view, max_pixels)) != expected:
         raise UserError(
             f"a worker on {platform.node()} sees another {detector} than this command: give every worker "
             "the same installation and the same weights"
@@ -191,19 +245,10 @@ def _detector(
         raise UserError(str(error)) from error
 
 
-@lru_cache(maxsize=1)
-def _index(workspace: Workspace, split: str, expected: str) -> Index:
-    index = load_index(workspace, split)
-    if index.digest != expected:
-        raise UserError(
-            f"a worker on {platform.node()} sees another index of {split} in {workspace.root} than this "
-            "command: give every worker the same folder, and run the command again"
-        )
-    return index
-
-
-def _detected(detector: detectors.Detector, batch: Sequence[DecodedImage]) -> Iterator[ComputedRow]:
-    found = detector.candidates([image.pixels for image in batch]) if batch else []
+def _detected(
+    detector: detectors.Detector, view: View, batch: Sequence[DecodedImage]
+) -> Iterator[ComputedRow]:
+    found = view_candidates(detector, view, [image.pixels for image in batch])
     for image, candidates in zip(batch, found, strict=True):
         yield ComputedRow(image.row.row, _checked(candidates, image.row.path), image.row.sha256)
 

@@ -3,7 +3,7 @@
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -37,7 +37,12 @@ class CacheConfig(Section):
     """Which candidates are stored, and how they are cut into blocks."""
 
     detectors: tuple[str, ...] = Field(("retinaface-mobilenet0.25",), min_length=1, strict=False)
-    protocol: Literal["single"] = Field("single", description="how an image is presented to a detector")
+    protocol: str = Field(
+        "single", description="how an image is presented to a detector: a name, or a TOML file that says so"
+    )
+    max_side_px: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        {}, description="for detectors by name: no view of an image has a longer side"
+    )
     block_images: int = Field(32, ge=1, le=4096, description="images in one block, which is one Zarr shard")
 
 
@@ -126,7 +131,11 @@ def _complaint(kind: type[BaseModel], error: "ErrorDetails") -> str:
 
 def _keys_beside(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     for part in location[:-1]:
-        section = kind.model_fields[str(part)].annotation
+        if isinstance(part, int):  # one of a list of sections, which all have the same keys
+            continue
+        section = kind.model_fields[part].annotation
+        if get_origin(section) is tuple:
+            section = get_args(section)[0]
         assert isinstance(section, type)
         assert issubclass(section, BaseModel)
         kind = section

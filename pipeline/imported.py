@@ -37,6 +37,11 @@ class ImportedPlan:
         return describe(self.blocks)
 
     @property
+    def input_size(self) -> str:
+        """At what size the detector saw the images, in words, as a plan of the cache stage says it."""
+        return "unknown"
+
+    @property
     def advice(self) -> str:
         """What to do about what is lacking."""
         return (

@@ -1,10 +1,11 @@
 """The index of a split: every image with its hash, size, labels and state; its row numbers never change."""
 
 import hashlib
+import platform
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from pipeline.index_scan import scan_images
 from pipeline.widerface import Annotation
 from pipeline.workspace import Workspace
 
-__all__ = ["ImageRow", "Index", "IndexUpdate", "load_index", "update_index"]
+__all__ = ["ImageRow", "Index", "IndexUpdate", "load_index", "planned_index", "update_index"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +126,21 @@ def load_index(workspace: Workspace, split: str) -> Index:
     except OSError as error:
         raise UserError(f"cannot read the index {path}: {error.strerror or error}") from error
     return Index(header, tuple(rows))
+
+
+@lru_cache(maxsize=1)
+def planned_index(workspace: Workspace, split: str, digest: str) -> Index:
+    """Read the index that a worker's blocks were planned from; kept for the next block.
+
+    Raises UserError as `load_index` does, and when what is there is not the index of that digest.
+    """
+    index = load_index(workspace, split)
+    if index.digest != digest:
+        raise UserError(
+            f"a worker on {platform.node()} sees another index of {split} in {workspace.root} than this "
+            "command: give every worker the same folder, and run the command again"
+        )
+    return index
 
 
 def update_index(

@@ -25,6 +25,12 @@ class CandidateKey:
     protocol: str
     fingerprint: str
 
+    @property
+    def words(self) -> str:
+        """Whose candidates they are, for people: the detector, the split, and a protocol other than `single`."""
+        protocol = "" if self.protocol == "single" else f", {self.protocol}"
+        return f"{self.detector} on {self.split}{protocol}"
+
     def folder(self) -> Path:
         """Give the relative folder that candidates of this key live in, under any of the workspace's trees."""
         return Path(self.split, slug(self.detector), slug(self.protocol), self.fingerprint)

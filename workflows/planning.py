@@ -70,8 +70,9 @@ def plan(job: Job) -> list[Entry]:
         for index in indexes.values()
     ]
     entries += [
-        _blocks_entry("cache" if isinstance(p, CachePlan) else "import", p.key, p.blocks, p.reasons)
-        for p in cached
+        _blocks_entry("cache" if isinstance(plan, CachePlan) else "import", p.key, p.blocks, p.reasons)
+        for plan in cached
+        for p in ((*plan.views, plan) if isinstance(plan, CachePlan) else (plan,))
     ]
     ranker = job.ranker
     if ranker is None and "train" in indexes:
@@ -115,7 +116,7 @@ def _index_entry(split: str, update: IndexUpdate) -> Entry:
 
 def _blocks_entry(stage: str, key: CandidateKey, blocks: Sequence[Block], reasons: Sequence[str]) -> Entry:
     todo = f"{num_to_compute(blocks)} images in {len(blocks)} blocks" if blocks else ""
-    return Entry(stage=stage, what=f"{key.detector} on {key.split}", todo=todo, reasons=tuple(reasons))
+    return Entry(stage=stage, what=key.words, todo=todo, reasons=tuple(reasons))
 
 
 def _training_entry(plan: "TrainPlan") -> Entry:

@@ -15,6 +15,7 @@ from pipeline.cache import CachePlan, cache_block, finish_cache, plan_cache, pre
 from pipeline.commit import BlockReport
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, plan_evaluate
+from pipeline.fuse import FuseSpec, fuse_block
 from pipeline.imported import ImportedPlan, is_imported, plan_imported
 from pipeline.index import Index
 from pipeline.report import build_report, plan_report
@@ -60,12 +61,14 @@ def cache(job: Job) -> None:
         plans = [
             candidate_plan(job, one, detector) for detector in job.config.cache.detectors for one in chosen
         ]
-        _run([_cache_work(plan) for plan in plans if isinstance(plan, CachePlan)], job.cluster)
-        for plan in plans:
-            if isinstance(plan, ImportedPlan):
-                if plan.blocks:
-                    raise UserError(plan.advice)
-                click.echo(f"import {plan.key.detector} on {plan.key.split}: nothing to do")
+        own = [plan for plan in plans if isinstance(plan, CachePlan)]
+        for note in (plan.note for plan in own if plan.note):
+            click.echo(note)
+        _run([_cache_work(part) for plan in own for part in (*plan.views, plan)], job.cluster)
+        for imported in (plan for plan in plans if isinstance(plan, ImportedPlan)):
+            if imported.blocks:
+                raise UserError(imported.advice)
+            click.echo(f"import {imported.key.detector} on {imported.key.split}: nothing to do")
 
 
 def train(job: Job) -> Path:
@@ -199,7 +202,7 @@ def evaluation_sources(job: Job, indexes: Mapping[str, Index]) -> list[Source]:
             weights=plan.parts["detector"]["weights"],
             ranker=ranker,
             training=training,
-            input_size="original" if isinstance(plan, CachePlan) else "unknown",
+            input_size=plan.input_size,
         )
         for plan, ranker in zip(plans, rankers, strict=True)
     ]
@@ -213,10 +216,9 @@ def report_title(job: Job, index: Index) -> str:
 
 
 def _cache_work(plan: CachePlan) -> _Work:
-    what = f"{plan.key.detector} on {plan.key.split}"
     return _Work(
-        f"cache {what}",
-        cache_block,
+        f"cache {plan.key.words}",
+        fuse_block if isinstance(plan.spec, FuseSpec) else cache_block,
         plan.spec,
         plan.blocks,
         lambda: prepare_cache(plan),
@@ -227,9 +229,8 @@ def _cache_work(plan: CachePlan) -> _Work:
 def _rank_work(plan: "RankPlan") -> _Work:
     from pipeline.rank import finish_rank, prepare_rank, rank_block
 
-    what = f"{plan.spec.key.detector} on {plan.spec.key.split}"
     return _Work(
-        f"rank {what}",
+        f"rank {plan.spec.key.words}",
         rank_block,
         plan.spec,
         plan.blocks,

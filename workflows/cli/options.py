@@ -6,7 +6,9 @@ from typing import TypeVar
 
 import click
 
+from detectors.protocols import NAMES
 from pipeline.config import load_config
+from pipeline.protocols import load_protocol
 from workflows.job import Job
 
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -36,7 +38,7 @@ def make_job(
 ) -> Job:
     """Turn the shared options into a job; what the command line says goes before the configuration.
 
-    Raises UsageError for a configuration that cannot be read.
+    Raises UsageError for a configuration or a protocol that cannot be read.
     """
     settings = load_config(config)
     # one --detector may name several, separated by spaces: that is what `make DETECTORS="a b"` passes
@@ -47,6 +49,7 @@ def make_job(
             **({"protocol": protocol} if protocol else {}),
         }
     )
+    load_protocol(cache.protocol)  # a mistake in its name shall not wait for a data set to be made
     return Job(
         out=out,
         data=data,
@@ -89,8 +92,9 @@ _OPTIONS: dict[str, Callable[[Command], Command]] = {
     ),
     "protocol": click.option(
         "--protocol",
-        type=click.Choice(["single"]),
-        help="How an image is presented to the detector.  [default: the configuration's]",
+        metavar="NAME|FILE.toml",
+        help=f"How an image is presented to the detector: {NAMES}, or a file that says so."
+        "  [default: the configuration's]",
     ),
     "cluster": click.option(
         "--cluster",

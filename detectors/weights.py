@@ -1,6 +1,7 @@
 """Weights of detectors: loaded into a network strictly, or refused in a sentence that names where they belong."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -16,12 +17,8 @@ def recognise(state: Mapping[str, Tensor]) -> str | None:
     """Name the detector of this package whose network a state dict fits key by key; None if there is none."""
     from detectors.networks import NETWORKS  # which loads its weights with this module
 
-    for name, make in NETWORKS.items():
-        with torch.device("meta"):  # shapes alone: nothing is allocated
-            network = make()
-        if not check_keys(network, state):
-            return name
-    return None
+    fitting = (name for name, make in NETWORKS.items() if not check_keys(_shapes_of(make), state))
+    return next(fitting, None)
 
 
 def load_network(network: nn.Module, path: str | Path, detector_name: str) -> None:
@@ -66,6 +63,13 @@ def _owner(
     if trunk is not None and own_trunk is not None and trunk.name != own_trunk.name:
         return f"a network on {trunk.name}, not of {detector_name}, which is on {own_trunk.name}"
     return None
+
+
+@cache
+def _shapes_of(make: Callable[[], nn.Module]) -> nn.Module:
+    """A network of shapes alone: nothing is allocated, but the large ones still take a good part of a second."""
+    with torch.device("meta"):
+        return make()
 
 
 def _said_by(path: str | Path) -> str | None:

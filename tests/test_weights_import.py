@@ -23,8 +23,7 @@ NAME = "retinaface-mobilenet0.25"
 
 
 def wide_retinaface() -> RetinaFace:
-    body = mobilenet_v1(width=0.5)
-    return RetinaFace(body, body.channels, channels=64)
+    return RetinaFace(mobilenet_v1(width=0.5), channels=64)
 
 
 @pytest.fixture

@@ -414,8 +414,8 @@ def test_every_stage_takes_imported_candidates(folder: Folder) -> None:
     }
     plan = json.loads(folder.crface("plan", "--json", *options).stdout)
     assert {entry["what"]: entry["todo"] for entry in plan if entry["stage"] == "import"} == {
-        "far on train": "4 images in 1 blocks",
-        "far on val": "",
+        "far on train, imported": "4 images in 1 blocks",
+        "far on val, imported": "",
     }
     missing = folder.crface("cache", *options)
     assert isinstance(missing.exception, UserError)

@@ -36,7 +36,7 @@ class Hits:
     """Detections without their boxes: all that any curve needs to know of them."""
 
     scores: Float[np.ndarray, " detection"]
-    """In the order given, one image after the other, in the precision given."""
+    """In the order given, one image after the other; single precision stays as it is."""
     face: Int[np.ndarray, " detection"]
     """Which face is hit, counted through all images; -1 for none."""
     finder: Int[np.ndarray, " face"]
@@ -85,7 +85,7 @@ def match(detections: Detections, faces: Faces, iou: float = 0.5) -> Hits:
         raise ValueError(f"an IoU of {iou} cannot make a hit: it must be above 0 and at most 1")
     num_detections = np.array([len(rows) for rows in detections], dtype=np.int64)
     num_faces = np.array([len(boxes) for boxes in faces], dtype=np.int64)
-    precision = np.result_type(*{rows.dtype for rows in detections} or {np.dtype(np.float64)})
+    precision = np.result_type(np.float32, *{rows.dtype for rows in detections})
     scores = np.empty(num_detections.sum(), dtype=precision)
     face = np.full(len(scores), -1, dtype=np.int64 if num_faces.sum() > np.iinfo(np.int32).max else np.int32)
     row, first_face = 0, 0

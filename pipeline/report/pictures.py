@@ -185,7 +185,7 @@ def judge(
     if len(faces) == 0:
         face = np.full(len(detections), -1)
         return Judged(detections[:, :4], detections[:, 4], face, np.full(len(detections), "mistake"))
-    hits = match([detections], [faces], iou)  # detections come best first, which is the order of Hits
+    hits = match([detections], [faces], iou)  # in the order of the detections
     is_first = np.zeros(len(detections), dtype=bool)
     is_first[hits.finder[hits.finder >= 0]] = True
     is_ignored = (hits.face >= 0) & ~is_kept[hits.face]

@@ -17,8 +17,8 @@ FACTS: Final[Mapping[str, int]] = {
     "medium faces": 13319,
     "hard faces": 31958,
 }
-"""Counted in the files of March 2017, the last change of the official ground truth. One box without area counts
-in hard: the protocol's extra pixel gives it one."""
+"""Counted in the files of March 2017, the last change of the official ground truth. One box without area (its
+width is -2) counts in hard, where it can never be found."""
 
 _EVENTS_SHA256: Final = "d42896e2cf15c771d1af51fb1f1cb1548b0a87a5f8a0bc3be5ecf5f191315752"  # of the 61 names
 

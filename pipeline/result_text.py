@@ -111,8 +111,8 @@ def write_results(folder: Path, detections: Mapping[str, Float[np.ndarray, "_ 5"
     Boxes have three decimals, as is usual; scores nine significant digits, which is all of a float32: with
     three decimals equal scores would hide the order.
 
-    Raises UserError if the folder has files already or cannot be written, ValueError for a name that leads
-    out of it.
+    Raises UserError if the folder has files already or cannot be written, and for a negative size; ValueError
+    for a name that leads out of the folder.
     """
     try:
         if folder.exists() and any(folder.iterdir()):
@@ -120,6 +120,10 @@ def write_results(folder: Path, detections: Mapping[str, Float[np.ndarray, "_ 5"
         for name, rows in detections.items():
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
                 raise ValueError(f"the image {name!r} leads out of {folder}")
+            if (rows[:, 2:4] < 0).any():
+                raise UserError(
+                    f"the image {name} has a box of negative size: no reader would accept {folder}"
+                )
             ordered = rows[np.argsort(-rows[:, 4], kind="stable")].astype(np.float64).tolist()
             lines = [f"{x:.3f} {y:.3f} {w:.3f} {h:.3f} {score:.9g}" for x, y, w, h, score in ordered]
             path = folder / f"{name}.txt"
@@ -148,7 +152,7 @@ def _split(path: Path, name: str) -> tuple[Body, list[Problem]]:
     second, _, text = rest.partition(b"\n")
     text = text.replace(b"\r\n", b"\n").rstrip()
     problems = []
-    named = first.strip().decode(errors="replace").removeprefix("\ufeff")
+    named = first.strip().decode(errors="replace").removeprefix("\ufeff").replace("\\", "/")
     if not data.strip():
         problem = Problem(
             path, 1, "empty file", "expected the image's name, a count, and lines x y w h score"

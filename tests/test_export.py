@@ -1,22 +1,30 @@
 """Exported detections: the same as those that are evaluated, and read back from every format as they were."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from test_evaluate import CANDIDATES, FACES, NOWHERE, RANKED_SOURCE, REFINED, SOURCE, A, B, C, Run, rows
-from wider_folder import Picture
+from wider_folder import Picture, write_data_set
 
-from pipeline.config import EvaluateConfig
+from pipeline.cache import cache_block, finish_cache, plan_cache, prepare_cache
+from pipeline.config import EvaluateConfig, load_config
 from pipeline.detections import PREDICTED, RANKED, image_detections, stored_detections
 from pipeline.errors import UserError
 from pipeline.export import ImageDetections, read_detections, write_coco, write_parquet, write_text
+from pipeline.index import update_index
 from pipeline.result_text import find_results, read_results
+from pipeline.workspace import Workspace
+from workflows.cli.main import main
 
 CONFIG = EvaluateConfig()
 NAMES = ("event/1", "event/2", "event/3")
+
+DETECTOR = "fake_detector:ENTRY"
 
 
 @pytest.fixture
@@ -97,9 +105,74 @@ def test_parquet_has_one_row_an_image_and_says_where_it_is_from(run: Run, tmp_pa
         assert (np.array(columns, np.float32).T.reshape(-1, 5) == image.rows).all()
 
 
+def test_text_is_not_written_with_boxes_that_its_reader_refuses(tmp_path: Path) -> None:
+    images = [ImageDetections(path="event/1.jpg", width=9, height=9, rows=rows((5, 5, 4, 9, 0.5)))]
+    with pytest.raises(UserError, match=r"the image event/1 has a box of negative size"):
+        write_text(tmp_path / "text", images, {})
+
+
 def test_text_cannot_hold_two_images_of_one_name(tmp_path: Path) -> None:
     images = [
         ImageDetections(path=path, width=9, height=9, rows=rows()) for path in ("event/1.jpg", "event/1.png")
     ]
     with pytest.raises(UserError, match="two images have the name event/1 but for the suffix"):
         write_text(tmp_path / "text", images, {})
+
+
+# ------------------------------------------------------------------------------------------------ the command
+
+
+@pytest.fixture
+def command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """`crface export-detections` on a workspace with a cache of two images."""
+    data = write_data_set(tmp_path / "data", [Picture("event", "1", FACES), Picture("event", "2")])
+    for stem in ("1", "2"):  # what the pretended detector answers is its colour: four candidates
+        path = data / "WIDER_val" / "images" / "event" / f"{stem}.jpg"
+        assert cv2.imwrite(str(path), np.full((24, 32, 3), (0, 0, 4), np.uint8))
+    workspace = Workspace(tmp_path / "run")
+    plan = plan_cache(
+        workspace, update_index(workspace, data, "val").index, DETECTOR, load_config("demo").cache
+    )
+    prepare_cache(plan)
+    for block in plan.blocks:
+        assert cache_block(plan.spec, block).errors == ()
+    finish_cache(plan)
+
+    def export(*options: str | Path) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["export-detections", *map(str, options), "--out", str(tmp_path / "run")])
+        printed = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, printed.out, printed.err
+
+    return export
+
+
+@pytest.mark.parametrize("form", ["widerface", "coco", "parquet"])
+def test_the_command_writes_each_format_and_says_what_it_wrote(
+    command: Callable[..., tuple[int, str, str]], tmp_path: Path, form: str
+) -> None:
+    status, output, errors = command(tmp_path / "written", "--format", form, "--detector", DETECTOR)
+    assert status == 0, errors
+    assert "detections of 2 images" in output
+    assert "fake_detector:ENTRY on val, single, predicted confidence, NMS 0.4, score > 0.02" in output
+    if form == "widerface":
+        found = read_results(find_results(tmp_path / "written", NAMES))
+        assert set(found.detections) == {"event/1", "event/2"}
+        assert len(found.detections["event/1"]) > 0
+    elif form == "coco":
+        items = json.loads((tmp_path / "written").read_text())
+        assert {item["image_id"] for item in items} <= {"event/1.jpg", "event/2.jpg"}
+    else:
+        assert pq.read_table(tmp_path / "written").schema.metadata[b"detector"] == DETECTOR.encode()
+
+
+def test_the_command_refuses_two_detectors_and_ranked_without_a_ranker(
+    command: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    two = f"{DETECTOR} fake_detector:NEWER"
+    status, _, errors = command(tmp_path / "x", "--detector", two)
+    assert (status, "one detector is exported at a time" in errors) == (2, True)
+    status, _, errors = command(tmp_path / "x", "--detector", DETECTOR, "--confidence", "ranked")
+    assert (status, "crface rank" in errors) == (1, True)
+    assert not (tmp_path / "x").exists()

@@ -41,6 +41,7 @@ def read(folder: Path, files: dict[str, str | bytes], *, is_lenient: bool = Fals
         GOOD.replace(".jpg", ""),
         GOOD.replace("0--Parade/a.jpg", "a"),
         GOOD.replace("0--Parade", "/somewhere/else/0--Parade"),
+        GOOD.replace("0--Parade/", "C:\\results\\0--Parade\\"),
         GOOD.replace("1 2 3 4 0.9", "1.000 2e0 +3 4. .9"),
         b"\xef\xbb\xbf" + GOOD.encode(),
     ],

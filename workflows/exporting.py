@@ -46,7 +46,8 @@ def export_detections(job: Job, output: Path, form: str, confidence: Confidence)
     write = next(write for name, write in WRITERS.items() if name == form)
     write(output, images, about)
     number = sum(len(image.rows) for image in images)
+    click.echo(f"{output}: {number} detections of {len(images)} images")
     click.echo(
-        f"{output}: {number} detections of {len(images)} images, {source.key.detector} on {source.key.split}, "
-        f"{confidence} confidence, NMS {config.nms_iou:g}, score > {config.score_threshold:g}"
+        f"{source.key.detector} on {source.key.split}, {source.key.protocol}, {confidence} confidence, "
+        f"NMS {config.nms_iou:g}, score > {config.score_threshold:g}"
     )

@@ -10,13 +10,15 @@ from jaxtyping import Float32, Float64
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class ForeignResults:
-    """The boxes of every image that the results speak of, whether the data set has it or not."""
+    """The boxes of the images that the results speak of; of some the data set may know nothing."""
 
     source: Path
     boxes: Mapping[str, Float32[np.ndarray, "_ 5"]]
     """By name as the results have it (with or without the ending): rows `x1 y1 x2 y2 confidence`, best first."""
     bad: tuple[str, ...]
     """Where and why something cannot be read; what is read is no good unless this is empty."""
+    unknown: tuple[str, ...] = ()
+    """Results that are of no image of the data set, if the reader knows; they are not in `boxes`."""
     can_name_empty: bool
     """Whether the format can say that an image has no detection; COCO's cannot."""
 

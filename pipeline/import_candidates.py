@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from pipeline.blocks import plan_blocks
+from pipeline.box_units import suspected_units
 from pipeline.commit import ComputedRow, compute_block
 from pipeline.errors import UsageError, UserError
 from pipeline.fingerprint import Parts
@@ -72,6 +73,23 @@ class ImportPlan:
                 f"{_counted(len(self.missing), 'image is', 'images are')} missing from {source}{why}: complete "
                 "the results, or have these images stored as without detections by --allow-missing"
             )
+        self._check_units()
+
+    def _check_units(self) -> None:
+        source = self.results.source
+        images = [
+            (rows, self.index.row(row).faces.astype(np.float64)) for row, rows in sorted(self.boxes.items())
+        ]
+        rows_xywh = [
+            np.column_stack([rows[:, :2], rows[:, 2:4] - rows[:, :2], rows[:, 4]]) for rows, _ in images
+        ]
+        units = suspected_units(rows_xywh, [faces for _, faces in images])
+        if units is not None:
+            raise UserError(
+                f"the boxes in {source} look like {units}, but x y w h in pixels of the original image is wanted "
+                "(left, top, width, height): convert them first"
+            )
+        # without labels there is nothing to compare with but the images' sizes
         farthest = max(
             (float(rows[:, :4].max()) for rows in self.boxes.values() if len(rows)), default=np.inf
         )
@@ -105,7 +123,7 @@ def plan_import(
             )
     rows = _by_name(index)
     boxes: dict[int, Float32[np.ndarray, "_ 5"]] = {}
-    unknown, cut, outside = [], [], []
+    unknown, cut, outside = list(results.unknown), list[str](), list[str]()
     num_outside = 0
     prefix = f"{index.header.image_folder}/"
     for given, found in results.boxes.items():

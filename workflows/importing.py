@@ -10,6 +10,7 @@ from pipeline.errors import UsageError
 from pipeline.foreign_results import ForeignResults
 from pipeline.import_candidates import ImportPlan, plan_import, store_import
 from pipeline.imported import PREFIX
+from pipeline.index import Index
 from pipeline.widerface_results import read_text_results
 from pipeline.workspace import command_line
 from workflows.data import evaluation_split, update_indexes
@@ -29,7 +30,7 @@ def import_candidates(
     """
     with job.workspace.locked(command_line()):
         index = evaluation_split(update_indexes(job), job.split)
-        plan = plan_import(job.workspace, index, _read(source, images), name, protocol)
+        plan = plan_import(job.workspace, index, _read(source, images, index), name, protocol)
         _tell(plan)
         plan.check(is_missing_allowed)
         with shown_if_long(f"import {name}") as progress:
@@ -41,12 +42,12 @@ def import_candidates(
     click.echo(f"use them as --detector {PREFIX}{name}")
 
 
-def _read(source: Path, images: Path | None) -> ForeignResults:
+def _read(source: Path, images: Path | None, index: Index) -> ForeignResults:
     if not source.is_dir():
         return read_coco_results(source, images)
     if images is not None:
         raise UsageError("--images goes with a COCO file; a folder of texts names its images itself")
-    return read_text_results(source)
+    return read_text_results(source, index)
 
 
 def _tell(plan: ImportPlan) -> None:

@@ -41,7 +41,12 @@ class Ended:
 
 def crface(*arguments: str | Path, cwd: Path) -> Ended:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80"}
-    command = [sys.executable, "-c", "from workflows.cli.main import main; main()", *map(str, arguments)]
+    command = [
+        sys.executable,
+        "-c",
+        "from workflows.cli.main import run_command; run_command()",
+        *map(str, arguments),
+    ]
     ended = subprocess.run(
         command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240, check=False
     )

@@ -49,7 +49,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _train(data: Path, out: Path, num_processes: int, *options: str) -> subprocess.CompletedProcess[str]:
     arguments = ["train-detector", "--data", str(data), "--out", str(out), *options]
-    command = ["-c", "from workflows.cli.main import main; main()", *arguments]
+    command = ["-c", "from workflows.cli.main import run_command; run_command()", *arguments]
     launcher = [
         "-m",
         "torch.distributed.run",

@@ -80,6 +80,18 @@ def main(arguments: list[str] | None = None) -> None:
     _leave(status)
 
 
+def run_command() -> None:
+    """Run the command line as its own process, and end that process at once when all is said.
+
+    At an ordinary end the interpreter stops daemon threads (Zarr has one, so do the cluster's libraries) wherever
+    they are; one that is inside C++ then aborts the process after all of its work is done and told.
+    """
+    try:
+        main()
+    except SystemExit as end:
+        os._exit(end.code if isinstance(end.code, int) else os.EX_SOFTWARE)
+
+
 def _complain(sentence: str, debug: bool) -> None:
     if debug:
         import traceback

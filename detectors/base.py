@@ -143,7 +143,8 @@ def _loaded(name: str, value: str) -> DetectorEntry:
         for part in attribute.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"the detector {name} cannot be loaded from {value}: {error}") from error
+        hint = "" if name != value else "; a module of yours must be installed, or its folder in PYTHONPATH"
+        raise ValueError(f"the detector {name} cannot be loaded from {value}: {error}{hint}") from error
     if isinstance(found, DetectorEntry):
         return found
     version = getattr(found, "version", None)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from torch import nn
 
+from crface.weights import save_state
 from detectors.base import create, file_sha256
-from detectors.weights import load_network, save_state
+from detectors.weights import load_network
 
 
 def import_checkpoint(

@@ -8,9 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from crface.backbones.recognition import recognise_trunk
-from crface.weights import check_keys, load_state, read_metadata, save_state
-
-__all__ = ["check_keys", "load_network", "load_state", "read_metadata", "recognise", "save_state"]
+from crface.weights import check_keys, load_state, read_metadata
 
 
 def recognise(state: Mapping[str, Tensor]) -> str | None:

@@ -13,6 +13,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import numpy as np
 from jaxtyping import Float32
 
@@ -150,7 +151,8 @@ def prepare_cache(plan: CachePlan) -> None:
 
     Raises UserError when that cannot be written.
     """
-    libraries = {name: version(name) for name in ("torch", "numpy", "opencv-python-headless", "zarr")}
+    libraries = {name: version(name) for name in ("torch", "numpy", "zarr")}
+    libraries["opencv"] = cv2.__version__  # which comes from one of several packages
     attrs = {
         "detector": plan.key.detector,
         "weights": plan.parts["detector"]["weights"],

@@ -166,7 +166,7 @@ def test_added_images_are_the_only_ones_computed(workspace: Path) -> None:
 
 def test_other_weights_are_another_cache(workspace: Path) -> None:
     import detectors
-    from detectors.weights import save_state
+    from crface.weights import save_state
 
     made = detectors.create("retinaface-mobilenet0.25", weights=None)
     (workspace / "other.safetensors").write_bytes(save_state(made.network.state_dict(), {}))  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import detectors
+from crface.weights import load_state
 from detectors.augmentation import LabelledImage, Sample, Scales, augment
 from detectors.hambox import hambox_slim
 from detectors.matching import BACKGROUND, IGNORED, Targets, make_targets, match_batch, match_priors
@@ -20,7 +21,6 @@ from detectors.priors import decode_boxes, decode_points, make_priors
 from detectors.retinaface import mobilenet025
 from detectors.train_config import DetectorTrainConfig
 from detectors.training import StepReport, Trainer, batch_rows, learning_rate
-from detectors.weights import load_state
 from pipeline.errors import UserError
 from pipeline.index import Index, update_index
 from pipeline.train_detector import train_detector

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from crface.backbones import hrnet, load_imagenet, mobilenet_v1, resnet, resnet50
 from crface.backbones.recognition import recognise_trunk
+from crface.weights import read_metadata, save_state
 from detectors.conversion import import_checkpoint
 from detectors.networks import NETWORKS
 from detectors.retinaface import RetinaFace, mobilenet025
-from detectors.weights import load_network, read_metadata, recognise, save_state
+from detectors.weights import load_network, recognise
 from workflows.cli.main import main
 
 NAME = "retinaface-mobilenet0.25"

@@ -10,6 +10,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from pipeline.evaluate import Source
@@ -22,7 +23,7 @@ from pipeline.workspace import Workspace
 Facts = list[tuple[str, str]]
 """Names and values, in the order of reading."""
 
-_PACKAGES = ("torch", "numpy", "opencv-python-headless", "zarr", "pyarrow", "scipy", "dask", "distributed")
+_PACKAGES = ("torch", "numpy", "zarr", "pyarrow", "scipy", "dask", "distributed")
 _MOST_POINTS = 300  # of the training's curves
 
 
@@ -90,6 +91,7 @@ def machine_facts() -> Facts:
         ("crface", _version("crface") + _commit()),
         ("Python", platform.python_version()),
         *((package, _version(package)) for package in _PACKAGES),
+        ("OpenCV", cv2.__version__),
         ("System", f"{platform.system()} {platform.release()} ({platform.machine()})"),
         ("Processor", f"{_processor()}, {os.cpu_count()} cores"),
         ("Memory", f"{memory_bytes / 2**30:.1f} GiB"),

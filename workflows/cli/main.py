@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pipeline.errors import UserError
-from workflows.cli import dataset, detect, detector, doctor, export, imports, run, score, weights
+from workflows.cli import bench, dataset, detect, detector, doctor, export, imports, run, score, weights
 
 EXIT_INTERRUPTED = 130
 
@@ -41,6 +41,7 @@ for command in (
     run.plan,
     score.score,
     export.export_detections,
+    bench.bench,
     dataset.dataset,
     weights.weights,
     detector.list_detectors,

@@ -6,12 +6,12 @@ integer `version` that is called with a weights file (or None) and a device, and
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -49,6 +49,12 @@ class DetectorEntry:
     """The weights that come with the package; None if there are none, or the detector needs none."""
     needs_weights: bool = False
     """Whether the detector is of no use without weights: then those of a user are asked for where none are shipped."""
+    identity: Callable[[Path | None], Mapping[str, Any]] | None = None
+    """What decides candidates beside the version, as JSON values, when that is more than one weights file.
+
+    Called like `create`, without the device. It gives at least `weights`, a SHA-256 of all the files that are
+    read, and may give `detector`, another name to file candidates under.
+    """
 
 
 def available() -> dict[str, str]:
@@ -79,14 +85,19 @@ def create(spec: str, weights: str | Path | None = SHIPPED, device: str = "cpu")
     return entry.create(path, device)
 
 
-def identify(spec: str) -> dict[str, str | int | float]:
+def identify(spec: str) -> dict[str, Any]:
     """Give all that decides the bytes of a detector's candidates, as JSON values, without creating it.
+
+    `detector` is the name that they are filed under, `weights` a SHA-256 of every file that is read.
 
     Raises ValueError as `create` does.
     """
     name, entry, path = _resolved(spec, SHIPPED)
-    sha256 = "none" if path is None else file_sha256(path)
-    return {"detector": name, "weights": sha256, "version": entry.version, "max_candidates": MAX_CANDIDATES}
+    if entry.identity is not None:
+        decisive = entry.identity(path)
+    else:
+        decisive = {"weights": "none" if path is None else file_sha256(path)}
+    return {"detector": name, "version": entry.version, "max_candidates": MAX_CANDIDATES, **decisive}
 
 
 def file_sha256(path: str | Path) -> str:

@@ -106,7 +106,7 @@ def plan_cache(workspace: Workspace, index: Index, detector_spec: str, config: C
         _plan_view(workspace, index, detector, view, of_view(view).name, config) for view in protocol.views
     )
     parts = fuse_parts([view.parts for view in views], protocol.fusion)
-    key = CandidateKey(index.split, name, protocol.name, fingerprint(parts))
+    key = CandidateKey(index.split, views[0].key.detector, protocol.name, fingerprint(parts))
     spec = FuseSpec(workspace, key, tuple(view.key for view in views), protocol.fusion, index.digest)
     blocks, block_images = _blocks(workspace, index, key, views[0].block_images)
     return CachePlan(key, spec, blocks, parts, len(index), block_images, protocol.words, views, note)
@@ -122,7 +122,7 @@ def _plan_view(
     note: str = "",
 ) -> CachePlan:
     parts = _parts(detector, view, MAX_PIXELS)
-    key = CandidateKey(index.split, detector.partition("@")[0], filed_as, fingerprint(parts))
+    key = CandidateKey(index.split, parts["detector"]["detector"], filed_as, fingerprint(parts))
     spec = CacheSpec(workspace, key, detector, view, index.digest, MAX_PIXELS)
     blocks, block_images = _blocks(workspace, index, key, config.block_images)
     words = of_view(view).words

@@ -56,3 +56,9 @@ def _is_first_time() -> bool:
 
 ENTRY = DetectorEntry(description="for tests", version=1, create=lambda weights, device: FakeDetector())
 NEWER = DetectorEntry(description="for tests", version=2, create=lambda weights, device: FakeDetector())
+RENAMED = DetectorEntry(
+    description="for tests",
+    version=1,
+    create=lambda weights, device: FakeDetector(),
+    identity=lambda weights: {"weights": "none", "detector": "renamed"},
+)

@@ -354,3 +354,9 @@ def test_the_next_images_are_decoded_while_one_is_looked_at(
         "002.png",
     ]  # ahead, but not without bound
     assert [image.row.row for image in images if isinstance(image, DecodedImage)] == list(range(1, 10))
+
+
+def test_candidates_are_filed_under_the_name_that_the_detectors_identity_gives(job: Job) -> None:
+    job.draw(0, red=1)
+    assert job.plan("fake_detector:RENAMED").key.detector == "renamed"
+    assert job.plan().key.detector == DETECTOR

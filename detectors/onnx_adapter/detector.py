@@ -124,7 +124,9 @@ def _best(
     image_hw: tuple[int, int],
 ) -> Float32[np.ndarray, "_ 5"]:
     height, width = image_hw
-    x1, y1, x2, y2 = boxes_xyxy.T
+    x1, y1 = boxes_xyxy[:, :2].T
+    # a low-scored box may come out inside out; it gets no area
+    x2, y2 = np.maximum(boxes_xyxy[:, :2], boxes_xyxy[:, 2:]).T
     touching = np.flatnonzero((x2 >= 0) & (y2 >= 0) & (x1 <= width) & (y1 <= height))
     order = touching[np.argsort(-confidences[touching], kind="stable")[:MAX_CANDIDATES]]
-    return np.concatenate([boxes_xyxy[order], confidences[order, None]], axis=1)
+    return np.stack([x1, y1, x2, y2, confidences], axis=1)[order]

@@ -57,6 +57,12 @@ report: setup ## report/index.html
 plan: setup ## what would be computed now, and why
 	$(BIN)/crface plan $(OPTIONS) $(DETECTOR_OPTIONS) $(GROUND_TRUTH_OPTIONS)
 
+doctor: setup ## is this machine, this data set, this detector fine for a long job?
+	$(BIN)/crface doctor $(OPTIONS) $(DETECTOR_OPTIONS)
+
+bench: setup ## the benchmarks of docs/benchmarks.md
+	$(BIN)/crface bench evaluation $(GROUND_TRUTH_OPTIONS)
+
 test: setup ## the test suite
 	$(BIN)/python -m pytest
 
@@ -78,4 +84,4 @@ smoke: setup ## the installed command end to end on a small data set, in about a
 clean: ## remove the environment, the caches, and the demo's workspace
 	rm -rf $(VENV) runs/demo runs/smoke .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup demo cache train rank evaluate report plan test test-all format lint smoke clean
+.PHONY: help setup demo cache train rank evaluate report plan doctor bench test test-all format lint smoke clean

@@ -1,6 +1,7 @@
 """The confidence that a detector should have given: how well each box lies on a face (paper 3.1)."""
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from crface.boxes import iou
@@ -15,3 +16,16 @@ def oracle_confidence(boxes: Float[Tensor, "box 4"], faces: Float[Tensor, "face 
     if len(faces) == 0:  # amax over an empty axis raises; "no face" is an answer, not an error
         return boxes.new_zeros(len(boxes))
     return iou(boxes, faces).amax(dim=1)
+
+
+def closest_face(
+    boxes: Float[Tensor, "box 4"], faces: Float[Tensor, "face 4"]
+) -> tuple[Float[Tensor, " box"], Int64[Tensor, " box"]]:
+    """Oracle confidence of each box, and which face it is with: the first of equals, -1 for none.
+
+    A box has no face when it overlaps none; its oracle confidence is 0 then. Paper: section 3.1.
+    """
+    if len(faces) == 0:
+        return boxes.new_zeros(len(boxes)), torch.full((len(boxes),), -1, device=boxes.device)
+    overlap, face = iou(boxes, faces).max(dim=1)
+    return overlap, face.masked_fill(overlap == 0, -1)

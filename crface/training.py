@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
 from crface.augmentation import draw_transform
-from crface.losses import Loss
-from crface.oracle import oracle_confidence
+from crface.losses import Loss, Targets
+from crface.oracle import closest_face
 from crface.ranker.inputs import on_square, relative_rows, to_tensor
-from crface.ranker.network import ConfidenceRanker, is_box_row
+from crface.ranker.interface import Ranker, is_box_row
 
 _ORDER, _DETECTOR, _AUGMENTATION = range(3)
 
@@ -32,6 +32,10 @@ class Example:
     picture: UInt8[np.ndarray, "side side 3"]
     rows: Float32[np.ndarray, "row 5"]
     oracle: Float32[np.ndarray, " row"]
+    face: Int64[np.ndarray, " row"]
+    """The face that the oracle confidence is with; -1 for none."""
+    size: tuple[int, int]
+    """Width and height of what the picture shows, in the upper left corner of its square."""
 
 
 def draw(seed: int, step: int, num_images: int, num_detectors: int, batch_size: int) -> Draw:
@@ -71,16 +75,41 @@ def make_example(
     transform = draw_transform(random, image.shape[1], image.shape[0], side_px)
     kept = candidates[transform.holds(candidates[:, :4])][:num_candidates]
     oracle = np.zeros(num_candidates, np.float32)
-    oracle[: len(kept)] = oracle_confidence(
+    face = np.full(num_candidates, -1, np.int64)
+    oracle[: len(kept)], face[: len(kept)] = closest_face(
         torch.from_numpy(np.ascontiguousarray(kept[:, :4])), torch.from_numpy(np.ascontiguousarray(faces))
-    ).numpy()
+    )
     moved = np.concatenate([transform.boxes(kept[:, :4]), kept[:, 4:]], axis=1)
     picture = transform.picture(image)
     return Example(
         picture=on_square(picture, side_px),
         rows=relative_rows(moved, picture.shape[1], picture.shape[0], num_candidates),
         oracle=oracle,
+        face=face,
+        size=(picture.shape[1], picture.shape[0]),
     )
+
+
+def collated(
+    examples: Sequence[Example], device: torch.device
+) -> tuple[
+    UInt8[Tensor, "image side side 3"], Float[Tensor, "image row 5"], Float[Tensor, "image 2"], Targets
+]:
+    """Put a batch of examples on a device: pictures, rows and picture sizes for the network, and the targets."""
+
+    def stacked(arrays: list[np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.stack(arrays)).to(device)
+
+    rows = stacked([example.rows for example in examples])
+    targets = Targets(
+        predicted=rows[..., 4],
+        oracle=stacked([example.oracle for example in examples]),
+        face=stacked([example.face for example in examples]),
+        is_box=is_box_row(rows),
+    )
+    pictures = stacked([example.picture for example in examples])
+    sizes = stacked([np.array(example.size, np.float32) for example in examples])
+    return pictures, rows, sizes, targets
 
 
 def learning_rate(step: int, iterations: int, first: float, last: float) -> float:
@@ -93,7 +122,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: ConfidenceRanker,
+        model: Ranker,
         loss: Loss,
         *,
         iterations: int,
@@ -113,12 +142,9 @@ class Trainer:
         rate = learning_rate(step, *self._schedule)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        device = next(self.model.parameters()).device
-        rows = torch.from_numpy(np.stack([e.rows for e in examples])).to(device)
-        oracle = torch.from_numpy(np.stack([e.oracle for e in examples])).to(device)
-        pictures = torch.from_numpy(np.stack([e.picture for e in examples])).to(device)
+        pictures, rows, sizes, targets = collated(examples, next(self.model.parameters()).device)
         self.model.train()
-        loss: Float[Tensor, ""] = self._loss(self.model(to_tensor(pictures), rows), oracle, is_box_row(rows))
+        loss = self._loss(self.model(to_tensor(pictures), rows, sizes), targets)
         value = loss.item()
         if not np.isfinite(value):
             raise FloatingPointError(f"the loss is {value} at step {step}")

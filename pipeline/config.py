@@ -49,7 +49,7 @@ class CacheConfig(Section):
 class TrainConfig(Section):
     """The ranker and its training (paper 3.2 - 3.4, 4.2, 5.5)."""
 
-    ranker: Literal["small"] = Field("small", description="which network")
+    ranker: Literal["small"] = Field("small", description="which network (crface.ranker)")
     num_candidates: int = Field(5000, ge=2, le=5000, description="N: candidates the ranker takes, best first")
     image_side_px: int = Field(
         1024, ge=64, le=4096, description="images are scaled so that their long side is this"
@@ -58,7 +58,17 @@ class TrainConfig(Section):
         "clipped",
         description="how refined confidences are kept within 0..1: the paper's clip, or one linear map",
     )
-    loss: Literal["rank"] = Field("rank", description="which loss")
+    loss: Literal[
+        "cross-entropy",
+        "l1",
+        "l2",
+        "smooth-l1",
+        "rank",
+        "rank-margin",
+        "rank-batch",
+        "faces-first",
+        "varifocal",
+    ] = Field("rank", description="which loss (crface.losses)")
     num_pairs: int = Field(10, ge=1, le=4999, description="pairs at distances 1..n (paper 3.2, Table 2)")
     batch_size: int = Field(32, ge=1, le=4096)
     iterations: int = Field(100_000, ge=1)

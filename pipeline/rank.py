@@ -20,7 +20,7 @@ from pipeline.store import CandidateStore, ImageUnreadable, ScoreStore
 from pipeline.workspace import CandidateKey, Workspace
 
 if TYPE_CHECKING:
-    from crface.ranker import ConfidenceRanker
+    from crface.ranker import Ranker
 
 RANK_VERSION: Final = 1
 """Raised when the code changes in a way that changes refined confidences."""
@@ -174,7 +174,7 @@ def rank_block(spec: RankSpec, block: Block) -> BlockReport:
     )
 
 
-def _loaded(path: Path) -> "ConfidenceRanker":
+def _loaded(path: Path) -> "Ranker":
     from crface import ranker
 
     try:
@@ -184,7 +184,7 @@ def _loaded(path: Path) -> "ConfidenceRanker":
 
 
 @lru_cache(maxsize=1)  # one in memory; the next run on this worker may bring another
-def _model(path: Path, expected: str, device: str) -> "ConfidenceRanker":
+def _model(path: Path, expected: str, device: str) -> "Ranker":
     if fingerprint(identify_ranker(path)) != expected:
         raise UserError(
             f"a worker on {platform.node()} sees another ranker in {path} than this command: "

@@ -30,7 +30,7 @@ def resumed_trainer(folder: Path, config: TrainConfig, device: str) -> tuple[Tra
         model = ranker.create(config.ranker, config.num_candidates, config.image_side_px, config.output_range)
     trainer = Trainer(
         model.to(device),
-        losses.create(config.loss, config.num_pairs),
+        losses.create(config.loss, config.num_pairs, model.scale),
         iterations=config.iterations,
         learning_rate=config.learning_rate,
         final_learning_rate=config.final_learning_rate,

@@ -13,13 +13,17 @@ from torch import Tensor
 from crface import ranker
 from crface.ranker.bpn import BoxProcessingNetwork, nearest_rows
 from crface.ranker.inputs import relative_rows, square_picture, to_tensor
-from crface.ranker.network import ConfidenceRanker, is_box_row
+from crface.ranker.interface import is_box_row
+from crface.ranker.network import ConfidenceRanker
+
+SIZES = torch.tensor([[64.0, 48.0]])
 
 
 def disturbed(num_candidates: int = 12, image_side_px: int = 64, scale: float = 0.02) -> ConfidenceRanker:
     """A ranker that does change confidences: its zero layers are filled with small numbers."""
     torch.manual_seed(3)
     model = ranker.create("small", num_candidates, image_side_px)
+    assert isinstance(model, ConfidenceRanker)
     for module in model.confidence:
         torch.nn.init.normal_(module.linear.weight, std=scale)
         torch.nn.init.normal_(module.linear.bias, std=scale)
@@ -87,7 +91,7 @@ def test_padding_rows_change_no_box_and_get_zero(count: int) -> None:
 def test_no_gradient_of_a_box_reaches_a_padding_row() -> None:
     model = disturbed()
     rows = torch.from_numpy(relative_rows(some_candidates(6), 64, 48, 12))[None].requires_grad_()
-    model(torch.zeros(1, 3, 64, 64), rows)[0, :6].sum().backward()
+    model(torch.zeros(1, 3, 64, 64), rows, SIZES)[0, :6].sum().backward()
     assert rows.grad is not None
     assert rows.grad[0, :6].any()
     assert not rows.grad[0, 6:].any()
@@ -98,8 +102,8 @@ def test_the_range_seen_in_training_becomes_zero_to_one_and_every_order_stays() 
     rows = torch.from_numpy(relative_rows(candidates, 64, 48, 12))[None]
     square, _ = square_picture(picture(), 64)
     images = to_tensor(torch.from_numpy(square)[None])
-    model.train()(images, rows)
-    raw = model.eval()(images, rows)[0].detach().numpy()
+    model.train()(images, rows, SIZES)
+    raw = model.eval()(images, rows, SIZES)[0].detach().numpy()
     assert raw.max() > 1.0
     assert raw.min() < 0.0
     refined = model.refine(picture(), candidates)
@@ -115,8 +119,8 @@ def test_the_papers_clip_leaves_what_is_within_zero_to_one_as_it_is() -> None:
     rows = torch.from_numpy(relative_rows(candidates, 64, 48, 12))[None]
     square, _ = square_picture(picture(), 64)
     images = to_tensor(torch.from_numpy(square)[None])
-    model.train()(images, rows)  # widens the range, which the clip does not look at
-    raw = model.eval()(images, rows)[0].detach().numpy()
+    model.train()(images, rows, SIZES)  # widens the range, which the clip does not look at
+    raw = model.eval()(images, rows, SIZES)[0].detach().numpy()
     assert raw.max() > 1.0
     np.testing.assert_allclose(model.refine(picture(), candidates), np.clip(raw, 0, 1), atol=1e-6)
 
@@ -248,7 +252,7 @@ def test_a_batch_that_is_fitted_comes_into_oracle_order() -> None:
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(60):
         optimizer.zero_grad()
-        refined = model(images, rows)
+        refined = model(images, rows, SIZES.expand(2, 2))
         rank_loss(refined, oracle, torch.ones(2, 6, dtype=torch.bool)).backward()
         optimizer.step()
     assert torch.equal(refined.argsort(dim=1), oracle.argsort(dim=1))

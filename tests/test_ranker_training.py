@@ -319,7 +319,7 @@ def test_a_diverging_training_says_where_and_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def diverged(*_: object, **__: object) -> losses.Loss:
-        return lambda refined, oracle, is_box: refined.sum() * torch.nan
+        return lambda refined, _: refined.sum() * torch.nan
 
     world = World(tmp_path)
     plan = planned(world, world.cache())

@@ -13,9 +13,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
 from crface.backbones import mobilenet_v1
-from crface.ranker.network import ConfidenceRanker, OutputRange
+from crface.ranker.interface import OutputRange, Ranker
+from crface.ranker.network import ConfidenceRanker
 
-__all__ = ["ConfidenceRanker", "OutputRange", "create", "load", "names", "save", "serialise"]
+__all__ = [
+    "ConfidenceRanker",
+    "OutputRange",
+    "Ranker",
+    "create",
+    "load",
+    "names",
+    "save",
+    "serialise",
+]
 
 
 def names() -> list[str]:
@@ -25,11 +35,12 @@ def names() -> list[str]:
 
 def create(
     name: str, num_candidates: int = 5000, image_side_px: int = 1024, output_range: OutputRange = "scaled"
-) -> ConfidenceRanker:
+) -> Ranker:
     """Make the ranker called `name` with random weights; untrained, it leaves every confidence as it is.
 
-    `num_candidates` is N, `image_side_px` the side of the square that pictures are scaled to, `output_range`
-    how confidences are kept within 0..1 ("clipped" is the paper's). Raises ValueError for an unknown name,
+    "large" and "small" are the paper's (3.4, 5.5).
+    `num_candidates` is N, `image_side_px` the long side that pictures are scaled to, `output_range` how
+    the paper's rankers keep confidences within 0..1 ("clipped" is the paper's). Raises ValueError for an unknown name,
     listing the known ones, and for fewer than 2 candidates or 32 pixels.
     """
     if name not in _RANKERS:
@@ -42,7 +53,7 @@ def create(
     return _RANKERS[name](num_candidates, image_side_px, output_range)
 
 
-def load(path: str | Path) -> ConfidenceRanker:
+def load(path: str | Path) -> Ranker:
     """Read a ranker that `save` wrote, in evaluation mode, on the CPU.
 
     Raises ValueError when the file is missing, no safetensors file, or not a ranker's.
@@ -60,12 +71,12 @@ def load(path: str | Path) -> ConfidenceRanker:
     return model.eval()
 
 
-def save(model: ConfidenceRanker, path: str | Path) -> None:
+def save(model: Ranker, path: str | Path) -> None:
     """Write a ranker's weights as safetensors, with its name, N and image side in the metadata."""
     Path(path).write_bytes(serialise(model))
 
 
-def serialise(model: ConfidenceRanker) -> bytes:
+def serialise(model: Ranker) -> bytes:
     """Give the bytes that `save` writes; the same ranker gives the same bytes."""
     about = {
         "name": model.name,
@@ -87,4 +98,6 @@ def _small(num_candidates: int, image_side_px: int, output_range: OutputRange) -
     )
 
 
-_RANKERS: dict[str, Callable[[int, int, OutputRange], ConfidenceRanker]] = {"small": _small}
+_RANKERS: dict[str, Callable[[int, int, OutputRange], Ranker]] = {
+    "small": _small,
+}

@@ -18,20 +18,29 @@ def square_picture(
     The picture lies in the upper left corner. A square for every image: pictures of all shapes share a batch,
     and the global average pooling sees in use what it saw in training.
     """
+    picture, size = scaled_picture(image, side_px)
+    return on_square(picture, side_px), size
+
+
+def scaled_picture(
+    image: UInt8[np.ndarray, "height width 3"], side_px: int, multiple_of: int = 1
+) -> tuple[UInt8[np.ndarray, "rows columns 3"], tuple[int, int]]:
+    """Give an RGB image with its long side scaled to `side_px`, and its (width, height).
+
+    Below and to the right of it mean colour is added until both sides are multiples of `multiple_of`.
+    """
     height, width = image.shape[:2]
     scale = side_px / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     # area averaging does not alias when shrinking; it would be a nearest neighbour when enlarging
     resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    return on_square(resized, side_px), size
+    rows, columns = (-(-side // multiple_of) * multiple_of for side in (size[1], size[0]))
+    return _on_mean_colour(resized, rows, columns), size
 
 
 def on_square(picture: UInt8[np.ndarray, "height width 3"], side_px: int) -> UInt8[np.ndarray, "side side 3"]:
     """Put a picture that fits into the upper left corner of a square of mean colour."""
-    square = np.empty((side_px, side_px, 3), np.uint8)
-    square[:] = np.array(MEAN_RGB, np.uint8)
-    square[: picture.shape[0], : picture.shape[1]] = picture
-    return square
+    return _on_mean_colour(picture, side_px, side_px)
 
 
 def relative_rows(
@@ -60,3 +69,12 @@ def to_tensor(pictures: UInt8[Tensor, "image height width 3"]) -> Float[Tensor, 
     """
     shifted = pictures.flip(-1).float() - torch.tensor(MEAN_RGB[::-1], device=pictures.device)
     return shifted.permute(0, 3, 1, 2)
+
+
+def _on_mean_colour(
+    picture: UInt8[np.ndarray, "height width 3"], rows: int, columns: int
+) -> UInt8[np.ndarray, "rows columns 3"]:
+    canvas = np.empty((rows, columns, 3), np.uint8)
+    canvas[:] = np.array(MEAN_RGB, np.uint8)
+    canvas[: picture.shape[0], : picture.shape[1]] = picture
+    return canvas

@@ -15,10 +15,12 @@ from safetensors.torch import save as to_bytes
 from crface.backbones import mobilenet_v1
 from crface.ranker.interface import OutputRange, Ranker
 from crface.ranker.network import ConfidenceRanker
+from crface.ranker.per_box import PerBoxRanker
 
 __all__ = [
     "ConfidenceRanker",
     "OutputRange",
+    "PerBoxRanker",
     "Ranker",
     "create",
     "load",
@@ -38,7 +40,7 @@ def create(
 ) -> Ranker:
     """Make the ranker called `name` with random weights; untrained, it leaves every confidence as it is.
 
-    "large" and "small" are the paper's (3.4, 5.5).
+    "large" and "small" are the paper's (3.4, 5.5); "per-box" is the step beyond (`crface.ranker.per_box`).
     `num_candidates` is N, `image_side_px` the long side that pictures are scaled to, `output_range` how
     the paper's rankers keep confidences within 0..1 ("clipped" is the paper's). Raises ValueError for an unknown name,
     listing the known ones, and for fewer than 2 candidates or 32 pixels.
@@ -100,4 +102,5 @@ def _small(num_candidates: int, image_side_px: int, output_range: OutputRange) -
 
 _RANKERS: dict[str, Callable[[int, int, OutputRange], Ranker]] = {
     "small": _small,
+    "per-box": PerBoxRanker,
 }

@@ -1,0 +1,149 @@
+"""The per-box ranker: logit of a box's confidence plus a residual from what is in the box and around it."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float32
+from torch import Tensor, nn
+
+from crface.ranker.inputs import relative_rows, scaled_picture, to_tensor
+from crface.ranker.interface import OutputRange, Ranker, check_input, evaluating, is_box_row
+from crface.ranker.per_box.attention import NeighbourAttention
+from crface.ranker.per_box.overlaps import NUM_FEATURES, find_overlaps, pair_features
+from crface.ranker.per_box.samples import BoxSampler
+from crface.ranker.per_box.trunk import STRIDES, Trunk
+
+LARGEST_RESIDUAL = 6.0
+"""No confidence moves by more logits: odds of 1 to 1 become 400 to 1. Without a bound a few boxes end at exactly
+1 in single precision, and have no order any more."""
+
+_WIDTH = 128
+_NUM_ATTENTIONS = 2
+_NUM_GEOMETRY = 8
+_SMALLEST = 2.0**-24  # 1 minus it is the largest single-precision number below 1
+_BLOCK = 1024
+
+
+class PerBoxRanker(Ranker):
+    """Give the logit of each box's refined confidence: the detector's plus a residual, which starts at zero.
+
+    Untrained it leaves every confidence exactly as it is. Any number of boxes, 0 too; the result of a box does
+    not depend on the order of the rows, nor on padding. Pictures are scaled to a long side of `image_side_px`
+    whatever the detector saw, so the cost does not grow with the size of the photograph.
+
+    `share` is how much of the residual `refine` adds, 0..1: 1 after training, less where held-out pictures say
+    so. `num_candidates` bounds the rows of a training example, not of an image that is refined, and
+    `output_range` is without effect: a logit's confidence lies in 0..1 by itself.
+    """
+
+    def __init__(self, num_candidates: int, image_side_px: int, output_range: OutputRange) -> None:
+        super().__init__()
+        self.name = "per-box"
+        self.scale = "logit"
+        self.num_candidates = num_candidates
+        self.image_side_px = image_side_px
+        self.output_range = output_range
+        self.trunk = Trunk()
+        self.sample = BoxSampler(_WIDTH)
+        self.describe = nn.Linear(_NUM_GEOMETRY + NUM_FEATURES, _WIDTH)
+        self.join = nn.Linear(2 * _WIDTH, _WIDTH)
+        self.attention = nn.ModuleList(NeighbourAttention(_WIDTH) for _ in range(_NUM_ATTENTIONS))
+        self.norm = nn.LayerNorm(_WIDTH)
+        self.hidden = nn.Linear(_WIDTH, _WIDTH // 2)
+        self.residual = nn.Linear(_WIDTH // 2, 1)
+        nn.init.zeros_(self.residual.weight)
+        nn.init.zeros_(self.residual.bias)
+        self.share: Tensor
+        self.register_buffer("share", torch.ones(()))
+
+    def forward(
+        self,
+        images: Float[Tensor, "image 3 height width"],
+        rows: Float[Tensor, "image box 5"],
+        sizes: Float[Tensor, "image 2"],
+    ) -> Float[Tensor, "image box"]:
+        """Give logits of a batch: the detector's plus the whole residual, `share` or not; 0 for padding."""
+        return (logit_of(rows[..., 4]) + self.residuals(images, rows, sizes)) * is_box_row(rows)
+
+    def residuals(
+        self,
+        images: Float[Tensor, "image 3 height width"],
+        rows: Float[Tensor, "image box 5"],
+        sizes: Float[Tensor, "image 2"],
+    ) -> Float[Tensor, "image box"]:
+        """Give what is added to each logit, within +-`LARGEST_RESIDUAL`; for padding a number without meaning."""
+        levels = self.trunk(images)
+        logit = logit_of(rows[..., 4])
+        boxes = rows[..., :4] * sizes.repeat(1, 2)[:, None]
+        overlaps = find_overlaps(rows, logit)
+        step = rows.shape[1] if self.training else _BLOCK  # the samples of 5000 boxes fill 65 MB
+        seen = [
+            self.sample(levels, boxes[:, start : start + step])
+            for start in range(0, max(1, rows.shape[1]), max(1, step))
+        ]
+        about = torch.cat([_geometry(rows, boxes, logit), overlaps.features], dim=-1)
+        features: Tensor = self.join(
+            torch.cat([*[torch.cat(seen, dim=1)], F.relu(self.describe(about))], dim=-1)
+        )
+        pairs = pair_features(rows, logit, overlaps)
+        for layer in self.attention:
+            features = layer(features, overlaps.neighbour, overlaps.is_neighbour, pairs)
+        raw = self.residual(F.relu(self.hidden(self.norm(features))))[..., 0]
+        return LARGEST_RESIDUAL * torch.tanh(raw.float() / LARGEST_RESIDUAL)
+
+    def refine(self, image: np.ndarray, candidates: np.ndarray) -> Float32[np.ndarray, " candidate"]:
+        """Give each candidate's refined confidence in 0..1, in the order of `candidates` (see `Ranker.refine`).
+
+        All candidates are refined, however many. A permutation of the candidates permutes the result.
+        """
+        check_input(image, candidates)
+        if len(candidates) == 0:
+            return np.zeros(0, np.float32)
+        # one order for any order of the rows: sums and equal overlaps then come out the same, bit for bit
+        order = np.lexsort((*candidates[:, 3::-1].T, -candidates[:, 4]))
+        ordered = candidates[order].astype(np.float32)
+        picture, size = scaled_picture(image, self.image_side_px, multiple_of=STRIDES[-1])
+        rows = relative_rows(ordered, image.shape[1], image.shape[0], len(ordered))
+        with evaluating(self) as device:
+            pixels, rows_, sizes = (
+                torch.from_numpy(array)[None].to(device)
+                for array in (picture, rows, np.array(size, np.float32))
+            )
+            residuals = self.share * self.residuals(to_tensor(pixels), rows_, sizes)
+        refined = np.empty(len(candidates), np.float32)
+        refined[order] = moved(ordered[:, 4], residuals[0].cpu().numpy())
+        refined[(candidates == 0).all(axis=1)] = 0  # padding
+        return refined
+
+
+def logit_of(confidence: Float[Tensor, "image box"]) -> Float[Tensor, "image box"]:
+    """Give log(c / (1 - c)), within +-16.6: confidences of exactly 0 and 1 can still be moved."""
+    inside = confidence.clamp(_SMALLEST, 1 - _SMALLEST)
+    return inside.log() - (1 - inside).log()
+
+
+def moved(
+    confidence: Float32[np.ndarray, " box"], residual: Float32[np.ndarray, " box"]
+) -> Float32[np.ndarray, " box"]:
+    """Add residuals to the logits of confidences; gives confidences, the very same where a residual is 0."""
+    # in odds and double precision, where no confidence near 1 is rounded on the way
+    inside = np.clip(confidence.astype(np.float64), _SMALLEST, 1 - _SMALLEST)
+    odds = inside / (1 - inside) * np.exp(residual.astype(np.float64))
+    return np.where(residual == 0, confidence, odds / (1 + odds)).astype(np.float32)
+
+
+def _geometry(rows: Tensor, boxes: Tensor, logit: Tensor) -> Tensor:
+    """Where a box lies and how large it is, in the picture and in pixels, and what the detector says of it."""
+    share = rows[..., 2:4].clamp(min=1e-4)
+    size_px = boxes[..., 2:4].clamp(min=1e-2)
+    return torch.cat(
+        [
+            rows[..., :2] + rows[..., 2:4] / 2 - 0.5,
+            share.log() / 2 + 1.5,
+            size_px.log().mean(dim=-1, keepdim=True) - 3.5,
+            (size_px[..., :1] / size_px[..., 1:]).log(),
+            rows[..., 4:5],
+            logit[..., None] / 4,
+        ],
+        dim=-1,
+    )

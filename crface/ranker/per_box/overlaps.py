@@ -1,0 +1,107 @@
+"""Which boxes overlap a box most, and what they say about it without a look at the picture."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from crface.boxes import iou
+
+NUM_NEIGHBOURS = 16
+"""Boxes that a box hears at most: those of the highest IoU."""
+
+NUM_FEATURES = 4
+"""Of a box among the others."""
+
+NUM_PAIR_FEATURES = 7
+"""Of a box and one of its neighbours."""
+
+_SAME_FACE = 0.4  # IoU above which NMS takes two boxes for one face (paper 4.2)
+_MAX_PAIRS = 1 << 21
+_TINY = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Overlaps:
+    """The surroundings of every box of a batch."""
+
+    neighbour: Int64[Tensor, "image box neighbour"]
+    """Rows of the boxes that overlap it most, best first; any row where there are fewer."""
+    is_neighbour: Bool[Tensor, "image box neighbour"]
+    """The two do overlap."""
+    overlap: Float[Tensor, "image box neighbour"]
+    """Their IoU."""
+    features: Float[Tensor, "image box feature"]
+    """Highest IoU with a more confident box; how far the most confident one on the same face is ahead (in
+    logits); the logarithm of 1 + the confidences on the same face, summed; and of all confidences times IoU.
+    Sums of confidences rather than counts: the tail of boxes that a detector keeps at confidence 0 is long or
+    short for reasons that say nothing about a face."""
+
+
+@torch.no_grad()
+def find_overlaps(rows: Float[Tensor, "image box 5"], logit: Float[Tensor, "image box"]) -> Overlaps:
+    """Look at all pairs of each image, a block of boxes at a time; padding overlaps nothing.
+
+    `rows` are x, y, w, h, confidence in shares of the picture (IoU is the same in any unit). Takes time
+    proportional to N^2 but memory proportional to N. Boxes of equal confidence are not ahead of each other, so
+    the order of rows decides nothing.
+    """
+    images = [_of_image(*one) for one in zip(rows, logit, strict=True)]
+    overlap, neighbour, features = (torch.stack(parts) for parts in zip(*images, strict=True))
+    return Overlaps(neighbour, overlap > 0, overlap, features)
+
+
+def pair_features(
+    rows: Float[Tensor, "image box 5"], logit: Float[Tensor, "image box"], overlaps: Overlaps
+) -> Float[Tensor, "image box neighbour 7"]:
+    """Describe each neighbour as seen from its box: IoU, offset and size in the box's, lead in confidence."""
+    other = at_rows(torch.cat([rows[..., :4], logit[..., None]], dim=-1), overlaps.neighbour)
+    size, other_size = rows[..., None, 2:4].clamp(min=_TINY), other[..., 2:4].clamp(min=_TINY)
+    centre, other_centre = rows[..., None, :2] + size / 2, other[..., :2] + other_size / 2
+    offset = ((other_centre - centre) / size).clamp(-4, 4)
+    ratio = (other_size / size).log().clamp(-4, 4)
+    lead = other[..., 4:] - logit[..., None, None]
+    return torch.cat([overlaps.overlap[..., None], offset, ratio, lead / 4, lead.sign()], dim=-1)
+
+
+def at_rows(
+    values: Float[Tensor, "image box value"], index: Int64[Tensor, "image row neighbour"]
+) -> Float[Tensor, "image row neighbour value"]:
+    """Pick rows of each image: the values of every neighbour."""
+    picked = values.gather(1, index.flatten(1)[..., None].expand(-1, -1, values.shape[2]))
+    return picked.view(*index.shape, values.shape[2])
+
+
+def _of_image(rows: Tensor, logit: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    corners = torch.cat([rows[:, :2], rows[:, :2] + rows[:, 2:4]], dim=1)
+    num_boxes = len(rows)
+    step = max(1, _MAX_PAIRS // max(1, num_boxes))
+    parts = []
+    for start in range(0, max(1, num_boxes), step):
+        block = slice(start, start + step)
+        overlap = iou(corners[block], corners)
+        own = torch.arange(start, start + len(overlap), device=rows.device)
+        overlap[own - start, own] = 0  # not its own neighbour
+        lead = logit - logit[block, None]
+        is_same = overlap > _SAME_FACE
+        features = torch.stack(
+            [
+                _highest(overlap * (lead > 0)),
+                _highest(lead.clamp(min=0) * is_same) / 4,
+                (is_same.to(overlap.dtype) @ rows[:, 4]).log1p(),
+                (overlap @ rows[:, 4]).log1p(),
+            ],
+            dim=1,
+        )
+        best = overlap.topk(min(NUM_NEIGHBOURS, num_boxes), dim=1)
+        parts.append((best.values, best.indices, features))
+    return (
+        torch.cat([overlap for overlap, _, _ in parts]),
+        torch.cat([neighbour for _, neighbour, _ in parts]),
+        torch.cat([feature for _, _, feature in parts]),
+    )
+
+
+def _highest(values: Tensor) -> Tensor:
+    return values.amax(dim=1) if values.shape[1] else values.new_zeros(len(values))

@@ -49,7 +49,7 @@ class CacheConfig(Section):
 class TrainConfig(Section):
     """The ranker and its training (paper 3.2 - 3.4, 4.2, 5.5)."""
 
-    ranker: Literal["small", "per-box"] = Field("small", description="which network (crface.ranker)")
+    ranker: Literal["large", "small", "per-box"] = Field("small", description="which network (crface.ranker)")
     num_candidates: int = Field(5000, ge=2, le=5000, description="N: candidates the ranker takes, best first")
     image_side_px: int = Field(
         1024, ge=64, le=4096, description="images are scaled so that their long side is this"

@@ -19,7 +19,6 @@ from crface.ranker.per_box import overlaps as overlap_module
 from crface.ranker.per_box.network import LARGEST_RESIDUAL, logit_of, moved
 from crface.ranker.per_box.overlaps import find_overlaps, pair_features
 from crface.ranker.per_box.samples import grid_points, read_points
-from crface.ranker.per_box.trunk import Trunk, load_trunk
 
 
 def disturbed(seed: int = 3, image_side_px: int = 96) -> PerBoxRanker:
@@ -257,30 +256,13 @@ def test_a_saved_ranker_comes_back_the_same_with_its_share(tmp_path: Path) -> No
     assert np.array_equal(loaded.refine(picture(), candidates), model.refine(picture(), candidates))
 
 
-def test_a_training_can_begin_from_published_retinaface_weights(shared: Path) -> None:
-    state = torch.load(
-        shared / "models" / "retinaface_mobilenet0.25_published.pth", map_location="cpu", weights_only=True
-    )
-    state = {key.removeprefix("module."): value for key, value in state.items()}
-    trunk = Trunk()
-    assert load_trunk(trunk, state) == "backbone, pyramid and context modules"
-    found = trunk.state_dict()
-    assert all(torch.equal(found[key], state[key]) for key in state if key in found)
-    backbone = {k.removeprefix("body."): v for k, v in state.items() if k.startswith("body.")}
-    assert load_trunk(Trunk(), backbone) == "backbone"
-
-
-def test_weights_of_another_network_are_refused_in_words() -> None:
-    with pytest.raises(ValueError, match=r"do not fit .* RetinaFace mobilenet0.25"):
-        load_trunk(Trunk(), {"conv1.weight": torch.zeros(64, 3, 7, 7)})
-
-
 @pytest.mark.parametrize("name", losses.names())
 def test_a_batch_that_is_fitted_puts_faces_before_background(name: str) -> None:
     torch.manual_seed(0)
     model = ranker.create("per-box", 8, 64).train()
     candidates = [some_candidates(8, seed) for seed in (1, 2)]
     rows = torch.cat([rows_of(one) for one in candidates])
+    rows[..., 4] = torch.linspace(0.6, 0.4, 8)  # undecided: a sigmoid far from 0 and 1 has a steep slope
     images = torch.randn(2, 3, 64, 64) * 60
     oracle = torch.tensor(
         [[0.0, 0.9, 0.1, 0.8, 0.0, 0.2, 0.7, 0.0], [0.1, 0.0, 0.8, 0.0, 0.9, 0.7, 0.0, 0.1]]
@@ -294,7 +276,7 @@ def test_a_batch_that_is_fitted_puts_faces_before_background(name: str) -> None:
     loss = losses.create(name, 10, model.scale)
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     is_face = oracle > 0.5
-    for _ in range(150):
+    for _ in range(60):
         optimizer.zero_grad()
         score = model(images, rows, torch.tensor([[64.0, 48.0]] * 2))
         loss(score, targets).backward()
@@ -304,4 +286,4 @@ def test_a_batch_that_is_fitted_puts_faces_before_background(name: str) -> None:
             is_fitted.append(bool(score[is_face].min() > score[~is_face].max()))
         if all(is_fitted):
             return
-    pytest.fail(f"after 150 steps {name} has not brought the faces before the background: {score}")
+    pytest.fail(f"after 60 steps {name} has not brought the faces before the background: {score}")

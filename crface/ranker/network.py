@@ -5,6 +5,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
+from crface.backbones import MobileNetV1, ResNet
 from crface.ranker.bpn import BPN_CHANNELS, BoxProcessingNetwork
 from crface.ranker.confidence_module import ConfidenceModule
 from crface.ranker.fpn import FeaturePyramid
@@ -16,8 +17,8 @@ class ConfidenceRanker(Ranker):
     """Give refined confidences c' = c + residual; exactly c while untrained, 0 for padding rows.
 
     `name` says which network it is, `num_candidates` is N, `image_side_px` the side of the square that
-    pictures are scaled to. FPN and confidence modules have `channels` channels (256 in the large ranker, 64
-    in the small).
+    pictures are scaled to. `backbone` gives three maps, at strides 8, 16 and 32; FPN and confidence modules
+    have `channels` channels (256 in the large ranker, 64 in the small).
 
     Range: "we also clip the refined confidence (c') to be within 0 to 1 to keep the same output range":
     `output_range` "clipped". Detectors' confidences crowd below 1, and there half of them would end as equals,
@@ -31,8 +32,7 @@ class ConfidenceRanker(Ranker):
     def __init__(
         self,
         name: str,
-        backbone: nn.Module,
-        depths: tuple[int, int, int],
+        backbone: MobileNetV1 | ResNet,
         channels: int,
         num_candidates: int,
         image_side_px: int,
@@ -45,6 +45,7 @@ class ConfidenceRanker(Ranker):
         self.image_side_px = image_side_px
         self.output_range = output_range
         self.backbone = backbone
+        depths = backbone.channels
         self.bpn = BoxProcessingNetwork(num_levels=len(depths))
         self.fpn = FeaturePyramid(tuple(depth + BPN_CHANNELS for depth in depths), channels)
         self.confidence = nn.ModuleList(ConfidenceModule(channels, num_candidates) for _ in depths)

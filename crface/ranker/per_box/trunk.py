@@ -1,10 +1,8 @@
 """Picture features for the per-box ranker: a light RetinaFace without its heads.
 
 Backbone, feature pyramid and context modules are those of RetinaFace (Deng et al. 2019), with the key names of
-its published PyTorch checkpoints, so a training can begin from weights that know faces (`load_trunk`).
+its published PyTorch checkpoints, so a training can begin from weights that know faces (`crface.ranker.start`).
 """
-
-from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -71,36 +69,6 @@ class _Context(nn.Module):
         shared = self.conv5X5_1(x)
         parts = [self.conv3X3(x), self.conv5X5_2(shared), self.conv7x7_3(self.conv7X7_2(shared))]
         return F.relu(torch.cat(parts, dim=1))
-
-
-def load_trunk(trunk: Trunk, state: Mapping[str, Tensor]) -> str:
-    """Begin from other weights; gives in words what they were.
-
-    `state` is the state dict of a RetinaFace mobilenet0.25 (ours or a published one: backbone, pyramid and
-    context modules are taken, its heads left), or of a bare MobileNet v1 of width 0.25 with our names (as
-    trained on ImageNet: the backbone is taken).
-
-    Raises ValueError when it is neither.
-    """
-    wanted = trunk.state_dict()
-    prefix = "" if any(key.startswith("body.") for key in state) else "body."
-    named = {prefix + key: value for key, value in state.items()}
-    taken = {key: value for key, value in named.items() if key in wanted}
-    needed = [
-        key
-        for key in wanted
-        if (key.startswith("body.") or not prefix) and not key.endswith("num_batches_tracked")
-    ]
-    missing = [key for key in needed if key not in taken]
-    wrong = [key for key in taken if taken[key].shape != wanted[key].shape]
-    if missing or wrong:
-        raise ValueError(
-            f"the weights do not fit the per-box ranker's trunk: {len(missing)} tensors are missing and "
-            f"{len(wrong)} have another shape, first {(missing + wrong)[0]}; weights of RetinaFace "
-            "mobilenet0.25 or of a MobileNet v1 of width 0.25 are needed"
-        )
-    trunk.load_state_dict(taken, strict=False)  # strict is what the lines above were
-    return "backbone" if prefix else "backbone, pyramid and context modules"
 
 
 def _conv(num_in: int, num_out: int, kernel: int = 3, is_activated: bool = True) -> nn.Sequential:

@@ -1,6 +1,6 @@
-"""One step of the ranker's training, and all that is drawn for it from (seed, step) (paper 4.2)."""
+"""What a step of the ranker's training looks at, drawn from (seed, step) (paper 4.2)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +9,10 @@ from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
 from crface.augmentation import draw_transform
-from crface.losses import Loss, Targets
+from crface.losses import Targets
 from crface.oracle import closest_face
-from crface.ranker.inputs import on_square, relative_rows, to_tensor
-from crface.ranker.interface import Ranker, is_box_row
+from crface.ranker.inputs import on_square, relative_rows
+from crface.ranker.interface import is_box_row
 
 _ORDER, _DETECTOR, _AUGMENTATION = range(3)
 
@@ -110,72 +110,3 @@ def collated(
     pictures = stacked([example.picture for example in examples])
     sizes = stacked([np.array(example.size, np.float32) for example in examples])
     return pictures, rows, sizes, targets
-
-
-def learning_rate(step: int, iterations: int, first: float, last: float) -> float:
-    """Give the learning rate of a step: from `first` exponentially down to `last` at the last step."""
-    return float(first * (last / first) ** (step / max(1, iterations - 1)))
-
-
-class Trainer:
-    """The network with its optimiser (Adam), between two steps."""
-
-    def __init__(
-        self,
-        model: Ranker,
-        loss: Loss,
-        *,
-        iterations: int,
-        learning_rate: float,
-        final_learning_rate: float,
-    ) -> None:
-        self.model = model
-        self._loss = loss
-        self._schedule = (iterations, learning_rate, final_learning_rate)
-        self._optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
-
-    def step(self, step: int, examples: Sequence[Example]) -> tuple[float, float]:
-        """Learn from one batch; gives its loss before the step, and the learning rate.
-
-        Raises FloatingPointError when the loss is not finite; the network is then as it was before.
-        """
-        rate = learning_rate(step, *self._schedule)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        pictures, rows, sizes, targets = collated(examples, next(self.model.parameters()).device)
-        self.model.train()
-        loss = self._loss(self.model(to_tensor(pictures), rows, sizes), targets)
-        value = loss.item()
-        if not np.isfinite(value):
-            raise FloatingPointError(f"the loss is {value} at step {step}")
-        self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
-        return value, rate
-
-    def state(self) -> dict[str, Tensor]:
-        """Give every tensor that the next step depends on: the network's and the optimiser's."""
-        tensors = {f"model.{key}": value for key, value in self.model.state_dict().items()}
-        for index, state in self._optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
-        return {key: value.detach().cpu().clone() for key, value in tensors.items()}
-
-    def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Continue from what `state` gave.
-
-        Raises ValueError when the tensors do not fit this network.
-        """
-        optimizer = self._optimizer.state_dict()
-        model: dict[str, Tensor] = {}
-        for name, tensor in tensors.items():
-            kind, _, key = name.partition(".")
-            if kind == "model":
-                model[key] = tensor
-            else:
-                index, _, field = key.partition(".")
-                optimizer["state"].setdefault(int(index), {})[field] = tensor.clone()  # Adam works in place
-        try:
-            self.model.load_state_dict(model)
-            self._optimizer.load_state_dict(optimizer)
-        except (RuntimeError, ValueError) as error:
-            raise ValueError(f"the checkpoint does not fit the network: {error}") from error

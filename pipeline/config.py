@@ -74,6 +74,26 @@ class TrainConfig(Section):
     iterations: int = Field(100_000, ge=1)
     learning_rate: float = Field(1e-3, gt=0.0, lt=1.0)
     final_learning_rate: float = Field(1e-6, gt=0.0, lt=1.0)
+    average_decay: float = Field(
+        0.0, ge=0.0, lt=1.0, description="share of the averaged weights that a step keeps; 0: no average"
+    )
+    max_gradient_norm: float = Field(
+        0.0, ge=0.0, description="longer gradients are scaled down to this length; 0: none are"
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="what the network is computed in; bfloat16 is mixed with float32"
+    )
+    initial_weights: str = Field(
+        "",
+        description="a RetinaFace checkpoint or an ImageNet classifier to begin from; empty: random weights",
+    )
+    validation_share: float = Field(
+        0.0,
+        ge=0.0,
+        lt=1.0,
+        description="share of the train images held out to choose the best state by their AP; 0: the last is taken",
+    )
+    validate_every: int = Field(1000, ge=1, description="iterations between two looks at the held-out images")
     seed: int = Field(0, ge=0)
     checkpoint_every: int = Field(1000, ge=1, description="iterations between checkpoints")
 

@@ -90,6 +90,12 @@ class ExampleSource:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
+    def paths(self, step: int) -> list[str]:
+        """Name the images of a step, in the order of its batch."""
+        config = self.config
+        drawn = draw(config.seed, step, len(self._rows), len(self._stores), config.batch_size)
+        return [self._index.row(self._rows[image]).path for image in drawn.images]
+
     def _example(self, image: int, detector: int, seed: tuple[int, int, int]) -> Example:
         photograph = self.photograph(image)
         candidates = self._stores[detector].read(self._rows[image])

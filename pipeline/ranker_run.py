@@ -1,19 +1,24 @@
 """The steps of a ranker's training, with checkpoints and a record of them."""
 
 import csv
+import dataclasses
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from crface import losses, ranker
-from crface.training import Trainer
+from crface.ranker.start import start_from
+from crface.trainer import Trainer
+from crface.training import Example
 from pipeline.config import TrainConfig
 from pipeline.errors import UserError
 from pipeline.ranker_checkpoints import Checkpoint, last_checkpoint, last_step, write_checkpoint
 from pipeline.ranker_examples import ExampleSource
+from pipeline.ranker_validation import Validation
 from pipeline.train_ranker import TrainProgress
 from pipeline.workspace import write_atomically
 
@@ -23,17 +28,25 @@ _EVENT_EVERY = 10
 def resumed_trainer(folder: Path, config: TrainConfig, device: str) -> tuple[Trainer, int]:
     """Give the trainer as the newest checkpoint left it, and its steps; without one, a new one and 0.
 
-    Raises UserError when the checkpoint is of another network.
+    Raises UserError when the checkpoint is of another network, or the initial weights do not fit.
     """
     with torch.random.fork_rng(devices=[]):  # the caller's random state is not ours to change
         torch.manual_seed(config.seed)
         model = ranker.create(config.ranker, config.num_candidates, config.image_side_px, config.output_range)
+    if config.initial_weights:
+        try:
+            start_from(model, config.initial_weights)
+        except ValueError as error:
+            raise UserError(f"train.initial_weights: {error}") from error
     trainer = Trainer(
         model.to(device),
         losses.create(config.loss, config.num_pairs, model.scale),
         iterations=config.iterations,
         learning_rate=config.learning_rate,
         final_learning_rate=config.final_learning_rate,
+        average_decay=config.average_decay,
+        max_gradient_norm=config.max_gradient_norm,
+        precision=config.precision,
     )
     checkpoint = last_checkpoint(folder / "checkpoints")
     if checkpoint is None:
@@ -52,10 +65,13 @@ def take_steps(
     steps_done: int,
     progress: Callable[[TrainProgress], None] | None,
     num_threads: int,
+    validation: Validation | None = None,
 ) -> None:
     """Take all steps that are left, with a checkpoint now and then and at the end; tell `progress` of each.
 
-    Raises UserError when the loss is not finite.
+    With a `validation`, it looks at the state every so many steps and at the end.
+
+    Raises UserError when the loss is not finite, which names the images; their batch is kept in `folder`.
     """
     config = examples.config
     with closing(examples.batches(steps_done, num_threads)) as batches, Record(folder, steps_done) as record:
@@ -63,18 +79,36 @@ def take_steps(
             try:
                 loss, rate = trainer.step(step, batch)
             except FloatingPointError as error:
+                kept = _keep_batch(folder, step, batch)
                 raise UserError(
                     f"training stopped: {error}; the last checkpoint is of step "
                     f"{last_step(folder / 'checkpoints')}; lower train.learning_rate (it is "
-                    f"{config.learning_rate}), or look at the images of step {step}"
+                    f"{config.learning_rate}), or look at the batch, which is kept in {kept}: "
+                    f"{', '.join(examples.paths(step))}"
                 ) from error
             is_last = step + 1 == config.iterations
             record.add(step + 1, loss, rate, is_last)
+            # before the checkpoint: what is resumed after it will not look at this state again
+            if validation is not None and ((step + 1) % config.validate_every == 0 or is_last):
+                record.add_validation(step + 1, validation.look(step + 1, trainer.trained()))
             if (step + 1) % config.checkpoint_every == 0 or is_last:
                 record.write()
                 write_checkpoint(folder / "checkpoints", Checkpoint(step + 1, trainer.state()))
             if progress is not None:
                 progress(TrainProgress(step + 1, config.iterations, loss, rate))
+
+
+def _keep_batch(folder: Path, step: int, batch: Sequence[Example]) -> Path:
+    """Write a batch as arrays of the names of its fields."""
+    fields = {
+        field.name: np.stack([np.asarray(getattr(example, field.name)) for example in batch])
+        for field in dataclasses.fields(Example)
+    }
+    content = io.BytesIO()
+    np.savez_compressed(content, allow_pickle=False, **fields)
+    path = folder / f"failed-step-{step}.npz"
+    write_atomically(path, content.getvalue())
+    return path
 
 
 class Record:
@@ -100,6 +134,10 @@ class Record:
         if step % _EVENT_EVERY == 0 or is_last:
             self._events.add_scalar("train/loss", loss, step)
             self._events.add_scalar("train/learning_rate", rate, step)
+
+    def add_validation(self, step: int, ap: float) -> None:
+        """Show TensorBoard the AP on held-out images."""
+        self._events.add_scalar("validation/ap", ap, step)
 
     def write(self) -> None:
         """Bring it all to the disk; called before a checkpoint, which so never knows more than this."""

@@ -6,6 +6,8 @@
 - `config.toml`: the [train] section, to be used again with --config
 - `checkpoints/`: the last two states; an interrupted training goes on from there, on a CPU bit for bit
 - `metrics.csv`, `events.out.*`: step, loss and learning rate, the latter for TensorBoard
+- `validation.csv`, `best.safetensors`: AP on held-out images and the best ranker, if any are held out
+- `failed-step-<n>.npz`: the batch whose loss was not finite, if that stopped the training
 - `ranker.safetensors`: the trained ranker, written last; where it is, the training is done
 """
 
@@ -20,12 +22,12 @@ import numpy as np
 from pipeline.candidates import open_complete
 from pipeline.config import TrainConfig
 from pipeline.errors import UserError
-from pipeline.fingerprint import differences, fingerprint
+from pipeline.fingerprint import differences, file_sha256, fingerprint
 from pipeline.index import Index
 from pipeline.ranker_checkpoints import last_step
 from pipeline.workspace import CandidateKey, Workspace, write_atomically
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raised whenever the code changes in a way that changes a trained ranker."""
 
 
@@ -76,11 +78,15 @@ def plan_train(
     """Decide which ranker these candidates and this configuration make, and how much of it is there.
 
     `index` is of the train split, `keys` name the cached candidates of each detector that takes part. Nothing
-    is read but the index and the names in `rankers/`, so the plan can be made before the candidates exist.
+    is read but the index, the names in `rankers/` and the bytes of the initial weights, so the plan can be made
+    before the candidates exist.
+
+    Raises UserError when the initial weights cannot be read.
     """
     parts: dict[str, Any] = {
         "code_version": CODE_VERSION,
-        "train": config.model_dump(mode="json", exclude={"checkpoint_every"}),
+        "train": config.model_dump(mode="json", exclude={"checkpoint_every", "initial_weights"}),
+        "initial weights": _sha256(config.initial_weights),
         # numbered: their order decides which one a step draws, and one may take part with two sets of weights
         "candidates": {
             f"{i} {key.detector}": f"{key.protocol} {key.fingerprint}" for i, key in enumerate(keys, start=1)
@@ -124,7 +130,7 @@ def train(
     interruption at any moment leaves what the next call goes on from. The caller holds the workspace's lock.
 
     Raises UserError when the split has no labels or faces, when its candidates are not all cached, and when
-    the loss is no longer finite.
+    the loss is no longer finite, or the initial weights do not fit.
     """
     if plan.state == "done":
         return plan.ranker_file
@@ -132,6 +138,7 @@ def train(
     from crface import ranker
     from pipeline.ranker_examples import ExampleSource
     from pipeline.ranker_run import resumed_trainer, take_steps
+    from pipeline.ranker_validation import Validation, held_out
 
     stores = [open_complete(plan.workspace, plan.index, key) for key in plan.keys]
     has_candidates = np.all([store.counts() >= 0 for store in stores], axis=0)
@@ -144,9 +151,14 @@ def train(
     write_atomically(plan.folder / "parts.json", json.dumps(plan.parts, indent=2).encode())
     write_atomically(plan.folder / "config.toml", _as_toml(plan.config).encode())
     trainer, steps_done = resumed_trainer(plan.folder, plan.config, device)
+    rows, held_out_rows = held_out(rows, plan.config.validation_share, plan.config.seed)
     examples = ExampleSource(plan.index, rows, stores, plan.config, image_cache_bytes)
-    take_steps(trainer, examples, plan.folder, steps_done, progress, num_threads)
-    write_atomically(plan.ranker_file, ranker.serialise(trainer.model))
+    validation = None
+    if held_out_rows:
+        validation = Validation(plan.folder, plan.index, held_out_rows, stores, steps_done)
+    take_steps(trainer, examples, plan.folder, steps_done, progress, num_threads, validation)
+    trained = trainer.trained() if validation is None else validation.best()
+    write_atomically(plan.ranker_file, ranker.serialise(trained))
     return plan.ranker_file
 
 
@@ -159,6 +171,17 @@ def _news(workspace: Workspace, parts: Mapping[str, Any]) -> list[str]:
         except (OSError, ValueError):
             continue
     return ["no ranker has been trained yet"]
+
+
+def _sha256(weights: str) -> str:
+    if not weights:
+        return ""
+    try:
+        return file_sha256(Path(weights))
+    except OSError as error:
+        raise UserError(
+            f"cannot read train.initial_weights = {weights!r}: {error.strerror}; give a file, or leave it out"
+        ) from error
 
 
 def _as_toml(config: TrainConfig) -> str:

@@ -21,10 +21,10 @@ from crface.ranker.per_box.overlaps import find_overlaps, pair_features
 from crface.ranker.per_box.samples import grid_points, read_points
 
 
-def disturbed(seed: int = 3, image_side_px: int = 96) -> PerBoxRanker:
+def disturbed(seed: int = 3, image_side_px: int = 96, num_candidates: int = 100) -> PerBoxRanker:
     """A per-box ranker that does change confidences."""
     torch.manual_seed(seed)
-    model = ranker.create("per-box", 16, image_side_px)
+    model = ranker.create("per-box", num_candidates, image_side_px)
     assert isinstance(model, PerBoxRanker)
     torch.nn.init.normal_(model.residual.weight, std=1.0)
     return model.eval()
@@ -119,6 +119,16 @@ def test_a_box_is_judged_by_its_own_pixels_and_by_its_neighbours() -> None:
     assert crowded[0] != refined[0]
 
 
+def test_boxes_behind_the_n_most_confident_are_judged_and_heard_by_nobody() -> None:
+    model, candidates = disturbed(num_candidates=20), some_candidates(50)
+    refined = model.refine(picture(), candidates)
+    np.testing.assert_allclose(refined[:20], model.refine(picture(), candidates[:20]), atol=1e-6)
+    assert not np.isclose(refined[20:], candidates[20:, 4], atol=1e-6).any()
+    np.testing.assert_allclose(
+        refined[30:31], model.refine(picture(), candidates[[*range(20), 30]])[20:], atol=1e-6
+    )
+
+
 def test_many_boxes_in_blocks_are_judged_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     model, candidates = disturbed(), some_candidates(50)
     at_once = model.refine(picture(), candidates)
@@ -185,7 +195,7 @@ def test_a_map_is_read_between_the_centres_of_its_cells_and_is_zero_outside() ->
 def test_what_overlaps_a_box_is_what_the_double_loop_over_boxes_finds(seed: int, count: int) -> None:
     rows = rows_of(some_candidates(count, seed)).double()
     logit = logit_of(rows[..., 4])
-    found = find_overlaps(rows, logit)
+    found = find_overlaps(rows, logit, num_heard=30)
     for i in range(count):
         one = [float(v) for v in rows[0, i]]
         overlaps = []
@@ -213,7 +223,7 @@ def test_what_overlaps_a_box_is_what_the_double_loop_over_boxes_finds(seed: int,
 def test_a_neighbour_is_described_in_the_sides_of_the_box() -> None:
     rows = torch.tensor([[[0.1, 0.1, 0.2, 0.2, 0.5], [0.2, 0.1, 0.4, 0.2, 0.8]]])
     logit = logit_of(rows[..., 4])
-    pairs = pair_features(rows, logit, find_overlaps(rows, logit))[0, 0, 0].tolist()
+    pairs = pair_features(rows, logit, find_overlaps(rows, logit, num_heard=2))[0, 0, 0].tolist()
     # IoU 1/5; centre one whole width to the right; twice as wide, as high; log(4) ahead
     expected = [0.2, 1.0, 0.0, np.log(2), 0.0, np.log(4) / 4, 1.0]
     assert pairs == pytest.approx(expected, abs=1e-6)

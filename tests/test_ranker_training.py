@@ -14,7 +14,8 @@ from ranker_world import World, candidates, small_config
 from crface import losses, ranker
 from crface.augmentation import Transform, colour_map, draw_transform
 from crface.boxes import iou
-from crface.training import Example, Trainer, draw, learning_rate, make_example
+from crface.trainer import Trainer, learning_rate
+from crface.training import Example, draw, make_example
 from pipeline.errors import UserError
 from pipeline.ranker_examples import ExampleSource
 from pipeline.train_ranker import TrainPlan, TrainProgress, plan_train, train
@@ -207,7 +208,7 @@ def test_a_state_of_another_network_is_refused_in_words() -> None:
 # The stage: files in, files out.
 
 
-def planned(world: World, *keys: CandidateKey, **changes: int | float) -> TrainPlan:
+def planned(world: World, *keys: CandidateKey, **changes: int | float | str) -> TrainPlan:
     return plan_train(world.workspace, world.index(), keys, small_config(**changes))
 
 
@@ -325,9 +326,14 @@ def test_a_diverging_training_says_where_and_what_to_do(
     plan = planned(world, world.cache())
     monkeypatch.setattr(losses, "create", diverged)
     with pytest.raises(
-        UserError, match=r"loss is nan at step 0; .* lower train.learning_rate \(it is 0.001\)"
+        UserError,
+        match=r"loss is nan at step 0; .* lower train.learning_rate \(it is 0.001\), .* kept in .*: event/",
     ):
         train(plan)
+    with np.load(plan.folder / "failed-step-0.npz") as batch:
+        assert {name: values.shape for name, values in batch.items()} == {
+            "picture": (2, 64, 64, 3), "rows": (2, 16, 5), "oracle": (2, 16), "face": (2, 16), "size": (2, 2),
+        }  # fmt: skip
 
 
 def test_a_split_without_labelled_faces_cannot_be_trained_on(tmp_path: Path) -> None:

@@ -32,8 +32,9 @@ class PerBoxRanker(Ranker):
     whatever the detector saw, so the cost does not grow with the size of the photograph.
 
     `share` is how much of the residual `refine` adds, 0..1: 1 after training, less where held-out pictures say
-    so. `num_candidates` bounds the rows of a training example, not of an image that is refined, and
-    `output_range` is without effect: a logit's confidence lies in 0..1 by itself.
+    so. Every box is refined, but only the `num_candidates` most confident are heard as neighbours: as many as a
+    training example has, so that a long tail of boxes that nobody trusts changes nothing. `output_range` is
+    without effect: a logit's confidence lies in 0..1 by itself.
     """
 
     def __init__(self, num_candidates: int, image_side_px: int, output_range: OutputRange) -> None:
@@ -75,7 +76,7 @@ class PerBoxRanker(Ranker):
         levels = self.trunk(images)
         logit = logit_of(rows[..., 4])
         boxes = rows[..., :4] * sizes.repeat(1, 2)[:, None]
-        overlaps = find_overlaps(rows, logit)
+        overlaps = find_overlaps(rows, logit, self.num_candidates)
         step = rows.shape[1] if self.training else _BLOCK  # the samples of 5000 boxes fill 65 MB
         seen = [
             self.sample(levels, boxes[:, start : start + step])

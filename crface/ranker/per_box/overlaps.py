@@ -40,14 +40,17 @@ class Overlaps:
 
 
 @torch.no_grad()
-def find_overlaps(rows: Float[Tensor, "image box 5"], logit: Float[Tensor, "image box"]) -> Overlaps:
-    """Look at all pairs of each image, a block of boxes at a time; padding overlaps nothing.
+def find_overlaps(
+    rows: Float[Tensor, "image box 5"], logit: Float[Tensor, "image box"], num_heard: int
+) -> Overlaps:
+    """Look at each box with the first `num_heard` of its image, a block of boxes at a time.
 
-    `rows` are x, y, w, h, confidence in shares of the picture (IoU is the same in any unit). Takes time
-    proportional to N^2 but memory proportional to N. Boxes of equal confidence are not ahead of each other, so
-    the order of rows decides nothing.
+    `rows` are x, y, w, h, confidence in shares of the picture (IoU is the same in any unit), highest confidence
+    first where there are more than `num_heard`; padding overlaps nothing. Memory is bounded, time grows with N
+    times `num_heard`. Boxes of equal confidence are not ahead of each other, so the order of rows that
+    are heard decides nothing.
     """
-    images = [_of_image(*one) for one in zip(rows, logit, strict=True)]
+    images = [_of_image(*one, num_heard) for one in zip(rows, logit, strict=True)]
     overlap, neighbour, features = (torch.stack(parts) for parts in zip(*images, strict=True))
     return Overlaps(neighbour, overlap > 0, overlap, features)
 
@@ -73,28 +76,29 @@ def at_rows(
     return picked.view(*index.shape, values.shape[2])
 
 
-def _of_image(rows: Tensor, logit: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _of_image(rows: Tensor, logit: Tensor, num_heard: int) -> tuple[Tensor, Tensor, Tensor]:
     corners = torch.cat([rows[:, :2], rows[:, :2] + rows[:, 2:4]], dim=1)
-    num_boxes = len(rows)
-    step = max(1, _MAX_PAIRS // max(1, num_boxes))
+    num_boxes, heard = len(rows), corners[:num_heard]
+    confidence = rows[:num_heard, 4]
+    step = max(1, _MAX_PAIRS // max(1, len(heard)))
     parts = []
     for start in range(0, max(1, num_boxes), step):
         block = slice(start, start + step)
-        overlap = iou(corners[block], corners)
-        own = torch.arange(start, start + len(overlap), device=rows.device)
+        overlap = iou(corners[block], heard)
+        own = torch.arange(start, min(start + step, len(heard)), device=rows.device)
         overlap[own - start, own] = 0  # not its own neighbour
-        lead = logit - logit[block, None]
+        lead = logit[:num_heard] - logit[block, None]
         is_same = overlap > _SAME_FACE
         features = torch.stack(
             [
                 _highest(overlap * (lead > 0)),
                 _highest(lead.clamp(min=0) * is_same) / 4,
-                (is_same.to(overlap.dtype) @ rows[:, 4]).log1p(),
-                (overlap @ rows[:, 4]).log1p(),
+                (is_same.to(overlap.dtype) @ confidence).log1p(),
+                (overlap @ confidence).log1p(),
             ],
             dim=1,
         )
-        best = overlap.topk(min(NUM_NEIGHBOURS, num_boxes), dim=1)
+        best = overlap.topk(min(NUM_NEIGHBOURS, len(heard)), dim=1)
         parts.append((best.values, best.indices, features))
     return (
         torch.cat([overlap for overlap, _, _ in parts]),

@@ -1,0 +1,135 @@
+"""AP on pictures that a ranker is not trained on: which of its states is kept, and how much of its residual."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+
+from crface import ranker
+from crface.boxes import nms
+from crface.evaluation import widerface_ap
+from crface.ranker import PerBoxRanker, Ranker
+from pipeline.config import EvaluateConfig
+from pipeline.images import read_image
+from pipeline.index import Index
+from pipeline.store import CandidateStore
+from pipeline.workspace import write_atomically
+
+SHARES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Of the per-box ranker's residual, that are tried."""
+
+_HELD_OUT = 3  # apart from the numbers that `crface.training` draws with
+_CONFIG: Final = EvaluateConfig()  # the paper's values: what a user evaluates with decides no weights
+
+
+def held_out(rows: Sequence[int], share: float, seed: int) -> tuple[list[int], list[int]]:
+    """Split rows into those to train on and those to validate on; the same again for the same arguments.
+
+    None are held out for a share of 0, at least one otherwise, and at least one is left to train on.
+    """
+    count = 0 if share == 0 else min(max(1, round(share * len(rows))), len(rows) - 1)
+    chosen = set(np.random.default_rng([seed, _HELD_OUT]).permutation(len(rows))[:count].tolist())
+    return (
+        [row for place, row in enumerate(rows) if place not in chosen],
+        [row for place, row in enumerate(rows) if place in chosen],
+    )
+
+
+class Validation:
+    """The held-out pictures with every detector's candidates; keeps the best ranker in `folder`.
+
+    `validation.csv` has the AP of every state that was looked at (`step, ap`) and, as step 0, the detector's own;
+    `best.safetensors` is the ranker of the highest (the earlier of equals). Both are continued by a resumed
+    training, where what came after its checkpoint is found again.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        index: Index,
+        rows: Sequence[int],
+        stores: Sequence[CandidateStore],
+        steps_done: int,
+    ) -> None:
+        self.best_file = folder / "best.safetensors"
+        self._table = folder / "validation.csv"
+        self._index, self._rows, self._stores = index, rows, stores
+        self._aps = {step: ap for step, ap in self._read().items() if step <= steps_done}
+        if 0 not in self._aps:
+            self._aps = {0: self.ap(None)}
+
+    def look(self, step: int, model: Ranker) -> float:
+        """Take down the AP of a state, and keep it if it is the best so far."""
+        ap = self.ap(model)
+        if ap > max((old for at, old in self._aps.items() if 0 < at < step), default=-1.0):
+            write_atomically(self.best_file, ranker.serialise(model))
+        self._aps[step] = ap
+        text = io.StringIO()
+        csv.writer(text).writerows(
+            [["step", "ap"], *([at, repr(ap)] for at, ap in sorted(self._aps.items()))]
+        )
+        write_atomically(self._table, text.getvalue().encode())
+        return ap
+
+    def best(self) -> Ranker:
+        """Give the best ranker, on the CPU; a per-box one with the share of its residual that does best.
+
+        Of equal shares the smallest: what does not help is not added.
+        """
+        model = ranker.load(self.best_file)
+        if isinstance(model, PerBoxRanker):
+            aps = [self.ap(_with_share(model, share)) for share in SHARES]
+            _with_share(model, SHARES[int(np.argmax(aps))])
+        return model
+
+    def ap(self, model: Ranker | None) -> float:
+        """Official AP (0..1) over all labelled faces at IoU 0.5, the mean over detectors; None: the detector's.
+
+        The AP is NaN, and then 0 here, if no held-out picture has a face.
+        """
+        aps = []
+        for store in self._stores:
+            pictures = [self._picture(row, store, model) for row in self._rows]
+            faces = [picture.faces for picture in pictures]
+            masks = {"all": [np.ones(len(boxes), bool) for boxes in faces]}
+            found = widerface_ap([picture.detections for picture in pictures], faces, masks, _CONFIG.iou)
+            aps.append(found["all"])
+        return float(np.nan_to_num(np.mean(aps)))
+
+    def _picture(self, row: int, store: CandidateStore, model: Ranker | None) -> "_Picture":
+        labels = self._index.row(row)
+        candidates = store.read(row)
+        is_above = candidates[:, 4] > _CONFIG.score_threshold
+        if model is not None:
+            # those behind the last that the ranker hears and behind the threshold cannot become detections
+            candidates = candidates[: max(model.num_candidates, int(is_above.sum()))]
+            is_above = is_above[: len(candidates)]
+            refined = model.refine(read_image(self._index.image_path(row)), candidates)
+            candidates = np.column_stack([candidates[:, :4], refined])
+        kept = torch.from_numpy(candidates[is_above])
+        kept = kept[nms(kept[:, :4], kept[:, 4], _CONFIG.nms_iou)]
+        return _Picture(kept.numpy(), labels.faces[labels.is_valid].astype(np.float32))
+
+    def _read(self) -> dict[int, float]:
+        if not self._table.is_file():
+            return {}
+        return {
+            int(step): float(ap) for step, ap in list(csv.reader(io.StringIO(self._table.read_text())))[1:]
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    detections: Float32[np.ndarray, "_ 5"]
+    faces: Float32[np.ndarray, "_ 4"]
+
+
+def _with_share(model: PerBoxRanker, share: float) -> PerBoxRanker:
+    model.share.fill_(share)
+    return model

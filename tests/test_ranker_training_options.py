@@ -1,0 +1,188 @@
+"""What a ranker's training may do beyond the paper's, and that each of it can be stopped and continued."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ranker_world import World, candidates, small_config
+from safetensors.torch import save_file
+from test_ranker_training import StoppedError, batch, interrupt_after
+
+from crface import losses, ranker
+from crface.backbones import mobilenet_v1
+from crface.ranker import PerBoxRanker
+from crface.trainer import Trainer
+from pipeline.errors import UserError
+from pipeline.images import read_image
+from pipeline.rank import finish_rank, plan_rank, prepare_rank, rank_block
+from pipeline.ranker_validation import held_out
+from pipeline.store import ScoreStore
+from pipeline.train_ranker import TrainPlan, plan_train, train
+
+
+def trainer(name: str = "small", **options: float | str) -> Trainer:
+    torch.manual_seed(0)
+    model = ranker.create(name, 8, 32)
+    return Trainer(
+        model,
+        losses.create("rank-batch", 3, model.scale),
+        iterations=6,
+        learning_rate=1e-3,
+        final_learning_rate=1e-5,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {key: value.clone() for key, value in model.state_dict().items()}
+
+
+def test_averaged_weights_follow_by_nine_tenths_at_first_and_then_by_less() -> None:
+    averaging = trainer(average_decay=0.15)
+    start = weights(averaging.model)["fpn.lateral.0.weight"]
+    averaging.step(0, batch(0))
+    first = weights(averaging.model)["fpn.lateral.0.weight"]
+    expected = start + 0.9 * (first - start)  # decay 1 / 10
+    torch.testing.assert_close(weights(averaging.trained())["fpn.lateral.0.weight"], expected)
+    averaging.step(1, batch(1))
+    second = weights(averaging.model)["fpn.lateral.0.weight"]
+    expected = expected + 0.85 * (second - expected)  # 2 / 11 is more than 0.15
+    torch.testing.assert_close(weights(averaging.trained())["fpn.lateral.0.weight"], expected)
+
+
+def test_without_an_average_the_trained_ranker_is_the_network_as_it_is() -> None:
+    plain = trainer()
+    plain.step(0, batch(0))
+    trained = plain.trained()
+    assert not trained.training
+    assert all(torch.equal(value, weights(plain.model)[key]) for key, value in trained.state_dict().items())
+
+
+def test_a_gradient_is_no_longer_than_it_may_be() -> None:
+    clipped = trainer(max_gradient_norm=1e-3)
+    clipped.step(0, batch(0))
+    grads = [p.grad for p in clipped.model.parameters() if p.grad is not None]
+    assert float(torch.cat([g.flatten() for g in grads]).norm()) == pytest.approx(1e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["small", "per-box"])
+def test_mixed_precision_learns_about_the_same_and_leaves_weights_in_single(name: str) -> None:
+    full, mixed = trainer(name), trainer(name, precision="bfloat16")
+    for step in range(2):
+        one, other = full.step(step, batch(step))[0], mixed.step(step, batch(step))[0]
+        assert other == pytest.approx(one, rel=0.05)
+    assert all(p.dtype == torch.float32 for p in mixed.model.parameters())
+
+
+def test_every_option_together_resumes_bit_for_bit() -> None:
+    def new() -> Trainer:
+        return trainer("per-box", average_decay=0.9, max_gradient_norm=1.0, precision="bfloat16")
+
+    unbroken, before, after = new(), new(), new()
+    for step in range(4):
+        unbroken.step(step, batch(step))
+    for step in range(2):
+        before.step(step, batch(step))
+    after.restore(before.state())
+    for step in range(2, 4):
+        after.step(step, batch(step))
+    one, other = unbroken.state(), after.state()
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_checkpoint_with_an_average_is_refused_where_none_is_kept() -> None:
+    with pytest.raises(ValueError, match="only one of them keeps an average"):
+        trainer().restore(trainer(average_decay=0.9).state())
+
+
+# The stage.
+
+
+def planned(world: World, **changes: int | float | str) -> TrainPlan:
+    return plan_train(world.workspace, world.index(), [world.cache()], small_config(**changes))
+
+
+def validation_steps(plan: TrainPlan) -> dict[int, float]:
+    rows = list(csv.reader((plan.folder / "validation.csv").read_text().splitlines()))
+    assert rows[0] == ["step", "ap"]
+    return {int(step): float(ap) for step, ap in rows[1:]}
+
+
+def test_held_out_images_are_looked_at_now_and_then_and_the_best_state_is_kept(tmp_path: Path) -> None:
+    plan = planned(World(tmp_path), validation_share=0.34, validate_every=2)
+    made = train(plan)
+    aps = validation_steps(plan)
+    assert list(aps) == [0, 2, 4, 6]
+    assert all(0 < ap <= 1 for ap in aps.values())
+    assert made.read_bytes() == (plan.folder / "best.safetensors").read_bytes()
+
+
+def test_a_validated_training_goes_on_and_ends_as_if_it_had_not_been_interrupted(tmp_path: Path) -> None:
+    options: dict[str, int | float | str] = {
+        "validation_share": 0.34,
+        "validate_every": 1,
+        "ranker": "per-box",
+        "average_decay": 0.5,
+    }
+    broken, unbroken = (planned(World(tmp_path / name), **options) for name in ("a", "b"))
+    with pytest.raises(StoppedError):
+        train(broken, progress=interrupt_after(5))
+    broken = plan_train(broken.workspace, broken.index, broken.keys, broken.config)
+    assert broken.steps_done == 4
+    assert train(broken).read_bytes() == train(unbroken).read_bytes()
+    assert validation_steps(broken) == validation_steps(unbroken)
+
+
+def test_a_per_box_ranker_is_trained_and_applied_by_the_stages(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    plan = planned(world, ranker="per-box", loss="faces-first", validation_share=0.2, validate_every=3)
+    file = train(plan)
+    model = ranker.load(file)
+    assert isinstance(model, PerBoxRanker)
+    assert float(model.share) in (0.0, 0.25, 0.5, 0.75, 1.0)
+    ranked = plan_rank(world.workspace, world.index(), plan.keys[0], file, 4)
+    prepare_rank(ranked)
+    for block in ranked.blocks:
+        rank_block(ranked.spec, block)
+    finish_rank(ranked)
+    stored = ScoreStore.open(world.workspace.scores(plan.keys[0], ranked.spec.ranker)).read(3)
+    found = candidates(3, len("pretended"))
+    np.testing.assert_array_equal(stored, model.refine(read_image(world.images / "3.png"), found))
+
+
+def test_a_share_of_the_images_is_held_out_the_same_for_the_same_seed() -> None:
+    rows = list(range(100, 150))
+    kept, out = held_out(rows, 0.2, seed=1)
+    assert sorted(kept + out) == rows
+    assert len(out) == 10
+    assert held_out(rows, 0.2, seed=1) == (kept, out)
+    assert held_out(rows, 0.2, seed=2)[1] != out
+    assert held_out(rows, 0.0, seed=1) == (rows, [])
+    assert [len(part) for part in held_out([5, 6], 0.9, seed=0)] == [1, 1]
+    assert len(held_out(rows, 0.001, seed=0)[1]) == 1
+
+
+def test_initial_weights_are_known_by_their_bytes_and_decide_the_ranker(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    torch.manual_seed(5)
+    for name in ("a", "b"):
+        save_file(mobilenet_v1(0.25).state_dict(), tmp_path / f"{name}.safetensors")
+    first = planned(world, initial_weights=str(tmp_path / "a.safetensors"))
+    assert train(first).read_bytes() != train(planned(world)).read_bytes()
+    (tmp_path / "moved.safetensors").write_bytes((tmp_path / "a.safetensors").read_bytes())
+    assert planned(world, initial_weights=str(tmp_path / "moved.safetensors")).state == "done"
+    other = planned(world, initial_weights=str(tmp_path / "b.safetensors"))
+    assert other.state == "new"
+    assert other.reasons[0].startswith("initial weights: ")
+
+
+def test_initial_weights_that_are_missing_or_of_another_network_are_refused_in_words(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    with pytest.raises(UserError, match=r"cannot read train.initial_weights = 'nowhere'"):
+        planned(world, initial_weights="nowhere")
+    save_file({"conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "other.safetensors")
+    with pytest.raises(UserError, match=r"train.initial_weights: .* does not fit the trunk"):
+        train(planned(world, initial_weights=str(tmp_path / "other.safetensors")))

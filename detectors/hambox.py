@@ -13,8 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from crface.backbones import Trunk, hrnet, resnet, resnet50
+from crface.backbones.layers import Context, conv, resized, slope_of
 from detectors.anchor_network import AnchorNetwork
-from detectors.layers import Context, Head, conv, initialise, resized, slope_of
+from detectors.heads import Head, initialise
 from detectors.priors import HAMBOX_LAYOUT
 
 

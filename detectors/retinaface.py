@@ -9,8 +9,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from crface.backbones import Trunk, mobilenet_v1, resnet50
+from crface.backbones.layers import Context, FeaturePyramid
 from detectors.anchor_network import AnchorNetwork
-from detectors.layers import Context, Head, conv, initialise, resized, slope_of
+from detectors.heads import Head, initialise
 from detectors.priors import RETINAFACE_LAYOUT
 
 
@@ -27,7 +28,7 @@ class RetinaFace(AnchorNetwork):
     def __init__(self, body: Trunk, channels: int) -> None:
         super().__init__()
         self.body = body
-        self.fpn = _FeaturePyramid(body.channels, channels)
+        self.fpn = FeaturePyramid(body.channels, channels)
         self.ssh1 = Context(channels)
         self.ssh2 = Context(channels)
         self.ssh3 = Context(channels)
@@ -75,22 +76,3 @@ def retinaface_resnet50() -> RetinaFace:
     """Make the network with the ResNet-50 trunk (27.3 million parameters), random weights."""
     body = resnet50(finest_level=3)
     return RetinaFace(body, channels=256)
-
-
-class _FeaturePyramid(nn.Module):
-    """Lateral 1 x 1 convolutions, coarser maps added from above, 3 x 3 merges (Lin et al. 2017)."""
-
-    def __init__(self, channels: tuple[int, ...], num_out: int) -> None:
-        super().__init__()
-        slope = slope_of(num_out)
-        self.output1 = conv(channels[0], num_out, slope, kernel=1)
-        self.output2 = conv(channels[1], num_out, slope, kernel=1)
-        self.output3 = conv(channels[2], num_out, slope, kernel=1)
-        self.merge1 = conv(num_out, num_out, slope)
-        self.merge2 = conv(num_out, num_out, slope)
-
-    def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        fine, middle, coarse = self.output1(maps[0]), self.output2(maps[1]), self.output3(maps[2])
-        middle = self.merge2(middle + resized(coarse, like=middle))
-        fine = self.merge1(fine + resized(middle, like=fine))
-        return [fine, middle, coarse]

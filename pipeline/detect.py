@@ -20,7 +20,7 @@ from pipeline.imported import is_imported
 from pipeline.workspace import write_atomically
 
 if TYPE_CHECKING:
-    from crface.ranker import ConfidenceRanker
+    from crface.ranker import Ranker
 
 _JPEG_QUALITY = 92
 
@@ -105,7 +105,7 @@ def picture_names(images: Sequence[Path]) -> list[str]:
     return names
 
 
-def _loaded(path: Path, device: str) -> "ConfidenceRanker":
+def _loaded(path: Path, device: str) -> "Ranker":
     from crface import ranker
 
     try:

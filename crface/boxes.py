@@ -28,9 +28,10 @@ def iou(a: Float[Tensor, "*image a 4"], b: Float[Tensor, "*image b 4"]) -> Float
     A box without area overlaps nothing, not even itself. Half precision becomes single: areas overflow it.
     """
     precision = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
-    # one contiguous run per coordinate: nearly twice as fast on a CPU as reading every fourth number
-    a_x1, a_y1, a_x2, a_y2 = a.to(precision).movedim(-1, 0).contiguous()[..., :, None]
-    b_x1, b_y1, b_x2, b_y2 = b.to(precision).movedim(-1, 0).contiguous()[..., None, :]
+    # one contiguous run per coordinate: nearly twice as fast on a CPU as reading every fourth number;
+    # the axis is counted from the front because the ONNX exporter does not know it from the back
+    a_x1, a_y1, a_x2, a_y2 = a.to(precision).movedim(a.dim() - 1, 0).contiguous()[..., :, None]
+    b_x1, b_y1, b_x2, b_y2 = b.to(precision).movedim(b.dim() - 1, 0).contiguous()[..., None, :]
     width = torch.minimum(a_x2, b_x2).sub_(torch.maximum(a_x1, b_x1)).clamp_(min=0)
     height = torch.minimum(a_y2, b_y2).sub_(torch.maximum(a_y1, b_y1)).clamp_(min=0)
     intersection = width.mul_(height)

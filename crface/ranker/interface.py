@@ -43,6 +43,18 @@ class Ranker(nn.Module):
         """
 
     @abstractmethod
+    def confidences(
+        self,
+        images: Float[Tensor, "image 3 height width"],
+        rows: Float[Tensor, "image box 5"],
+        sizes: Float[Tensor, "image 2"],
+    ) -> Float[Tensor, "image box"]:
+        """Give the refined confidences of a batch in 0..1, 0 for padding: what `refine` gives, within a rounding.
+
+        Takes what `forward` takes, and is tensors throughout: it is what an ONNX file holds.
+        """
+
+    @abstractmethod
     def refine(self, image: np.ndarray, candidates: np.ndarray) -> Float32[np.ndarray, " candidate"]:
         """Give each candidate's refined confidence in 0..1, in the order of `candidates`; empty for none.
 

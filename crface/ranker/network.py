@@ -77,6 +77,18 @@ class ConfidenceRanker(Ranker):
             self.highest = torch.maximum(self.highest, refined.detach().max())
         return refined
 
+    def confidences(
+        self,
+        images: Float[Tensor, "image 3 height width"],
+        rows: Float[Tensor, "image box 5"],
+        sizes: Float[Tensor, "image 2"],
+    ) -> Float[Tensor, "image box"]:
+        """Give c' of a batch in 0..1 (see `Ranker.confidences`)."""
+        refined: Tensor = self(images, rows, sizes)
+        if self.output_range == "scaled":
+            refined = (refined - self.lowest) / (self.highest - self.lowest)
+        return refined.clamp(0, 1) * is_box_row(rows)
+
     def refine(self, image: np.ndarray, candidates: np.ndarray) -> Float32[np.ndarray, " candidate"]:
         """Give each candidate's refined confidence in 0..1, in the order of `candidates` (see `Ranker.refine`).
 

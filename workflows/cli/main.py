@@ -7,7 +7,19 @@ from typing import Any
 import click
 
 from pipeline.errors import UserError
-from workflows.cli import bench, dataset, detect, detector, doctor, export, imports, run, score, weights
+from workflows.cli import (
+    bench,
+    dataset,
+    detect,
+    detector,
+    doctor,
+    export,
+    export_ranker,
+    imports,
+    run,
+    score,
+    weights,
+)
 
 EXIT_INTERRUPTED = 130
 
@@ -41,6 +53,7 @@ for command in (
     run.plan,
     score.score,
     export.export_detections,
+    export_ranker.export_ranker,
     bench.bench,
     dataset.dataset,
     weights.weights,

@@ -66,6 +66,16 @@ class PerBoxRanker(Ranker):
         """Give logits of a batch: the detector's plus the whole residual, `share` or not; 0 for padding."""
         return (logit_of(rows[..., 4]) + self.residuals(images, rows, sizes)) * is_box_row(rows)
 
+    def confidences(
+        self,
+        images: Float[Tensor, "image 3 height width"],
+        rows: Float[Tensor, "image box 5"],
+        sizes: Float[Tensor, "image 2"],
+    ) -> Float[Tensor, "image box"]:
+        """Give refined confidences of a batch, with `share` (see `Ranker.confidences`)."""
+        logit = logit_of(rows[..., 4]) + self.share * self.residuals(images, rows, sizes)
+        return logit.sigmoid() * is_box_row(rows)
+
     def residuals(
         self,
         images: Float[Tensor, "image 3 height width"],

@@ -57,6 +57,7 @@ def read_points(
 ) -> Float[Tensor, "image box feature"]:
     """Read a map of this stride at points in pixels, linearly between the centres of cells; 0 outside."""
     # grid_sample counts from -1 at the outer edge of the first cell to 1 at that of the last
-    extent = points.new_tensor([level.shape[3] * stride, level.shape[2] * stride])
-    values = F.grid_sample(level, points / extent * 2 - 1, padding_mode="zeros", align_corners=False)
+    x, y = points[..., 0] * (2 / (level.shape[3] * stride)), points[..., 1] * (2 / (level.shape[2] * stride))
+    grid = torch.stack([x, y], dim=-1) - 1
+    values = F.grid_sample(level, grid, padding_mode="zeros", align_corners=False)
     return values.permute(0, 2, 3, 1).flatten(2)

@@ -119,7 +119,11 @@ def test_a_box_is_judged_by_its_own_pixels_and_by_its_neighbours() -> None:
     assert crowded[0] != refined[0]
 
 
-def test_boxes_behind_the_n_most_confident_are_judged_and_heard_by_nobody() -> None:
+@pytest.mark.parametrize("max_pairs", [1 << 21, 140])
+def test_boxes_behind_the_n_most_confident_are_judged_and_heard_by_nobody(
+    max_pairs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overlap_module, "_MAX_PAIRS", max_pairs)  # 140: in blocks of 7 boxes
     model, candidates = disturbed(num_candidates=20), some_candidates(50)
     refined = model.refine(picture(), candidates)
     np.testing.assert_allclose(refined[:20], model.refine(picture(), candidates[:20]), atol=1e-6)

@@ -85,7 +85,7 @@ def _of_image(rows: Tensor, logit: Tensor, num_heard: int) -> tuple[Tensor, Tens
     for start in range(0, max(1, num_boxes), step):
         block = slice(start, start + step)
         overlap = iou(corners[block], heard)
-        own = torch.arange(start, min(start + step, len(heard)), device=rows.device)
+        own = torch.arange(start, max(start, min(start + step, len(heard))), device=rows.device)
         overlap[own - start, own] = 0  # not its own neighbour
         lead = logit[:num_heard] - logit[block, None]
         is_same = overlap > _SAME_FACE

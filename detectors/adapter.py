@@ -1,18 +1,20 @@
 """The adapter of this package's own networks: images in, their priors' boxes as candidates out."""
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
 from detectors.anchor_network import AnchorNetwork
 from detectors.base import MAX_CANDIDATES
+from detectors.bounded_forward import BoundedForward, to_input
 from detectors.priors import cached_priors, decode_boxes, decode_points
 
-MEAN_RGB = (123.0, 117.0, 104.0)
-"""Subtracted from the channels of an image, which the network then takes as BGR."""
+__all__ = ["NetworkDetector", "placed", "to_input"]
 
 _NUM_LANDMARKS = 5
 
@@ -20,7 +22,9 @@ _NUM_LANDMARKS = 5
 class NetworkDetector:
     """Candidates of an anchor network: the `detectors.Detector` that the pipeline calls.
 
-    `network` is the bare network in evaluation mode; `name` is the name that results are filed under.
+    `network` is the bare network in evaluation mode; `name` is the name that results are filed under. As
+    many images as `max_batch_pixels` have are forwarded together, fewer or in tiles where that takes more
+    than `max_bytes` (None: as `BoundedForward` says).
     """
 
     def __init__(
@@ -29,11 +33,13 @@ class NetworkDetector:
         network: AnchorNetwork,
         device: str | torch.device = "cpu",
         max_batch_pixels: int = 1 << 22,
+        max_bytes: int | None = None,
     ) -> None:
         self.name = name
         self.device = torch.device(device)
         self.network = placed(network, self.device).eval()
         self._max_batch_pixels = max_batch_pixels
+        self._forward = BoundedForward(self.network, self.device, max_bytes)
 
     def candidates(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[Float32[np.ndarray, "_ 5"]]:
         """Give each image's candidates, best first: its priors, decoded, at most 5000, even at score 0.
@@ -47,6 +53,16 @@ class NetworkDetector:
         """
         return [found[:, :5] for found in self._found(images, num_landmarks=0)]
 
+    def candidates_resized(
+        self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], height: int, width: int
+    ) -> list[Float32[np.ndarray, "_ 5"]]:
+        """Give the candidates of each image enlarged to `height` x `width`, in pixels of the enlarged image.
+
+        Images go to the device at their own size and are enlarged there: bilinear, half-pixel centres, rounded
+        to 8 bits, as OpenCV does it to within one grey level. Raises ValueError as `candidates` does.
+        """
+        return [found[:, :5] for found in self._found(images, num_landmarks=0, size=(height, width))]
+
     def candidates_with_landmarks(
         self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]
     ) -> list[tuple[Float32[np.ndarray, "n 5"], Float32[np.ndarray, "n 5 2"]]]:
@@ -58,7 +74,9 @@ class NetworkDetector:
         found = self._found(images, _NUM_LANDMARKS)
         return [(rows[:, :5], rows[:, 5:].reshape(-1, _NUM_LANDMARKS, 2)) for rows in found]
 
-    def _found(self, images: Sequence[np.ndarray], num_landmarks: int) -> list[Float32[np.ndarray, "_ _"]]:
+    def _found(
+        self, images: Sequence[np.ndarray], num_landmarks: int, size: tuple[int, int] | None = None
+    ) -> list[Float32[np.ndarray, "_ _"]]:
         by_size: dict[tuple[int, ...], list[int]] = {}
         for i, image in enumerate(images):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
@@ -68,32 +86,38 @@ class NetworkDetector:
                 )
             by_size.setdefault(image.shape, []).append(i)
         results: dict[int, Float32[np.ndarray, "_ _"]] = {}
-        for (height, width, _), members in by_size.items():
-            step = max(1, self._max_batch_pixels // (height * width))
+        for (*own_size, _), members in by_size.items():
+            step = max(1, self._max_batch_pixels // prod(size or own_size))
             for start in range(0, len(members), step):
                 part = members[start : start + step]
                 batch = np.stack([images[i] for i in part])
-                results.update(zip(part, self._same_size(batch, num_landmarks), strict=True))
+                results.update(zip(part, self._same_size(batch, num_landmarks, size), strict=True))
         return [results[i] for i in range(len(images))]
 
     @torch.inference_mode()
     def _same_size(
-        self, images: UInt8[np.ndarray, "batch height width 3"], num_landmarks: int
+        self,
+        images: UInt8[np.ndarray, "batch _ _ 3"],
+        num_landmarks: int,
+        size: tuple[int, int] | None,
     ) -> list[Float32[np.ndarray, "_ _"]]:
-        """Give rows `x1 y1 x2 y2 confidence`, then x and y of each landmark."""
-        height, width = images.shape[1:3]
-        offsets, classes, *others = self.network(to_input(torch.from_numpy(images).to(self.device)))
+        """Give rows `x1 y1 x2 y2 confidence`, then x and y of each landmark, of images enlarged to `size`."""
+        shown = torch.from_numpy(images).to(self.device)
+        if size is not None:
+            shown = _enlarged(shown, *size)
+        height, width = shown.shape[1:3]
+        offsets, classes, *others = self._forward(shown)
         confidences, order = classes[..., 1].sort(dim=1, descending=True, stable=True)
         confidences, order = confidences[:, :MAX_CANDIDATES], order[:, :MAX_CANDIDATES]
         priors = cached_priors(height, width, self.network.layout, self.device)[order]
-        size = offsets.new_tensor([width, height])
-        boxes = decode_boxes(_taken(offsets, order), priors) * size.repeat(2)
+        scale = offsets.new_tensor([width, height])
+        boxes = decode_boxes(_taken(offsets, order), priors) * scale.repeat(2)
         parts = [boxes, confidences[..., None]]
         if num_landmarks:
             if not others:
                 raise ValueError(f"the network of {self.name} has no landmarks: those of RetinaFace have")
             points = _taken(others[0], order).reshape(*order.shape, num_landmarks, 2)
-            parts.append((decode_points(points, priors) * size).flatten(2))
+            parts.append((decode_points(points, priors) * scale).flatten(2))
         found = torch.cat(parts, dim=-1)
         if not bool(found.isfinite().all()):
             raise ValueError(
@@ -110,10 +134,17 @@ def placed(network: AnchorNetwork, device: torch.device) -> AnchorNetwork:
     return moved
 
 
-def to_input(images: UInt8[Tensor, "batch height width 3"]) -> Float[Tensor, "batch 3 height width"]:
-    """Turn RGB images into the network's input: BGR, mean subtracted, channels last in memory."""
-    shifted = images.flip(-1).float() - torch.tensor(MEAN_RGB[::-1], device=images.device)
-    return shifted.permute(0, 3, 1, 2)
+def _enlarged(
+    images: UInt8[Tensor, "batch _ _ 3"], height: int, width: int
+) -> UInt8[Tensor, "batch height width 3"]:
+    """Enlarge images one after the other, so that few pixels are numbers of 4 bytes at a time."""
+    enlarged = images.new_empty((len(images), height, width, 3))
+    for image, target in zip(images, enlarged, strict=True):
+        planes = image.permute(2, 0, 1)[None].float()
+        target.copy_(
+            F.interpolate(planes, size=(height, width), mode="bilinear")[0].round_().permute(1, 2, 0)
+        )
+    return enlarged
 
 
 def _taken(

@@ -1,0 +1,117 @@
+"""The forward of an anchor network in bounded memory: fewer images at a time, and tiles where one is too much."""
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from detectors.anchor_network import AnchorNetwork
+from detectors.footprint import MAX_ELEMENTS, Footprint, footprint
+from detectors.receptive_field import margin_px
+from detectors.tiles import Tile, plan_tiles, tiled_forward
+
+MEAN_RGB = (123.0, 117.0, 104.0)
+"""Subtracted from the channels of an image, which the network then takes as BGR."""
+
+_PROBE_PX: Final = 1024  # a footprint grows with the area: that of any size is told from this one's
+_MAX_CPU_BYTES: Final = 4 << 30
+_CPU_SHARE: Final = 4  # of a machine's memory one forward takes no more than this part
+_WORKSPACE: Final = 1.25  # what convolutions take beside inputs and outputs, at most, where it was measured
+
+
+def to_input(images: UInt8[Tensor, "batch height width 3"]) -> Float[Tensor, "batch 3 height width"]:
+    """Turn RGB images into the network's input: BGR, mean subtracted, channels last in memory."""
+    shifted = images.flip(-1).float().sub_(torch.tensor(MEAN_RGB[::-1], device=images.device))
+    return shifted.permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """So many images at a time, each whole or in these tiles."""
+
+    batch: int
+    tiles: tuple[Tile, ...] = ()
+
+
+class BoundedForward:
+    """Call an anchor network on uint8 RGB images of any size; its outputs, whatever memory there is.
+
+    `max_bytes` is what a forward may take; None: four fifths of what is free on a GPU, on a CPU a quarter of
+    the machine's memory and at most 4 GiB, the same for every run. Images that do not fit
+    together are forwarded apart, one that does not fit alone in tiles. So is what a GPU refuses for
+    want of memory. Neither changes the outputs by more than the noise of another order of sums, and no tensor
+    reaches 2^31 elements.
+    """
+
+    def __init__(self, network: AnchorNetwork, device: torch.device, max_bytes: int | None = None) -> None:
+        self._network = network
+        self._device = device
+        self._max_bytes = max_bytes
+
+    def __call__(
+        self, images: UInt8[Tensor, "batch height width 3"]
+    ) -> tuple[Float[Tensor, "batch prior _"], ...]:
+        """Give the network's outputs.
+
+        Raises torch.OutOfMemoryError when a GPU has no room for the smallest tile.
+        """
+        num_images, height, width, _ = images.shape
+        budget = self._available_bytes()
+        steps = self.plan(num_images, height, width, budget)
+        while True:
+            try:
+                return self._run(images, steps)
+            except torch.OutOfMemoryError:
+                torch.cuda.empty_cache()
+                refused = steps
+                while steps == refused:
+                    budget //= 2
+                    if budget == 0:
+                        raise
+                    steps = self.plan(num_images, height, width, budget)
+
+    def plan(self, num_images: int, height: int, width: int, max_bytes: int) -> Steps:
+        """Decide how images of one size are forwarded in so much memory."""
+        bytes_per_pixel = self._footprint.total_bytes * _WORKSPACE / _PROBE_PX**2
+        elements_per_pixel = self._footprint.largest_elements / _PROBE_PX**2
+        max_pixels = int(min(max_bytes / bytes_per_pixel, MAX_ELEMENTS / elements_per_pixel))
+        stride = max(self._network.layout.strides_px)
+        # maps have cells for begun strides too
+        pixels = -(-height // stride) * -(-width // stride) * stride**2
+        if pixels <= max_pixels:
+            return Steps(min(num_images, max_pixels // pixels))
+        return Steps(1, tuple(plan_tiles(height, width, stride, self._margin, max_pixels)))
+
+    def _run(self, images: Tensor, steps: Steps) -> tuple[Tensor, ...]:
+        layout = self._network.layout
+        parts = [
+            tiled_forward(self._forward, layout, part, steps.tiles) if steps.tiles else self._forward(part)
+            for part in torch.split(images, steps.batch)
+        ]
+        return (
+            tuple(torch.cat(answers) for answers in zip(*parts, strict=True)) if len(parts) > 1 else parts[0]
+        )
+
+    def _forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return self._network(to_input(images))  # type: ignore[no-any-return]
+
+    def _available_bytes(self) -> int:
+        if self._max_bytes is not None:
+            return self._max_bytes
+        if self._device.type == "cuda":
+            unused = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
+            return (torch.cuda.mem_get_info(self._device)[0] + unused) * 4 // 5
+        # not what is free just now: the same machine shall always give the same bits
+        return min(_MAX_CPU_BYTES, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _CPU_SHARE)
+
+    @cached_property
+    def _footprint(self) -> Footprint:
+        return footprint(self._network, _PROBE_PX, _PROBE_PX)
+
+    @cached_property
+    def _margin(self) -> int:
+        return margin_px(self._network)

@@ -97,16 +97,19 @@ def plan_cache(workspace: Workspace, index: Index, detector_spec: str, config: C
     name, _, weights = detector_spec.partition("@")
     # workers may have another working folder
     detector = f"{name}@{Path(weights).absolute()}" if weights else detector_spec
+    identity = _identity(detector)
+    name = identity["detector"]  # that of its candidates: a foreign one's may be in its weights
     protocol = protocol_for(name, config)
     note = limit_note(name, config, [(row.height, row.width) for row in index.all_rows if row.status == "ok"])
     if protocol.fusion is None:
         (view,) = protocol.views
-        return _plan_view(workspace, index, detector, view, protocol.name, config, note)
+        return _plan_view(workspace, index, detector, identity, view, protocol.name, config, note)
     views = tuple(
-        _plan_view(workspace, index, detector, view, of_view(view).name, config) for view in protocol.views
+        _plan_view(workspace, index, detector, identity, view, of_view(view).name, config)
+        for view in protocol.views
     )
     parts = fuse_parts([view.parts for view in views], protocol.fusion)
-    key = CandidateKey(index.split, views[0].key.detector, protocol.name, fingerprint(parts))
+    key = CandidateKey(index.split, name, protocol.name, fingerprint(parts))
     spec = FuseSpec(workspace, key, tuple(view.key for view in views), protocol.fusion, index.digest)
     blocks, block_images = _blocks(workspace, index, key, views[0].block_images)
     return CachePlan(key, spec, blocks, parts, len(index), block_images, protocol.words, views, note)
@@ -116,13 +119,14 @@ def _plan_view(
     workspace: Workspace,
     index: Index,
     detector: str,
+    identity: dict[str, Any],
     view: View,
     filed_as: str,
     config: CacheConfig,
     note: str = "",
 ) -> CachePlan:
-    parts = _parts(detector, view, MAX_PIXELS)
-    key = CandidateKey(index.split, parts["detector"]["detector"], filed_as, fingerprint(parts))
+    parts = _parts(identity, view, MAX_PIXELS)
+    key = CandidateKey(index.split, identity["detector"], filed_as, fingerprint(parts))
     spec = CacheSpec(workspace, key, detector, view, index.digest, MAX_PIXELS)
     blocks, block_images = _blocks(workspace, index, key, config.block_images)
     words = of_view(view).words
@@ -211,11 +215,14 @@ def cache_block(spec: CacheSpec, block: Block) -> BlockReport:
     return compute_block(store, ledger, block, compute, device_name)
 
 
-def _parts(detector: str, view: View, max_pixels: int) -> dict[str, Any]:
+def _identity(detector: str) -> dict[str, Any]:
     try:
-        identity = detectors.identify(detector)
+        return dict(detectors.identify(detector))
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def _parts(identity: dict[str, Any], view: View, max_pixels: int) -> dict[str, Any]:
     return {
         "stage": "cache",
         "version": CACHE_VERSION,
@@ -236,7 +243,7 @@ def _device() -> tuple[str, str]:
     maxsize=1
 )  # one in memory; the next run on this worker may want another, or the same with new weights
 def _detector(detector: str, view: View, max_pixels: int, expected: str, device: str) -> detectors.Detector:
-    if fingerprint(_parts(detector, view, max_pixels)) != expected:
+    if fingerprint(_parts(_identity(detector), view, max_pixels)) != expected:
         raise UserError(
             f"a worker on {platform.node()} sees another {detector} than this command: give every worker "
             "the same installation and the same weights"

@@ -41,7 +41,8 @@ class CacheConfig(Section):
         "single", description="how an image is presented to a detector: a name, or a TOML file that says so"
     )
     max_side_px: dict[str, Annotated[int, Field(ge=1)]] = Field(
-        {}, description="for detectors by name: no view of an image has a longer side"
+        {},
+        description="for detectors, by the name of their candidates: no view of an image has a longer side",
     )
     block_images: int = Field(32, ge=1, le=4096, description="images in one block, which is one Zarr shard")
 

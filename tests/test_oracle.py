@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crface.oracle import oracle_confidence
+from crface.oracle import closest_face, oracle_confidence
 
 _BOX = st.tuples(*[st.integers(0, 20)] * 4).map(lambda box: tuple(map(float, box)))
 
@@ -52,3 +52,12 @@ def test_it_is_the_greatest_overlap_that_a_plain_loop_finds(
     expected = [max((overlap(box, face) for face in faces), default=0.0) for box in boxes]
     scores = oracle_confidence(torch.tensor(boxes).reshape(-1, 4), torch.tensor(faces).reshape(-1, 4))
     assert scores.allclose(torch.tensor(expected))
+
+
+def test_each_box_is_told_the_first_of_the_faces_that_it_overlaps_most_or_none() -> None:
+    faces = torch.tensor([[0.0, 0.0, 10.0, 5.0], [0.0, 0.0, 10.0, 8.0], [0.0, 0.0, 10.0, 8.0]])
+    boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 5.0], [50.0, 50.0, 60.0, 60.0]])
+    overlap, face = closest_face(boxes, faces)
+    assert overlap.allclose(torch.tensor([0.8, 1.0, 0.0]))
+    assert face.tolist() == [1, 0, -1]
+    assert [values.tolist() for values in closest_face(boxes, faces[:0])] == [[0.0] * 3, [-1] * 3]

@@ -12,6 +12,9 @@ from pipeline.widerface import Annotation, parse_annotations
 PLAIN_SPLIT = "images"
 """The one split of a plain folder."""
 
+LARGE_SPLIT = "large"
+"""The split of single large faces, which the embedded data set has when it is asked for."""
+
 _PREFIX = "WIDER_"
 _USUAL_ORDER = ("train", "val", "test")
 

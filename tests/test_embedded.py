@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import DatasetConfig
-from pipeline.embedded import make_dataset, sources
+from pipeline.embedded import make_dataset, make_large_faces, sources
 from pipeline.embedded.canvas import Canvas, ellipse, paste
 from pipeline.embedded.compose import compose
 from pipeline.embedded.degrade import Degraded
@@ -237,7 +237,7 @@ def label_square(visible_rows: int, level: int = 128, **changes: object) -> list
     owner[20 : 20 + visible_rows, 20:60] = 0
     drawn = {"defocus_px": 0.0, "detail_px": 400.0, "is_exaggerated": False, "is_atypical": False} | changes
     picture = Degraded(np.full((100, 100, 3), level, np.uint8), 0.0, 90)
-    return label_faces([Drawn(SQUARE, 1600.0, **drawn)], owner, picture, 0, np.random.default_rng(0))
+    return label_faces([Drawn(SQUARE, 1600.0, **drawn)], owner, picture, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(
@@ -510,3 +510,37 @@ def test_a_full_or_forbidden_disk_is_one_sentence(tmp_path: Path, monkeypatch: p
 def test_a_label_line_is_the_fields_of_a_face_in_their_order() -> None:
     assert astuple(Face(1, 2, 3, 4)) == (1, 2, 3, 4, 0, 0, 0, 0, 0, 0)
     assert image_name(0) == "0_Parade_0_0.jpg"
+
+
+# --- single large faces -----------------------------------------------------------------------------------------
+
+
+def test_the_large_split_is_one_clear_face_a_square_picture_and_leaves_the_rest_alone(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "data", TINY)
+    before = tree(tmp_path / "data")
+    make_large_faces(tmp_path / "data", TINY, processes=1)
+    after = tree(tmp_path / "data")
+    assert before.items() <= after.items()
+    labels = read_labels(tmp_path / "data", "large")
+    assert len(labels) == 2  # half as many as val has
+    for name, faces in labels.items():
+        image = cv2.imread(str(tmp_path / "data" / "WIDER_large" / "images" / name))
+        assert image.shape[:2] == (154, 154)  # 1.6 times as large
+        ((_, _, _, height, *attributes),) = faces
+        assert height > 0.5 * 154
+        assert attributes[3] == 0  # not invalid
+
+    make_dataset(tmp_path / "data", TINY)
+    make_large_faces(tmp_path / "data", TINY, processes=1)
+    assert tree(tmp_path / "data") == after
+    make_large_faces(tmp_path / "data", TINY.model_copy(update={"val_images": 2}), processes=1)
+    assert set(read_labels(tmp_path / "data", "large")) < set(labels)
+    assert len(list((tmp_path / "data" / "WIDER_large").rglob("*.jpg"))) == 1
+
+
+def test_large_faces_have_no_faults_on_purpose_in_their_labels() -> None:
+    faulty = [number for number in range(200) if number % 89 == 37 or number % 61 == 23]
+    for number in faulty[:3]:
+        (face,) = compose(TINY, "large", number).faces
+        assert face.w > 0
+        assert not face.invalid

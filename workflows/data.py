@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from pipeline.config import DatasetConfig
-from pipeline.dataset import find_splits
+from pipeline.dataset import LARGE_SPLIT, find_splits
 from pipeline.errors import UserError
 from pipeline.index import Index, IndexUpdate, load_index, update_index
 from pipeline.workspace import Workspace
@@ -46,14 +46,25 @@ def make_embedded(folder: Path, config: DatasetConfig) -> None:
         make_dataset(folder, config, progress)
 
 
+def _make_large_faces(folder: Path, config: DatasetConfig) -> None:
+    from pipeline.embedded import make_large_faces
+
+    with shown_if_long("large faces") as progress:
+        make_large_faces(folder, config, progress)
+
+
 def update_indexes(job: Job) -> dict[str, Index]:
     """Bring the index of every split up to date, saying what changed; gives them by split.
+
+    The embedded data set is made first, its split `large` only for a job of that split.
 
     The caller holds the workspace's lock. Raises UserError when there is no data set, or it is damaged.
     """
     root = data_root(job)
     if is_embedded(job.workspace, root):
         make_embedded(root, job.config.dataset)
+        if job.split == LARGE_SPLIT:
+            _make_large_faces(root, job.config.dataset)
     indexes = {}
     for split in find_splits(root):
         with shown_if_long(f"index of {split}") as progress:

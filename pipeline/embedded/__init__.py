@@ -4,7 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 
 from pipeline.config import DatasetConfig
+from pipeline.dataset import LARGE_SPLIT
 from pipeline.embedded.compose import compose
 from pipeline.embedded.degrade import encode_jpeg
 from pipeline.embedded.labels import Face
@@ -24,7 +25,10 @@ from pipeline.workspace import write_atomically
 GENERATOR_VERSION = 1
 """Counts up with every change that alters a picture's or a label's bytes."""
 
-_DONE, _BEGUN = "dataset.json", ".dataset.begun.json"
+LARGE_SCALE = 1.6
+"""Pictures of single large faces are this much larger: 1024 px, as FFHQ's, beside 640 px."""
+
+_DONE, _BEGUN, _LARGE = "dataset.json", ".dataset.begun.json", "large.json"
 _FEW = 24  # pictures; to start processes takes longer than to draw so many
 
 
@@ -56,14 +60,52 @@ def make_dataset(
         # while this file exists, nothing in the folder counts as complete
         write_atomically(root / _BEGUN, json.dumps(wanted).encode())
         _remove_surplus(root, earlier, config)
-        _make_pictures(root, config, progress, processes or _num_cores())
+        _make_pictures(root, config, _sizes(config), progress, processes or _num_cores())
         write_atomically(root / _DONE, json.dumps(wanted, indent=2).encode())
         (root / _BEGUN).unlink()
     except OSError as error:
-        reason = error.strerror or error
-        raise UserError(
-            f"cannot write the embedded data set to {root}: {reason}; choose another folder"
-        ) from error
+        raise _cannot_write(root, error) from error
+
+
+def make_large_faces(
+    root: Path,
+    config: DatasetConfig,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    processes: int | None = None,
+) -> None:
+    """Make the split `large` beside train and val: single large faces, as the paper's FFHQ images (section 3.1).
+
+    Half as many pictures as val has, square, `LARGE_SCALE` times as large. Otherwise as `make_dataset`, which
+    neither makes nor removes them. Without `.mat` files: easy, medium and hard go by face height.
+
+    Raises UserError when scikit-image is missing, or when the disk does not take the files.
+    """
+    number = max(1, config.val_images // 2)
+    drawn = config.model_copy(update={"long_side_px": round(LARGE_SCALE * config.long_side_px)})
+    wanted: Parts = {
+        "generator": GENERATOR_VERSION,
+        "images": number,
+        "settings": drawn.model_dump(mode="json", include={"seed", "long_side_px", "difficulty"}),
+    }
+    try:
+        done = _marker(root / _LARGE)
+        if done == wanted:
+            return
+        check_sources()
+        # without it the split counts as not made
+        (root / _LARGE).unlink(missing_ok=True)
+        for picture in (root / f"WIDER_{LARGE_SPLIT}" / "images").glob("*/*_Large_Face_*.jpg"):
+            picture.unlink()
+        _make_pictures(root, drawn, {LARGE_SPLIT: number}, progress, processes or _num_cores())
+        write_atomically(root / _LARGE, json.dumps(wanted, indent=2).encode())
+    except OSError as error:
+        raise _cannot_write(root, error) from error
+
+
+def _cannot_write(root: Path, error: OSError) -> UserError:
+    reason = error.strerror or error
+    return UserError(f"cannot write the embedded data set to {root}: {reason}; choose another folder")
 
 
 def _marker(path: Path) -> Parts | None:
@@ -111,13 +153,17 @@ def _num_cores() -> int:
 
 
 def _make_pictures(
-    root: Path, config: DatasetConfig, progress: Callable[[int, int], None] | None, processes: int
+    root: Path,
+    config: DatasetConfig,
+    sizes: Mapping[str, int],
+    progress: Callable[[int, int], None] | None,
+    processes: int,
 ) -> None:
-    jobs = [(split, number) for split, count in _sizes(config).items() for number in range(count)]
-    labelled: dict[str, list[Labelled]] = {split: [] for split in _sizes(config)}
+    jobs = [(split, number) for split, count in sizes.items() for number in range(count)]
+    labelled: dict[str, list[Labelled]] = {split: [] for split in sizes}
     drawn = _drawn(partial(_make_picture, root, config), jobs, processes)
     for done, ((split, number), faces) in enumerate(zip(jobs, drawn, strict=True), start=1):
-        labelled[split].append(Labelled(number, faces))
+        labelled[split].append(Labelled(number, faces, split))
         if progress:
             progress(done, len(jobs))
     for split, pictures in labelled.items():

@@ -6,20 +6,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.config import DatasetConfig
+from pipeline.dataset import LARGE_SPLIT
 from pipeline.embedded import sources
 from pipeline.embedded.canvas import Colour, Points, Sprite, paste
 from pipeline.embedded.degrade import Degraded, degrade
 from pipeline.embedded.distractors import draw_distractor
-from pipeline.embedded.events import EVENTS, Event, event_of
+from pipeline.embedded.events import Event, event_at
 from pipeline.embedded.faces import draw_person
-from pipeline.embedded.labels import Drawn, Face, label_faces
+from pipeline.embedded.labels import Drawn, Face, label_faces, with_faults
 from pipeline.embedded.people import Person, person
 from pipeline.embedded.photographs import lfw_on_person, photographed_head
 from pipeline.embedded.placement import Place, places
 from pipeline.embedded.scenes import NUM_SHELVES, draw_scene, shelf_levels
 
 Rng = np.random.Generator
-_SHAPES = ((4, 3), (3, 2), (4, 3), (3, 2), (16, 9), (1, 1), (3, 4), (2, 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Picture:
 
 def compose(config: DatasetConfig, split: str, number: int) -> Picture:
     """Draw picture `number` of a split with its labelled faces."""
-    event = EVENTS[event_of(number)]
+    event = event_at(split, number)
     # crc32 and not hash(): the same in every process
     rng = np.random.default_rng([config.seed, zlib.crc32(split.encode()), number])
     return _Composer(config, split, number, event, rng).picture()
@@ -45,7 +45,7 @@ class _Composer:
         self.event, self.rng, self.split, self.number = event, rng, split, number
         self.strength = 2 * config.difficulty
         long_side = config.long_side_px
-        a, b = _SHAPES[int(rng.integers(len(_SHAPES)))]
+        a, b = event.shapes[int(rng.integers(len(event.shapes)))]
         scale = long_side / max(a, b)
         self.width, self.height = round(a * scale), round(b * scale)
         self.size = long_side / 640
@@ -70,7 +70,11 @@ class _Composer:
             self._draw_one(spot, bool(away), focus_px)
         self._draw_in_front(spots)
         degraded = degrade(self.image, event, self.strength, rng)
-        return Picture(degraded, label_faces(self.drawn, self.owner, degraded, self.number, rng))
+        faces = label_faces(self.drawn, self.owner, degraded, rng)
+        # the split of large faces is the controlled one, whose labels have no faults
+        if self.split != LARGE_SPLIT:
+            faces = with_faults(faces, self.number, self.width, self.height, rng)
+        return Picture(degraded, faces)
 
     def _draw_distractors(self) -> None:
         rng, event = self.rng, self.event

@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.dataset import LARGE_SPLIT
+
 Range = tuple[float, float]
 Scene = Literal[
     "street", "stage", "tiers", "shelves", "gallery", "snow", "rain", "beach", "room", "park", "objects"
 ]
 Arrangement = Literal["ground", "rows", "close"]
+
+_SHAPES = ((4, 3), (3, 2), (4, 3), (3, 2), (16, 9), (1, 1), (3, 4), (2, 3))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +23,8 @@ class Event:
     faces: Range
     """Fewest and most people who look this way, spread evenly over the logarithm; below 1 means none."""
     height_px: Range
+    shapes: tuple[tuple[int, int], ...] = _SHAPES
+    """Width to height of its pictures, one drawn for each."""
     arrangement: Arrangement = "ground"
     share: int = 1
     """Of twenty pictures so many belong to this event."""
@@ -218,21 +224,49 @@ EVENTS: tuple[Event, ...] = (
         num_distractors=(2, 12),
     ),
 )
-"""All events; their place in this list is their number, as in WIDER FACE's `0--Parade`."""
+"""The events of train and val; their place in this list is their number, as in WIDER FACE's `0--Parade`."""
+
+LARGE_FACE = Event(
+    name="Large_Face",
+    scenes=("room", "park", "gallery", "beach"),
+    shapes=((1, 1),),
+    faces=(1, 1),
+    height_px=(330, 400),
+    arrangement="close",
+    covered=0.0,
+    turned=0.3,
+    away=0.0,
+    blur_px=(0, 0.3),
+    noise=(1, 3),
+    num_distractors=(0, 0),
+)
+"""The event of the split `large`: as in FFHQ one face, square and clear, more than half of the picture's height."""
+
+_ALL = (*EVENTS, LARGE_FACE)
 
 
-def event_of(number: int) -> int:
-    """Give the event that picture `number` of any split belongs to; any twenty in a row visit every event."""
+def event_at(split: str, number: int) -> Event:
+    """Give the event that picture `number` of a split belongs to."""
+    return _ALL[event_of(number, split)]
+
+
+def event_of(number: int, split: str = "train") -> int:
+    """Give the number of the event that a picture belongs to.
+
+    In train and val alike, any twenty pictures in a row visit every event of `EVENTS`.
+    """
+    if split == LARGE_SPLIT:
+        return _ALL.index(LARGE_FACE)
     slots = [index for index, event in enumerate(EVENTS) for _ in range(event.share)]
     return slots[number * 7 % len(slots)]  # 7 and 20 share no divisor: every slot gets its turn
 
 
 def event_folder(index: int) -> str:
     """Give the folder of an event, as `0--Parade`."""
-    return f"{index}--{EVENTS[index].name}"
+    return f"{index}--{_ALL[index].name}"
 
 
-def image_name(number: int) -> str:
+def image_name(number: int, split: str = "train") -> str:
     """Give the file name of picture `number`, as `0_Parade_0_12.jpg`."""
-    index = event_of(number)
-    return f"{index}_{EVENTS[index].name}_{index}_{number}.jpg"
+    index = event_of(number, split)
+    return f"{index}_{_ALL[index].name}_{index}_{number}.jpg"

@@ -36,6 +36,17 @@ class Labelled:
 
     number: int
     faces: Sequence[Face]
+    split: str = "train"
+
+    @property
+    def event(self) -> int:
+        """The number of its event."""
+        return event_of(self.number, self.split)
+
+    @property
+    def name(self) -> str:
+        """Its file name."""
+        return image_name(self.number, self.split)
 
 
 def is_hard(face: Face) -> bool:
@@ -59,12 +70,12 @@ SETTINGS: dict[str, Callable[[Face], bool]] = {"easy": is_easy, "medium": is_med
 
 def image_path(split: str, number: int) -> Path:
     """Give the path of a picture, relative to the data set's root."""
-    return Path(f"WIDER_{split}", "images", event_folder(event_of(number)), image_name(number))
+    return Path(f"WIDER_{split}", "images", event_folder(event_of(number, split)), image_name(number, split))
 
 
 def write_labels(root: Path, split: str, pictures: Iterable[Labelled]) -> None:
     """Write the label text and `.mat` file of a split, and for val also the ground truth of the settings."""
-    ordered = sorted(pictures, key=lambda picture: (event_of(picture.number), picture.number))
+    ordered = sorted(pictures, key=lambda picture: (picture.event, picture.number))
     folder = root / "wider_face_split"
     write_atomically(folder / f"wider_face_{split}_bbx_gt.txt", label_text(ordered).encode())
     everything = label_cells(ordered)
@@ -83,7 +94,7 @@ def label_text(pictures: Sequence[Labelled]) -> str:
     lines = []
     for picture in pictures:
         lines += [
-            f"{event_folder(event_of(picture.number))}/{image_name(picture.number)}",
+            f"{event_folder(picture.event)}/{picture.name}",
             str(len(picture.faces)),
         ]
         lines += [" ".join(map(str, astuple(face))) + " " for face in picture.faces or [_NO_FACE]]
@@ -92,10 +103,10 @@ def label_text(pictures: Sequence[Labelled]) -> str:
 
 def label_cells(pictures: Sequence[Labelled]) -> dict[str, Cells]:
     """Give the variables of `wider_face_<split>.mat`, cells of cells: one an event, in it one a picture."""
-    names = [[np.array([Path(image_name(p.number)).stem]) for p in group] for group in _by_event(pictures)]
+    names = [[np.array([Path(p.name).stem]) for p in group] for group in _by_event(pictures)]
     variables = {"file_list": _cells(map(_cells, names))}
     variables["event_list"] = _cells(
-        np.array([event_folder(event_of(group[0].number))]) for group in _by_event(pictures)
+        np.array([event_folder(group[0].event)]) for group in _by_event(pictures)
     )
     variables["face_bbx_list"] = _table(pictures, _BOX, np.int32)
     for attribute in _ATTRIBUTES:
@@ -109,7 +120,7 @@ _NO_FACE = Face(0, 0, 0, 0)  # what the official files say of a picture without 
 def _by_event(pictures: Sequence[Labelled]) -> list[list[Labelled]]:
     groups: dict[int, list[Labelled]] = {}
     for picture in pictures:
-        groups.setdefault(event_of(picture.number), []).append(picture)
+        groups.setdefault(picture.event, []).append(picture)
     return list(groups.values())
 
 

@@ -56,6 +56,19 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """The numbers of some sources, and what they were measured on."""
+
+    rows: list[ApRow]
+    curves: list[CurveRow]
+    notes: list[str]
+    """Sentences on what the numbers leave out; empty if nothing."""
+    truth: GroundTruth
+    images: list[tuple[int, int]]
+    """Of every image that counts: its row in the index, its place in the ground truth."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateReport:
     """What was written, for people."""
 
@@ -97,16 +110,33 @@ def evaluate(
     ground_truth: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> EvaluateReport:
-    """Compute and write the AP of every source under each of its confidences, in easy, medium and hard.
+    """Compute and write the AP of every source, as `measure` gives it.
+
+    Raises UserError as `measure` does, and when the results cannot be written.
+    """
+    parts = plan_evaluate(index, sources, config, ground_truth)
+    found = measure(workspace, index, sources, config, ground_truth, progress)
+    write_results(workspace, found.rows, found.curves, found.notes, parts)
+    return EvaluateReport(rows=found.rows, notes=found.notes)
+
+
+def measure(
+    workspace: Workspace,
+    index: Index,
+    sources: Sequence[Source],
+    config: EvaluateConfig,
+    ground_truth: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Measured:
+    """Compute the AP of every source under each of its confidences, in easy, medium and hard; write nothing.
 
     All sources are evaluated on the same images: those of the index that decode, that the ground truth knows
     and that no source failed to read. `ground_truth` is a folder of official `.mat` files, for when they are
     not in the data set. `progress` is called with images done and images in all, each once a source.
 
-    Raises UserError when candidates or scores are missing or out of date, when there is nothing to evaluate
-    against, and when the results cannot be written.
+    Raises UserError when candidates or scores are missing or out of date, and when there is nothing to
+    evaluate against.
     """
-    parts = plan_evaluate(index, sources, config, ground_truth)
     truth = load_ground_truth(index, ground_truth)
     common = overlap(truth, index)
     stores = [open_source(workspace, source, index) for source in sources]
@@ -132,8 +162,7 @@ def evaluate(
         table += _ap_rows(item.source, evaluations, truth, config)
         curves += _curve_rows(item.source, evaluations, truth, config)
     notes = _notes(index, truth, common, [index.row(row).path for row in common.rows if row in unreadable])
-    write_results(workspace, table, curves, notes, parts)
-    return EvaluateReport(rows=table, notes=notes)
+    return Measured(rows=table, curves=curves, notes=notes, truth=truth, images=pairs)
 
 
 def recovered_share(predicted: float, ranked: float, oracle: float) -> float:

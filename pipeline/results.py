@@ -82,7 +82,7 @@ class CurveRow(Conditions):
 
 _CURVE_COLUMNS: Final = ("precision", "recall", "thresholds")
 _CONDITIONS: Final = [(f.name, pa.float64() if f.type is float else pa.string()) for f in fields(Conditions)]
-_AP_SCHEMA: Final = pa.schema(
+AP_SCHEMA: Final = pa.schema(
     [
         *_CONDITIONS,
         ("ap", pa.float64()),
@@ -91,6 +91,7 @@ _AP_SCHEMA: Final = pa.schema(
         ("faces", pa.int64()),
     ]
 )
+"""The columns of an `ApRow`."""
 _CURVE_SCHEMA: Final = pa.schema([*_CONDITIONS, *((name, pa.list_(pa.float64())) for name in _CURVE_COLUMNS)])
 
 _AP, _CURVES, _INPUTS = "ap.parquet", "pr_curves.parquet", "inputs.json"
@@ -108,7 +109,7 @@ def write_results(
     NaN becomes null in `ap.parquet`. Raises UserError when the folder cannot be written.
     """
     files = {
-        _AP: _encoded(pa.Table.from_pylist([as_json(row) for row in rows], _AP_SCHEMA)),
+        _AP: _encoded(pa.Table.from_pylist([as_json(row) for row in rows], AP_SCHEMA)),
         _CURVES: _encoded(pa.Table.from_pylist([asdict(curve) for curve in curves], _CURVE_SCHEMA)),
     }
     folder = workspace.results
@@ -154,7 +155,7 @@ def read_ap(workspace: Workspace) -> list[ApRow]:
 
     Raises UserError when there is none, or it is damaged.
     """
-    rows: list[dict[str, Any]] = _read(workspace.results / _AP, _AP_SCHEMA).to_pylist()
+    rows: list[dict[str, Any]] = _read(workspace.results / _AP, AP_SCHEMA).to_pylist()
     for row in rows:
         row |= {name: math.nan for name, value in row.items() if value is None}
     return [ApRow(**row) for row in rows]

@@ -76,6 +76,11 @@ class Workspace:
         return self.root / "results"
 
     @property
+    def resolutions(self) -> Path:
+        """The Parquet file of AP over image height."""
+        return self.results / "resolutions.parquet"
+
+    @property
     def report(self) -> Path:
         """The folder of index.html."""
         return self.root / "report"

@@ -1,6 +1,6 @@
 """The stages as a user runs them: each finds out what is missing, does just that, and says what it did."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,14 +61,21 @@ def cache(job: Job) -> None:
         plans = [
             candidate_plan(job, one, detector) for detector in job.config.cache.detectors for one in chosen
         ]
-        own = [plan for plan in plans if isinstance(plan, CachePlan)]
-        for note in (plan.note for plan in own if plan.note):
-            click.echo(note)
-        _run([_cache_work(part) for plan in own for part in (*plan.views, plan)], job.cluster)
+        compute_candidates([plan for plan in plans if isinstance(plan, CachePlan)], job.cluster)
         for imported in (plan for plan in plans if isinstance(plan, ImportedPlan)):
             if imported.blocks:
                 raise UserError(imported.advice)
             click.echo(f"import {imported.key.detector} on {imported.key.split}: nothing to do")
+
+
+def compute_candidates(plans: Sequence[CachePlan], cluster: str) -> None:
+    """Carry out cache plans on one cluster, and say what was done; the caller holds the workspace's lock.
+
+    Raises UserError when blocks failed.
+    """
+    for note in (plan.note for plan in plans if plan.note):
+        click.echo(note)
+    _run([_cache_work(part) for plan in plans for part in (*plan.views, plan)], cluster)
 
 
 def train(job: Job) -> Path:

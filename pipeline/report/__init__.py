@@ -34,6 +34,8 @@ def plan_report(
     """
     files = {
         **{name: workspace.results / name for name in ("ap.parquet", "pr_curves.parquet")},
+        # measured for their own sake, and not in every workspace
+        **({"resolutions.parquet": workspace.resolutions} if workspace.resolutions.exists() else {}),
         **{
             f"metrics {source.training}": _metrics(workspace, source) for source in sources if source.training
         },

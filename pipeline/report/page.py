@@ -23,7 +23,9 @@ from pipeline.report.facts import (
     work_facts,
 )
 from pipeline.report.pictures import Gallery, gallery
+from pipeline.report.resolutions import resolution_figures
 from pipeline.report.tables import Table, ap_tables, percent
+from pipeline.resolution_results import read_resolutions
 from pipeline.results import ApRow, CurveRow, read_ap, read_curves, read_notes
 from pipeline.workspace import Workspace
 
@@ -72,6 +74,7 @@ def render(
         sections=[
             _section(workspace, index, source, config, truth, rows, curves, each) for source in sources
         ],
+        figures=resolution_figures(read_resolutions(workspace)),
         machine=machine_facts(),
         config=json.dumps(config.model_dump(mode="json"), indent=2),
     )

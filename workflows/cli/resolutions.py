@@ -1,0 +1,50 @@
+"""`crface evaluate-resolutions`: AP of predicted and oracle confidence over image height (paper Figure 2)."""
+
+import json
+from typing import Any
+
+import click
+
+from workflows.cli.options import job_options, make_job
+
+
+class _ManyHeights(click.Command):
+    """Takes `--heights 240 480`: to click, an option has one value each time that it is given."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        words: list[str] = []
+        for word in args:
+            if word.isdecimal() and words[-2:-1] == ["--heights"]:
+                words.append("--heights")
+            words.append(word)
+        return super().parse_args(ctx, words)
+
+
+@click.command("evaluate-resolutions", cls=_ManyHeights)
+@click.option(
+    "--heights",
+    multiple=True,
+    type=click.IntRange(min=1, max=1 << 16),
+    metavar="PX...",
+    help="Image heights in pixels.  [default: 240 320 480 640 784 1024 1600]",
+)
+@job_options("data", "out", "config", "detector", "cluster", "split", "ground_truth")
+@click.option("--json", "as_json", is_flag=True, help="Print every number as JSON on standard output.")
+def evaluate_resolutions(heights: tuple[int, ...], as_json: bool, **options: Any) -> None:
+    """Print and store predicted and oracle AP over image height (the paper's Figure 2).
+
+    Every image is resized to each height, its shape kept, and detected in one pass; what is cached already is
+    not computed again. The table is results/resolutions.parquet, the figure is in the next `crface report`.
+    On the embedded data set `--split large` makes and takes pictures of single large faces.
+
+    \b
+    Example:  crface evaluate-resolutions --data /data/WIDER_FACE --heights 480 784 1024 1600
+              crface evaluate-resolutions --split large --heights 128 256 512 1024 2048
+    """
+    from workflows import resolutions
+
+    rows = resolutions.evaluate_resolutions(
+        make_job(**options), heights or resolutions.DEFAULT_HEIGHTS_PX, show=not as_json
+    )
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))

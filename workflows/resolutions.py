@@ -1,0 +1,78 @@
+"""AP by resolution as a user runs it: candidates at every height, spread over a cluster, and then the table."""
+
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack, redirect_stdout
+from typing import Any
+
+import click
+
+from pipeline.cache import CachePlan, plan_cache
+from pipeline.errors import UsageError
+from pipeline.evaluate import Source
+from pipeline.imported import is_imported
+from pipeline.index import Index
+from pipeline.resolution_results import read_resolutions, resolution_changes, resolution_notes
+from pipeline.resolution_table import format_resolutions
+from pipeline.resolutions import plan_resolutions
+from pipeline.results import as_json
+from pipeline.workspace import command_line
+from workflows.data import evaluation_split, is_embedded, update_indexes
+from workflows.job import Job
+from workflows.progress import shown_if_long
+from workflows.stages import compute_candidates
+
+DEFAULT_HEIGHTS_PX = (240, 320, 480, 640, 784, 1024, 1600)
+"""From a quarter of a usual photograph of WIDER FACE to twice it; 784 is where the paper sees its oracle fall."""
+
+
+def evaluate_resolutions(job: Job, heights_px: Sequence[int], *, show: bool = True) -> list[dict[str, Any]]:
+    """Compute, store and (with `show`) print predicted and oracle AP over image height; gives the split's rows.
+
+    Without `show` standard output stays empty: what is done is said on standard error.
+
+    Raises UsageError when a detector is one whose candidates were imported, UserError as the stages cache and
+    evaluate do.
+    """
+    with ExitStack() as stack:
+        if not show:
+            stack.enter_context(redirect_stdout(sys.stderr))
+        stack.enter_context(job.workspace.locked(command_line()))
+        index = evaluation_split(update_indexes(job), job.split)
+        plans = {height: _plans(job, index, height) for height in sorted(set(heights_px))}
+        sources = {height: [_source(plan) for plan in group] for height, group in plans.items()}
+        # also says, before anything is computed, when there is nothing to evaluate against
+        parts = plan_resolutions(index, sources, job.config.evaluate, job.ground_truth)
+        compute_candidates([plan for group in plans.values() for plan in group], job.cluster)
+        if resolution_changes(job.workspace, index.split, parts):
+            from pipeline.resolutions import (
+                evaluate_resolutions as run,  # with torch, which a second run need not wait for
+            )
+
+            with shown_if_long("evaluate") as progress:
+                run(job.workspace, index, sources, job.config.evaluate, job.ground_truth, progress)
+        else:
+            click.echo("evaluate: nothing to do, the results are up to date")
+        rows = read_resolutions(job.workspace, index.split)
+        if is_embedded(job.workspace, index.data_root):
+            click.echo("\nOn the embedded data set (generated pictures: not comparable with WIDER FACE):")
+        click.echo("\n" + format_resolutions(rows))
+        for note in resolution_notes(job.workspace, index.split):
+            click.echo(note)
+        click.echo(f"\nstored in {job.workspace.resolutions}")
+        return [as_json(row) for row in rows]
+
+
+def _plans(job: Job, index: Index, height_px: int) -> list[CachePlan]:
+    config = job.config.cache.model_copy(update={"protocol": f"height-{height_px}"})
+    for detector in config.detectors:
+        if is_imported(detector):
+            raise UsageError(
+                f"the candidates of {detector} were computed elsewhere, at one size: choose a detector that "
+                "runs here with --detector"
+            )
+    return [plan_cache(job.workspace, index, detector, config) for detector in config.detectors]
+
+
+def _source(plan: CachePlan) -> Source:
+    return Source(key=plan.key, weights=plan.parts["detector"]["weights"], input_size=plan.input_size)

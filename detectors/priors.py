@@ -39,8 +39,10 @@ HAMBOX_LAYOUT: Final = PriorLayout((4, 8, 16, 32, 64, 128), ((16,), (32,), (64,)
 """One prior a cell on six maps, P2 to P7 (HAMBox, Liu et al. 2020, section 4.1)."""
 
 
-def make_priors(height: int, width: int, layout: PriorLayout = RETINAFACE_LAYOUT) -> Float[Tensor, "prior 4"]:
-    """Make the priors of an image, row by row, finest stride first; at least one cell a stride.
+def make_priors(
+    height: int, width: int, layout: PriorLayout = RETINAFACE_LAYOUT, device: str | torch.device = "cpu"
+) -> Float[Tensor, "prior 4"]:
+    """Make the priors of an image on a device, row by row, finest stride first; at least one cell a stride.
 
     `height` and `width` are pixels; a map has ceil(side / stride) cells, the centre of cell j is (j + 0.5)
     * stride.
@@ -48,9 +50,11 @@ def make_priors(height: int, width: int, layout: PriorLayout = RETINAFACE_LAYOUT
     levels = []
     for stride, sides in zip(layout.strides_px, layout.sides_px, strict=True):
         # float64 until the end: at 8K the products are exact, and the result is rounded once
-        rows = (torch.arange(-(-height // stride), dtype=torch.float64) + 0.5) * stride / height
-        columns = (torch.arange(-(-width // stride), dtype=torch.float64) + 0.5) * stride / width
-        sizes = torch.tensor([[side / width, side / height] for side in sides], dtype=torch.float64)
+        rows = (_numbered(-(-height // stride), device) + 0.5) * stride / height
+        columns = (_numbered(-(-width // stride), device) + 0.5) * stride / width
+        sizes = torch.tensor(
+            [[side / width, side / height] for side in sides], dtype=torch.float64, device=device
+        )
         cells = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
         centres = cells[:, :, None].expand(-1, -1, len(sides), -1)
         level = torch.cat([centres, sizes.expand_as(centres)], dim=-1)
@@ -63,7 +67,7 @@ def cached_priors(
     height: int, width: int, layout: PriorLayout, device: torch.device
 ) -> Float[Tensor, "prior 4"]:
     """Give `make_priors` on a device; the sets of the last few image sizes are kept. Not to be written to."""
-    return make_priors(height, width, layout).to(device)
+    return make_priors(height, width, layout, device)
 
 
 def decode_boxes(offsets: Float[Tensor, "*n 4"], priors: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
@@ -97,3 +101,7 @@ def encode_boxes(boxes_xyxy: Float[Tensor, "*n 4"], priors: Float[Tensor, "*n 4"
     sizes = boxes_xyxy[..., 2:] - boxes_xyxy[..., :2]
     shifts = (centres - priors[..., :2]) / (priors[..., 2:] * CENTRE_VARIANCE)
     return torch.cat([shifts, torch.log(sizes / priors[..., 2:]) / SIZE_VARIANCE], dim=-1)
+
+
+def _numbered(count: int, device: str | torch.device) -> Float[Tensor, " count"]:
+    return torch.arange(count, dtype=torch.float64, device=device)

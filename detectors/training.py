@@ -96,7 +96,7 @@ class Trainer:
         self._forward = replicas.wrap(self.network)
         self._parameters = dict(network.named_parameters())
         self._optimizer = _new_optimizer(network, config)
-        self._priors = make_priors(config.side_px, config.side_px, network.layout).to(self.device)
+        self._priors = make_priors(config.side_px, config.side_px, network.layout, self.device)
 
     def step(self, samples: Sequence[Sample]) -> StepReport:
         """Learn from one batch, or from this process's part of it.

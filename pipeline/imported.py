@@ -8,12 +8,11 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.blocks import Block, describe, plan_blocks
+from pipeline.blocks import Block, describe
+from pipeline.candidates import missing_blocks
 from pipeline.errors import UsageError, UserError
 from pipeline.fingerprint import Parts, fingerprint
 from pipeline.index import Index
-from pipeline.ledger import Ledger
-from pipeline.store import CandidateStore
 from pipeline.workspace import CandidateKey, Workspace, write_atomically
 
 PREFIX: Final = "imported:"
@@ -73,16 +72,7 @@ def plan_imported(workspace: Workspace, index: Index, detector_spec: str, block_
         )
     parts = _recorded_parts(workspace, index.split, name)
     key = imported_key(index.split, parts)
-    path = workspace.candidates(key)
-    store = CandidateStore.open(path) if CandidateStore.exists(path) else None
-    block_images = store.block_images if store else block_images
-    blocks = plan_blocks(
-        index.row_digests,
-        Ledger(workspace.candidates_ledger(key)).read(),
-        store.shard_bytes() if store else {},
-        block_images,
-        store.num_images if store else 0,
-    )
+    blocks, block_images = missing_blocks(workspace, index, key, block_images)
     return ImportedPlan(key, parts, blocks, block_images)
 
 

@@ -58,8 +58,7 @@ def _figure(rows: Sequence[ResolutionRow]) -> ResolutionFigure:
         ]
         x_label = f"{'median face' if is_single else 'image'} height, px"
         known = x[np.isfinite(x)]
-        x_range = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
-        return line_chart(setting, x_label, "AP", series, x_range, (0.0, 1.0))
+        return line_chart(setting, x_label, "AP", series, (0.0, float(known.max(initial=0))), (0.0, 1.0))
 
     def line(height: int) -> tuple[str, str, list[str]]:
         face_px = number[height, *variants[0], SETTINGS[-1]].face_px

@@ -38,6 +38,30 @@ class Reliability:
         gap = np.abs(self.mean_confidence - self.mean_target)[self.count > 0]
         return float(gap.max()) if len(gap) else float("nan")
 
+    def __add__(self, other: "Reliability") -> "Reliability":
+        """The diagram of the boxes of both; to rounding the same whichever way parts are added.
+
+        Raises ValueError if the bins differ.
+        """
+        if not np.array_equal(self.edges, other.edges):
+            raise ValueError("diagrams with other bins do not add")
+        count = self.count + other.count
+        divisor = np.where(count > 0, count, np.nan)
+
+        def mean(
+            mine: Float[np.ndarray, " bin"], theirs: Float[np.ndarray, " bin"]
+        ) -> Float[np.ndarray, " bin"]:
+            total = self.count * np.nan_to_num(mine) + other.count * np.nan_to_num(theirs)
+            both: np.ndarray = total / divisor
+            return both
+
+        return Reliability(
+            edges=self.edges,
+            count=count,
+            mean_confidence=mean(self.mean_confidence, other.mean_confidence),
+            mean_target=mean(self.mean_target, other.mean_target),
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class RankCorrelation:
@@ -61,6 +85,40 @@ class RankCorrelation:
     def mean_spearman(self) -> float:
         """As `mean_kendall`."""
         return _mean(self.spearman)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class CalibrationTally:
+    """Both answers for a block of images; `a + b` are those of both, to rounding whichever way parts are added."""
+
+    hit: Reliability
+    """Against whether a box is right."""
+    overlap: Reliability
+    """Against its oracle confidence."""
+    num_images: int
+    """Images that have a rank correlation."""
+    kendall: float
+    """Sum over these images, as the next."""
+    spearman: float
+
+    def __add__(self, other: "CalibrationTally") -> "CalibrationTally":
+        return CalibrationTally(
+            hit=self.hit + other.hit,
+            overlap=self.overlap + other.overlap,
+            num_images=self.num_images + other.num_images,
+            kendall=self.kendall + other.kendall,
+            spearman=self.spearman + other.spearman,
+        )
+
+    @property
+    def mean_kendall(self) -> float:
+        """Each image with the same weight; NaN without an image that has a value."""
+        return self.kendall / self.num_images if self.num_images else float("nan")
+
+    @property
+    def mean_spearman(self) -> float:
+        """As `mean_kendall`."""
+        return self.spearman / self.num_images if self.num_images else float("nan")
 
 
 def reliability(

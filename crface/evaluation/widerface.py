@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from crface.evaluation.curves import Curve, average_precision, exact_curve, official_curve
-from crface.evaluation.matching import Detections, Faces, match
+from crface.evaluation.matching import Detections, Faces, Hits, match
 
 Kept = Mapping[str, Sequence[Bool[np.ndarray, " _"]]]
 """For each setting, one mask an image: which of its faces count."""
@@ -53,6 +53,13 @@ def widerface_ap(
     """
     hits = match(detections, faces, iou)
     masks = {setting: joined_mask(setting, masks, faces) for setting, masks in kept.items()}
+    return evaluation_of(hits, masks, num_thresholds)
+
+
+def evaluation_of(
+    hits: Hits, masks: Mapping[str, Bool[np.ndarray, " face"]], num_thresholds: int = 1000
+) -> Evaluation:
+    """The same from hits: `match` of all images, and per setting one mask over all of their faces."""
     curves = {setting: official_curve(hits, mask, num_thresholds) for setting, mask in masks.items()}
     exact_curves = {setting: exact_curve(hits, mask) for setting, mask in masks.items()}
     return Evaluation(
@@ -60,7 +67,7 @@ def widerface_ap(
         exact_ap={setting: _ap(curve, masks[setting]) for setting, curve in exact_curves.items()},
         curves=curves,
         exact_curves=exact_curves,
-        num_images=len(faces),
+        num_images=len(hits.num_faces),
         num_faces={setting: int(mask.sum()) for setting, mask in masks.items()},
     )
 

@@ -108,7 +108,15 @@ class EvaluateConfig(Section):
     score_threshold: float = Field(
         0.02, ge=0.0, lt=1.0, description="candidates at or below it are no detections"
     )
-    iou: float = Field(0.5, gt=0.0, lt=1.0, description="overlap from which a detection matches a face")
+    iou: float = Field(
+        0.5,
+        gt=0.1,  # a box that overlaps a face by 0.1 or more, but not by this, is a misplaced one
+        lt=1.0,
+        description="overlap from which a detection matches a face",
+    )
+    resamples: int = Field(
+        1000, ge=0, le=100_000, description="draws of all images for 95 % intervals; 0: no intervals"
+    )
 
 
 class RunConfig(Section):

@@ -1,58 +1,43 @@
-"""The evaluate stage: AP of predicted, ranked and oracle confidence, from stored candidates and scores."""
+"""The evaluate stage: from stored candidates and scores to AP, its intervals, failures and calibration."""
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-from jaxtyping import Float64
-
-from crface.evaluation import Evaluation, widerface_ap
-from pipeline.blocks import describe, plan_blocks
-from pipeline.candidates import open_complete
+from pipeline.blocks import Block
 from pipeline.config import EvaluateConfig
 from pipeline.errors import UserError
-from pipeline.fingerprint import Parts
-from pipeline.ground_truth import (
-    SETTINGS,
-    GroundTruth,
-    Overlap,
-    ground_truth_sha256,
-    load_ground_truth,
-    overlap,
+from pipeline.evaluation_spec import EvaluateSpec, Runner, in_threads
+from pipeline.findings import (
+    CALIBRATION,
+    FAILURES,
+    CalibrationRow,
+    FailureRow,
+    calibration_table,
+    failure_table,
 )
+from pipeline.fingerprint import Parts
+from pipeline.ground_truth import GroundTruth, Overlap, ground_truth_sha256
 from pipeline.index import Index
-from pipeline.ledger import Ledger
-from pipeline.results import ApRow, CurveRow, Kind, write_results
-from pipeline.shards import UNREADABLE
-from pipeline.store import CandidateStore, ScoreStore
-from pipeline.workspace import CandidateKey, Workspace
+from pipeline.results import ApRow, CurveRow, write_results
+from pipeline.sources import Source, SourceStores, open_source
+from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
-    from pipeline.detections import Variant
+    from pipeline.evaluation_numbers import Numbers
 
-EVALUATE_VERSION: Final = 1
+__all__ = ["EvaluateReport", "Measured", "Source", "SourceStores", "evaluate", "measure", "open_source"]
+
+EVALUATE_VERSION: Final = 2
 """Raised when this stage, or what it calls, changes in a way that changes its numbers."""
 
+MAX_RECORDED_IMAGES: Final = 20_000
+"""Of more images only sums are kept: the memory of this process is then the same for any number, but there are no
+intervals, and exact AP is between bounds (`crface.evaluation.tally`)."""
+
 _NAMED = 5  # images named in a note; of more, the number is said
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """One detector's candidates to evaluate, with or without the confidences of a ranker."""
-
-    key: CandidateKey
-    weights: str
-    """The sha256 of the detector's weights."""
-    ranker: str = ""
-    """The fingerprint of the ranker whose scores are stored for these candidates; empty for none."""
-    training: str = ""
-    """The fingerprint of that ranker's training in this workspace; empty if it was brought along."""
-    input_size: str = "original"
-    """At what size the detector saw the images, in words; said beside every AP."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +46,12 @@ class Measured:
 
     rows: list[ApRow]
     curves: list[CurveRow]
+    failures: list[FailureRow]
+    calibration: list[CalibrationRow]
     notes: list[str]
     """Sentences on what the numbers leave out; empty if nothing."""
     truth: GroundTruth
+    """With all settings that rows are about."""
     images: list[tuple[int, int]]
     """Of every image that counts: its row in the index, its place in the ground truth."""
 
@@ -73,6 +61,8 @@ class EvaluateReport:
     """What was written, for people."""
 
     rows: list[ApRow]
+    failures: list[FailureRow]
+    calibration: list[CalibrationRow]
     notes: list[str]
     """Sentences on what the numbers leave out; empty if nothing."""
 
@@ -89,6 +79,7 @@ def plan_evaluate(
         "version": EVALUATE_VERSION,
         "split": index.split,
         "images": index.digest,
+        "labels": index.labels_digest,
         "ground truth": ground_truth_sha256(index, ground_truth),
         "evaluate": config.model_dump(),
         "sources": {
@@ -109,15 +100,19 @@ def evaluate(
     config: EvaluateConfig,
     ground_truth: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    run: Runner = in_threads,
 ) -> EvaluateReport:
-    """Compute and write the AP of every source, as `measure` gives it.
+    """Compute and write the numbers of every source, as `measure` gives them.
 
     Raises UserError as `measure` does, and when the results cannot be written.
     """
     parts = plan_evaluate(index, sources, config, ground_truth)
-    found = measure(workspace, index, sources, config, ground_truth, progress)
-    write_results(workspace, found.rows, found.curves, found.notes, parts)
-    return EvaluateReport(rows=found.rows, notes=found.notes)
+    found = measure(workspace, index, sources, config, ground_truth, progress, run)
+    others = {FAILURES: failure_table(found.failures), CALIBRATION: calibration_table(found.calibration)}
+    write_results(workspace, found.rows, found.curves, found.notes, parts, others)
+    return EvaluateReport(
+        rows=found.rows, failures=found.failures, calibration=found.calibration, notes=found.notes
+    )
 
 
 def measure(
@@ -127,177 +122,135 @@ def measure(
     config: EvaluateConfig,
     ground_truth: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    run: Runner = in_threads,
 ) -> Measured:
-    """Compute the AP of every source under each of its confidences, in easy, medium and hard; write nothing.
+    """Compute the numbers of every source under each of its confidences; write nothing.
 
     All sources are evaluated on the same images: those of the index that decode, that the ground truth knows
     and that no source failed to read. `ground_truth` is a folder of official `.mat` files, for when they are
-    not in the data set. `progress` is called with images done and images in all, each once a source.
+    not in the data set. `run` spreads the blocks. `progress` is called with images done and images in all, each
+    once a source; twice for more than MAX_RECORDED_IMAGES.
 
     Raises UserError when candidates or scores are missing or out of date, and when there is nothing to
     evaluate against.
     """
-    truth = load_ground_truth(index, ground_truth)
-    common = overlap(truth, index)
+    from pipeline.evaluation_block import open_labels  # with torch, which planning need not wait for
+    from pipeline.evaluation_rows import ap_rows, calibration_rows, curve_rows, failure_rows
+
+    sha256 = ground_truth_sha256(index, ground_truth)
+    ground_truth = None if ground_truth is None else ground_truth.absolute()
+    labels = open_labels(workspace, index.split, index.digest, index.labels_digest, ground_truth, sha256)
+    truth, common = labels.truth, labels.common
     stores = [open_source(workspace, source, index) for source in sources]
     unreadable = {row for item in stores for row in item.unreadable}
     pairs = [pair for pair in zip(common.rows, common.images, strict=True) if pair[0] not in unreadable]
     if not pairs:
         raise UserError(f"no image of the split {index.split!r} could be read by every detector")
-    faces = [truth.faces[image] for _, image in pairs]
-    kept = {setting: [masks[image] for _, image in pairs] for setting, masks in truth.kept.items()}
 
-    table: list[ApRow] = []
+    is_recorded = len(pairs) <= MAX_RECORDED_IMAGES
+    passes = 1 if is_recorded else 2
+    done = 0
+
+    def advance(num_images: int) -> None:
+        nonlocal done
+        done += num_images
+        if progress is not None:
+            progress(done, passes * len(stores) * len(pairs))
+
+    rows: list[ApRow] = []
     curves: list[CurveRow] = []
-    for number, item in enumerate(stores):
-        detections: dict[Variant, list[np.ndarray]] = {}
-        for done, found in enumerate(_detections(item, [row for row, _ in pairs], faces, config), start=1):
-            for variant, rows in found.items():
-                detections.setdefault(variant, []).append(rows)
-            if progress is not None:
-                progress(number * len(pairs) + done, len(stores) * len(pairs))
-        evaluations = {
-            variant: widerface_ap(images, faces, kept, config.iou) for variant, images in detections.items()
-        }
-        table += _ap_rows(item.source, evaluations, truth, config)
-        curves += _curve_rows(item.source, evaluations, truth, config)
-    notes = _notes(index, truth, common, [index.row(row).path for row in common.rows if row in unreadable])
-    return Measured(rows=table, curves=curves, notes=notes, truth=truth, images=pairs)
-
-
-def recovered_share(predicted: float, ranked: float, oracle: float) -> float:
-    """Give the share of the gap between predicted and oracle AP that ranking closed; NaN where there is none.
-
-    1 for all of it, negative where ranking made AP worse.
-    """
-    return (ranked - predicted) / (oracle - predicted) if oracle > predicted else float("nan")
-
-
-@dataclass(frozen=True, slots=True)
-class SourceStores:
-    """What is stored of a source."""
-
-    source: Source
-    candidates: CandidateStore
-    scores: ScoreStore | None
-    unreadable: frozenset[int]
-    """Rows whose image could not be read when candidates or scores were computed."""
-
-
-def open_source(workspace: Workspace, source: Source, index: Index) -> SourceStores:
-    """Open a source's candidates and, where it has a ranker, its scores.
-
-    Raises UserError when they are missing or out of date.
-    """
-    candidates = open_complete(workspace, index, source.key)
-    scores = _open_scores(workspace, source, index) if source.ranker else None
-    unreadable = frozenset(
-        row
-        for store in (candidates, scores)
-        if store is not None
-        for row in np.flatnonzero(store.counts() == UNREADABLE).tolist()
-    )
-    return SourceStores(source, candidates, scores, unreadable)
-
-
-def _open_scores(workspace: Workspace, source: Source, index: Index) -> ScoreStore:
-    store = ScoreStore.open(workspace.scores(source.key, source.ranker))
-    missing = plan_blocks(
-        index.row_digests,
-        Ledger(workspace.scores_ledger(source.key, source.ranker)).read(),
-        store.shard_bytes(),
-        store.block_images,
-        store.num_images,
-    )
-    if missing:
-        raise UserError(
-            f"the confidences refined by the ranker {source.ranker} for {source.key.detector} on the "
-            f"{source.key.split} split are not complete: {', '.join(describe(missing))}; run `crface rank` first"
+    failures: list[FailureRow] = []
+    calibration: list[CalibrationRow] = []
+    exact_bounds = 0.0
+    for item in stores:
+        source = item.source
+        spec = EvaluateSpec(
+            workspace=workspace,
+            source=source,
+            config=config,
+            index_digest=index.digest,
+            labels_digest=index.labels_digest,
+            ground_truth=ground_truth,
+            ground_truth_sha256=sha256,
         )
-    return store
+        blocks = evaluation_blocks([row for row, _ in pairs], item.candidates.block_images)
+        compute = _from_records if is_recorded else _from_sums
+        numbers = compute(spec, blocks, run, advance)
+        exact_bounds = max(exact_bounds, numbers.exact_bounds)
+        rows += ap_rows(source, numbers, truth, config)
+        curves += curve_rows(source, numbers, truth, config)
+        failures += failure_rows(source, numbers, truth, config)
+        calibration += calibration_rows(source, numbers, truth, config)
+    notes = _notes(index, truth, common, [index.row(row).path for row in common.rows if row in unreadable])
+    if not is_recorded and config.resamples:
+        notes.append(f"no intervals: they are computed for at most {MAX_RECORDED_IMAGES} images")
+    if exact_bounds:
+        notes.append(f"exact AP is a lower bound, by at most {100 * exact_bounds:.2g} points too low")
+    return Measured(
+        rows=rows,
+        curves=curves,
+        failures=failures,
+        calibration=calibration,
+        notes=notes,
+        truth=truth,
+        images=pairs,
+    )
 
 
-def _detections(
-    stores: SourceStores,
-    rows: Sequence[int],
-    faces: Sequence[Float64[np.ndarray, "_ 4"]],
-    config: EvaluateConfig,
-) -> Iterator["dict[Variant, np.ndarray]"]:
-    from pipeline.detections import image_detections  # with torch, which planning need not wait for
-
-    def one(row: int, image_faces: Float64[np.ndarray, "_ 4"]) -> "dict[Variant, np.ndarray]":
-        refined = None if stores.scores is None else stores.scores.read(row)
-        return image_detections(stores.candidates.read(row), refined, image_faces, config)
-
-    # one image a thread: torch's own threads cost more than they gain on arrays of this size
-    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="evaluate") as pool:
-        yield from pool.map(one, rows, faces)
+def evaluation_blocks(rows: Sequence[int], block_images: int) -> list[Block]:
+    """Cut ascending rows into blocks, so that a task reads one shard of a store with blocks of that size."""
+    blocks = []
+    for number, group in groupby(rows, key=lambda row: row // block_images):
+        members = tuple(group)
+        blocks.append(Block(number, members[0], members[-1] + 1, members, ()))
+    return blocks
 
 
-def _ap_rows(
-    source: Source, evaluations: Mapping["Variant", Evaluation], truth: GroundTruth, config: EvaluateConfig
-) -> Iterator[ApRow]:
-    by_name = {(variant.confidence, variant.is_all): item for variant, item in evaluations.items()}
-    for variant, evaluation in evaluations.items():
-        for kind in get_args(Kind):
-            for setting in SETTINGS:
-                predicted, oracle = (
-                    _ap(by_name[name], kind, setting) for name in (("predicted", False), ("oracle", True))
-                )
-                ap = _ap(evaluation, kind, setting)
-                is_ranked = variant.confidence == "ranked"
-                yield ApRow(
-                    **_conditions(source, variant, truth, config),
-                    setting=setting,
-                    kind=kind,
-                    ap=ap,
-                    recovered=recovered_share(predicted, ap, oracle) if is_ranked else float("nan"),
-                    images=evaluation.num_images,
-                    faces=evaluation.num_faces[setting],
-                )
+def _from_records(
+    spec: EvaluateSpec, blocks: Sequence[Block], run: Runner, advance: Callable[[int], None]
+) -> "Numbers":
+    from pipeline.evaluation_block import Records, join_records, records_block
+    from pipeline.evaluation_numbers import numbers_of_records
+
+    parts: list[Records] = []
+
+    def keep(part: Records) -> None:
+        parts.append(part)
+        advance(part.num_images)
+
+    run(records_block, spec, blocks, keep)
+    return numbers_of_records(join_records(parts), spec.config.resamples)
 
 
-def _curve_rows(
-    source: Source, evaluations: Mapping["Variant", Evaluation], truth: GroundTruth, config: EvaluateConfig
-) -> Iterator[CurveRow]:
-    for variant, evaluation in evaluations.items():
-        for kind in get_args(Kind):
-            curves = evaluation.curves if kind == "official" else evaluation.exact_curves
-            for setting in SETTINGS:
-                curve = curves[setting]
-                yield CurveRow(
-                    **_conditions(source, variant, truth, config),
-                    setting=setting,
-                    kind=kind,
-                    precision=curve.precision,
-                    recall=curve.recall,
-                    thresholds=curve.thresholds,
-                )
+def _from_sums(
+    spec: EvaluateSpec, blocks: Sequence[Block], run: Runner, advance: Callable[[int], None]
+) -> "Numbers":
+    from pipeline.evaluation_block import extremes_block, join_extremes, sums_block
+    from pipeline.evaluation_numbers import numbers_of_sums
+
+    extremes = _total(extremes_block, join_extremes, spec, blocks, run, advance).extremes
+    spec = replace(spec, extremes=extremes)
+    return numbers_of_sums(_total(sums_block, lambda one, other: one + other, spec, blocks, run, advance))
 
 
-def _ap(evaluation: Evaluation, kind: Kind, setting: str) -> float:
-    return (evaluation.ap if kind == "official" else evaluation.exact_ap)[setting]
+def _total(
+    function: Callable[[EvaluateSpec, Block], Any],
+    add: Callable[[Any, Any], Any],
+    spec: EvaluateSpec,
+    blocks: Sequence[Block],
+    run: Runner,
+    advance: Callable[[int], None],
+) -> Any:
+    """Add up parts as they come, so that no more than a few are held at a time."""
+    total: Any = None
 
+    def take(part: Any) -> None:
+        nonlocal total
+        total = part if total is None else add(total, part)
+        advance(part.num_images)
 
-def _conditions(
-    source: Source, variant: "Variant", truth: GroundTruth, config: EvaluateConfig
-) -> dict[str, Any]:
-    return {
-        "split": source.key.split,
-        "detector": source.key.detector,
-        "weights": source.weights,
-        "protocol": source.key.protocol,
-        "input_size": source.input_size,
-        "fingerprint": source.key.fingerprint,
-        "confidence": variant.confidence,
-        "candidates": variant.candidates(config),
-        "ranker": source.ranker if variant.confidence == "ranked" else "",
-        "definition": truth.definition,
-        "ground_truth": truth.sha256,
-        "iou": config.iou,
-        "nms_iou": config.nms_iou,
-        "score_threshold": config.score_threshold,
-    }
+    run(function, spec, blocks, take)
+    return total
 
 
 def _notes(index: Index, truth: GroundTruth, common: Overlap, unreadable: Sequence[str]) -> list[str]:

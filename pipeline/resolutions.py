@@ -11,6 +11,7 @@ from detectors.protocols import named
 from pipeline.config import EvaluateConfig
 from pipeline.evaluate import Measured, Source, measure, plan_evaluate
 from pipeline.fingerprint import Parts
+from pipeline.ground_truth import SETTINGS
 from pipeline.index import Index
 from pipeline.resolution_results import ResolutionRow, write_resolutions
 from pipeline.workspace import Workspace
@@ -41,21 +42,24 @@ def evaluate_resolutions(
     ground_truth: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Compute and write the rows of a split: for every height and detector those that `measure` gives.
+    """Compute and write the rows of a split: for every height and detector those that `measure` gives in SETTINGS.
 
     `sources` hold, for each image height in pixels, candidates under a protocol of one view of that height.
     The same images count at every height. `progress` is called as by `measure`.
 
     Raises UserError as `measure` does, and when the table cannot be written.
     """
-    found = measure(workspace, index, _flat(sources), config, ground_truth, progress)
+    # no intervals: the figure does not show them, and they would be drawn at every height
+    without = config.model_copy(update={"resamples": 0})
+    found = measure(workspace, index, _flat(sources), without, ground_truth, progress)
+    chosen = [row for row in found.rows if row.setting in SETTINGS]
     height_of = {source.key.fingerprint: height for height, group in sources.items() for source in group}
     faces = {
         (protocol, setting): _kept_heights(index, found, protocol, setting)
-        for protocol, setting in dict.fromkeys((row.protocol, row.setting) for row in found.rows)
+        for protocol, setting in dict.fromkeys((row.protocol, row.setting) for row in chosen)
     }
     rows = []
-    for row in found.rows:
+    for row in chosen:
         heights = faces[row.protocol, row.setting]
         seen = np.concatenate(heights)
         rows.append(

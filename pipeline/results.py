@@ -1,9 +1,9 @@
-"""The results folder: `ap.parquet`, one row a number, `pr_curves.parquet`, and what both were made from."""
+"""The results folder: `ap.parquet`, one row a number, `pr_curves.parquet`, more tables, and what they are made from."""
 
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -22,8 +22,8 @@ Kind = Literal["official", "exact"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Conditions:
-    """All that two figures must have in common to be comparable, and what tells them apart."""
+class Origin:
+    """Whose boxes and which confidence a figure is about, and how it was made of them."""
 
     split: str
     detector: str
@@ -41,10 +41,6 @@ class Conditions:
     """Which of them: "all", or "above 0.02" by the detector's confidence."""
     ranker: str
     """The ranker's fingerprint; empty unless the confidence is ranked."""
-    setting: str
-    """easy, medium, hard."""
-    definition: str
-    """What the setting keeps: official, or by height."""
     ground_truth: str
     """The sha256 of the ground truth."""
     iou: float
@@ -53,6 +49,16 @@ class Conditions:
     """The overlap above which a better box suppresses another."""
     score_threshold: float
     """What "above" means: candidates at or below it were left out, except where `candidates` says all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions(Origin):
+    """All that two figures must have in common to be comparable, and what tells them apart."""
+
+    setting: str
+    """easy, medium, hard; all; or a bin of face heights as `20-40 px`, above 20 and up to 40."""
+    definition: str
+    """What the setting keeps: official or by height; every face; face height."""
     kind: Kind
     """official: 1000 thresholds; exact: every score."""
 
@@ -63,12 +69,26 @@ class ApRow(Conditions):
 
     ap: float
     """0..1; NaN where the setting keeps no face."""
+    ap_low: float
+    """Where the 95 % interval of AP begins: a bootstrap over images. NaN, as the next, where none is computed:
+    with all candidates, in other settings than easy, medium and hard, without resamples, or for too many images."""
+    ap_high: float
+    gain: float
+    """AP minus that of predicted confidence, under the same conditions; NaN for predicted."""
+    gain_low: float
+    """Where the 95 % interval of the gain begins, both confidences resampled together; NaN as `ap_low`."""
+    gain_high: float
     recovered: float
     """Share of the oracle gap (AP of the oracle with all candidates, minus predicted) that ranking won back,
     negative where it lost; NaN unless the confidence is ranked, and where there is no gap."""
     images: int
     faces: int
     """Those that the setting keeps."""
+
+    @property
+    def is_gain_real(self) -> bool:
+        """Whether the interval of the gain leaves out zero: other images would hardly have shown the opposite."""
+        return self.gain_low > 0 or self.gain_high < 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +102,11 @@ class CurveRow(Conditions):
 
 _CURVE_COLUMNS: Final = ("precision", "recall", "thresholds")
 _CONDITIONS: Final = [(f.name, pa.float64() if f.type is float else pa.string()) for f in fields(Conditions)]
+_AP_NUMBERS: Final = ("ap", "ap_low", "ap_high", "gain", "gain_low", "gain_high", "recovered")
 AP_SCHEMA: Final = pa.schema(
     [
         *_CONDITIONS,
-        ("ap", pa.float64()),
-        ("recovered", pa.float64()),
+        *((name, pa.float64()) for name in _AP_NUMBERS),
         ("images", pa.int64()),
         ("faces", pa.int64()),
     ]
@@ -103,14 +123,16 @@ def write_results(
     curves: Sequence[CurveRow],
     notes: Sequence[str],
     parts: Parts,
+    others: Mapping[str, pa.Table],
 ) -> None:
-    """Replace the results, and last of all the record of what they were computed from.
+    """Replace the results (`others` by their files' names), and last of all the record of what they were computed from.
 
     NaN becomes null in `ap.parquet`. Raises UserError when the folder cannot be written.
     """
     files = {
         _AP: _encoded(pa.Table.from_pylist([as_json(row) for row in rows], AP_SCHEMA)),
         _CURVES: _encoded(pa.Table.from_pylist([asdict(curve) for curve in curves], _CURVE_SCHEMA)),
+        **{name: _encoded(table) for name, table in others.items()},
     }
     folder = workspace.results
     try:
@@ -141,7 +163,7 @@ def changes(workspace: Workspace, parts: Parts) -> list[str]:
         return ["not computed yet"]
     except (OSError, ValueError, KeyError, TypeError):
         return [f"{folder / _INPUTS} is damaged"]
-    for name in (_AP, _CURVES):
+    for name in dict.fromkeys((_AP, _CURVES, *hashes)):
         try:
             if file_sha256(folder / name) != hashes.get(name):
                 return [f"{name} is not what was written"]
@@ -155,7 +177,7 @@ def read_ap(workspace: Workspace) -> list[ApRow]:
 
     Raises UserError when there is none, or it is damaged.
     """
-    rows: list[dict[str, Any]] = _read(workspace.results / _AP, AP_SCHEMA).to_pylist()
+    rows: list[dict[str, Any]] = read_table(workspace.results / _AP, AP_SCHEMA).to_pylist()
     for row in rows:
         row |= {name: math.nan for name, value in row.items() if value is None}
     return [ApRow(**row) for row in rows]
@@ -180,7 +202,7 @@ def read_curves(workspace: Workspace) -> list[CurveRow]:
 
     Raises UserError when there are none, or they are damaged.
     """
-    table = _read(workspace.results / _CURVES, _CURVE_SCHEMA)
+    table = read_table(workspace.results / _CURVES, _CURVE_SCHEMA)
     conditions = table.select([name for name, _ in _CONDITIONS]).to_pylist()
     arrays = {name: [item.values.to_numpy() for item in table.column(name)] for name in _CURVE_COLUMNS}
     return [
@@ -195,7 +217,11 @@ def _encoded(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
-def _read(path: Path, schema: pa.Schema) -> Any:
+def read_table(path: Path, schema: pa.Schema) -> Any:
+    """Read one of the results' files.
+
+    Raises UserError when there is none, or it is damaged or of another version.
+    """
     try:
         table = pq.read_table(path)
     except FileNotFoundError:

@@ -32,9 +32,11 @@ class Outcome(Generic[Report]):
     """What became of the blocks."""
 
     done: list[Report] = field(default_factory=list)
-    """What the tasks returned, in the order in which they finished."""
+    """What the tasks returned, in the order in which they finished; empty unless it was to be kept."""
     set_aside: list[tuple[Block, str]] = field(default_factory=list)
     """Blocks that failed MAX_TRIES times, and why they did the last time."""
+    num_blocks: int = 0
+    """All that there were."""
 
     def check(self) -> None:
         """Raise UserError naming what was set aside; nothing happens if nothing was."""
@@ -43,7 +45,7 @@ class Outcome(Generic[Report]):
         named = [f"images {block.start} to {block.stop - 1}: {why}" for block, why in self.set_aside]
         more = f"; and {len(named) - _MAX_NAMED} more" if len(named) > _MAX_NAMED else ""
         raise UserError(
-            f"{len(named)} of {len(named) + len(self.done)} blocks failed {MAX_TRIES} times and were set "
+            f"{len(named)} of {self.num_blocks} blocks failed {MAX_TRIES} times and were set "
             f"aside: {'; '.join(named[:_MAX_NAMED])}{more}. All others are finished; the same command tries "
             "these again"
         )
@@ -55,8 +57,12 @@ def run_blocks(
     spec: Spec,
     blocks: Sequence[Block],
     on_report: Callable[[Report], None],
+    is_kept: bool = True,
 ) -> Outcome[Report]:
     """Call `function(spec, block)` for every block on the cluster and give what came back; none for no block.
+
+    What came back is in the outcome if `is_kept`, or else only handed to `on_report`, which may add it up: then no
+    more of it is held than is in flight.
 
     However many blocks there are, only BLOCKS_PER_THREAD per worker thread are in flight. A block that
     raises, or whose worker dies, is tried again when the others are done, alone on its worker, so that a
@@ -67,7 +73,7 @@ def run_blocks(
     cluster goes away. Then, as on Ctrl-C, queued blocks are dropped, and those being computed finish or
     not: either is safe.
     """
-    outcome: Outcome[Report] = Outcome()
+    outcome: Outcome[Report] = Outcome(num_blocks=len(blocks))
     fresh, again = deque(blocks), deque[Block]()
     tries: Counter[int] = Counter()
     flight = _Flight(client, function, spec)
@@ -81,7 +87,8 @@ def run_blocks(
                     flight.launch(again.popleft(), alone_on=workers.pop() if workers else None)
             block, result = flight.land()
             if not isinstance(result, BaseException):
-                outcome.done.append(result)
+                if is_kept:
+                    outcome.done.append(result)
                 on_report(result)
                 continue
             reason = _reason(result)

@@ -15,6 +15,8 @@ from pipeline.cache import CachePlan, cache_block, finish_cache, plan_cache, pre
 from pipeline.commit import BlockReport
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, plan_evaluate
+from pipeline.findings import read_calibration, read_failures
+from pipeline.findings_text import format_calibration, format_failures
 from pipeline.fuse import FuseSpec, fuse_block
 from pipeline.imported import ImportedPlan, is_imported, plan_imported
 from pipeline.index import Index
@@ -23,6 +25,7 @@ from pipeline.report import changes as report_changes
 from pipeline.workspace import command_line
 from workflows.cluster import dashboard_link, open_cluster
 from workflows.data import chosen_split, evaluation_split, is_embedded, stored_indexes, update_indexes
+from workflows.evaluating import evaluation_runner
 from workflows.job import Job
 from workflows.progress import show_progress, shown_if_long
 from workflows.scatter import Outcome, run_blocks
@@ -108,8 +111,10 @@ def evaluate(job: Job, show: bool = True) -> list[dict[str, Any]]:
                 evaluate as run_evaluate,  # with torch, which a second run need not wait for
             )
 
-            with shown_if_long("evaluate") as progress:
-                run_evaluate(job.workspace, chosen, sources, job.config.evaluate, job.ground_truth, progress)
+            with evaluation_runner(job.cluster) as run, shown_if_long("evaluate") as progress:
+                run_evaluate(
+                    job.workspace, chosen, sources, job.config.evaluate, job.ground_truth, progress, run
+                )
         elif show:
             click.echo("evaluate: nothing to do, the results are up to date")
         rows = results.read_ap(job.workspace)
@@ -117,9 +122,11 @@ def evaluate(job: Job, show: bool = True) -> list[dict[str, Any]]:
             if is_embedded(job.workspace, chosen.data_root):
                 click.echo("\nOn the embedded data set (generated pictures: not comparable with WIDER FACE):")
             click.echo("\n" + format_table(rows))
+            click.echo("\n" + format_failures(read_failures(job.workspace)))
+            click.echo("\n" + format_calibration(read_calibration(job.workspace)) + "\n")
             for note in results.read_notes(job.workspace):
                 click.echo(note)
-            click.echo(f"\nstored in {job.workspace.results}")
+            click.echo(f"stored in {job.workspace.results}")
         return [results.as_json(row) for row in rows]
 
 

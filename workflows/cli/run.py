@@ -78,15 +78,18 @@ def rank(**options: Any) -> None:
 
 
 @click.command()
-@job_options("data", "out", "config", "detector", "protocol", "ranker", "split", "ground_truth")
+@job_options("data", "out", "config", "detector", "protocol", "cluster", "ranker", "split", "ground_truth")
 @click.option("--json", "as_json", is_flag=True, help="Print every number as JSON on standard output.")
 def evaluate(as_json: bool, **options: Any) -> None:
     """Print and store AP easy / medium / hard for predicted, ranked and oracle confidences.
 
-    Without a ranker (neither trained nor given) the table has the rows predicted and oracle.
+    Stored as well: AP of all faces and by face height, 95 % intervals, what fails, and calibration. Without a
+    ranker (neither trained nor given) the table has the rows predicted and oracle. `--cluster local` means
+    threads of this process; `local:N` starts processes.
 
     \b
     Example:  crface evaluate --data /data/WIDER_FACE --json
+              crface evaluate --data /data/WIDER_FACE --cluster tcp://10.0.0.1:8786
     """
     from workflows import stages
 

@@ -1,0 +1,309 @@
+"""The evaluation of one block of images: what a task reads, and the records or sums that it gives back.
+
+*Records* hold 8 bytes a detection and everything can be computed from them, intervals included; *sums* have the
+same size however many images they are of, but need the range of all scores beforehand, which is a pass of its own.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, reduce
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, Float64, Int8
+
+from crface.calibration import CalibrationTally, rank_correlation, reliability
+from crface.evaluation.joining import joined_hits
+from crface.evaluation.matching import Hits, match
+from crface.evaluation.tally import Tally, joined_extremes, score_extremes, tally
+from crface.failure_tally import FailureTally, Group, tally_failures
+from crface.failures import find_failures
+from crface.oracle import oracle_confidence
+from pipeline.blocks import Block
+from pipeline.config import EvaluateConfig
+from pipeline.detections import ORACLE, PREDICTED, RANKED, Variant, image_detections
+from pipeline.errors import UserError
+from pipeline.evaluation_spec import EvaluateSpec
+from pipeline.face_groups import HEIGHTS, face_groups, known_attributes, with_more_settings
+from pipeline.ground_truth import GroundTruth, Overlap, load_ground_truth, overlap
+from pipeline.index import Index, load_index
+from pipeline.store import CandidateStore, ScoreStore
+from pipeline.workspace import Workspace
+
+FAILING_SETTING: Final = "hard"
+"""The setting in which failures are counted, and whose best F1 gives the operating point."""
+
+WITH_FAILURES: Final = (PREDICTED, RANKED, ORACLE)
+WITH_CALIBRATION: Final = (PREDICTED, RANKED)
+
+_MAX_SCORES = 1 << 16
+"""Different scores in sums: 15 MiB for 14 settings, and bounds for exact AP that are some 0.0001 apart."""
+
+Extremes = Mapping[Variant, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockExtremes:
+    """The range of a block's scores."""
+
+    extremes: Extremes
+    num_images: int
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Records:
+    """All that evaluation needs to know of some images."""
+
+    number: int
+    """The block's."""
+    hits: dict[Variant, Hits]
+    face_outcome: dict[Variant, Int8[np.ndarray, " face"]]
+    """What became of a face if every detection counts, for WITH_FAILURES."""
+    detection_outcome: dict[Variant, Int8[np.ndarray, " detection"]]
+    kept: dict[str, Bool[np.ndarray, " face"]]
+    """Per setting."""
+    groups: dict[Group, Bool[np.ndarray, " face"]]
+    calibration: dict[Variant, CalibrationTally]
+    num_images: int
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Sums:
+    """What images add to the numbers; `a + b` are the sums of both."""
+
+    tallies: dict[Variant, Tally]
+    failures: dict[Variant, FailureTally]
+    calibration: dict[Variant, CalibrationTally]
+    num_images: int
+
+    def __add__(self, other: "Sums") -> "Sums":
+        return Sums(
+            tallies={key: part + other.tallies[key] for key, part in self.tallies.items()},
+            failures={key: part + other.failures[key] for key, part in self.failures.items()},
+            calibration={key: part + other.calibration[key] for key, part in self.calibration.items()},
+            num_images=self.num_images + other.num_images,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """A split's index and ground truth, with all settings."""
+
+    index: Index
+    truth: GroundTruth
+    common: Overlap
+    image_of_row: dict[int, int]
+    """The places in the ground truth of the rows that it knows."""
+
+
+def extremes_block(spec: EvaluateSpec, block: Block) -> BlockExtremes:
+    """Find the range of the scores of a block's detections, per variant.
+
+    Raises UserError as `records_block` does.
+    """
+    images = list(_images(spec, block.rows))
+    variants = images[0].detections
+    return BlockExtremes(
+        {variant: score_extremes([image.detections[variant] for image in images]) for variant in variants},
+        len(images),
+    )
+
+
+def records_block(spec: EvaluateSpec, block: Block) -> Records:
+    """Evaluate a block's images, of which there is at least one.
+
+    Raises UserError when this process sees another index or ground truth than the driver, and when candidates
+    or scores are missing or damaged.
+    """
+    images, iou = list(_images(spec, block.rows)), spec.config.iou
+    faces = [image.faces for image in images]
+    kept = {setting: np.concatenate([image.kept[setting] for image in images]) for setting in images[0].kept}
+    failing = [image.kept[FAILING_SETTING] for image in images]
+    candidates = [image.candidates for image in images]
+    detections = {
+        variant: [image.detections[variant] for image in images] for variant in images[0].detections
+    }
+    failures = {
+        variant: find_failures(candidates, detections[variant], faces, failing, -np.inf, iou)
+        for variant in WITH_FAILURES
+        if variant in detections
+    }
+    return Records(
+        number=block.number,
+        hits={variant: match(rows, faces, iou) for variant, rows in detections.items()},
+        face_outcome={variant: found.face_outcome for variant, found in failures.items()},
+        detection_outcome={variant: found.detection_outcome for variant, found in failures.items()},
+        kept=kept,
+        groups=face_groups(
+            {name: kept[name] for name in HEIGHTS}, np.concatenate([image.attributes for image in images])
+        ),
+        calibration={
+            variant: reduce(
+                CalibrationTally.__add__, (_calibration(image, variant, spec.config) for image in images)
+            )
+            for variant in WITH_CALIBRATION
+            if variant in detections
+        },
+        num_images=len(images),
+    )
+
+
+def sums_block(spec: EvaluateSpec, block: Block) -> Sums:
+    """Evaluate a block's images to sums; the spec must know the extremes.
+
+    Raises UserError as `records_block` does.
+    """
+    assert spec.extremes is not None
+    records = records_block(spec, block)
+    return Sums(
+        tallies={
+            variant: tally(hits, records.kept, spec.extremes[variant], max_scores=_MAX_SCORES)
+            for variant, hits in records.hits.items()
+        },
+        failures=failure_tallies(records, spec.extremes),
+        calibration=records.calibration,
+        num_images=records.num_images,
+    )
+
+
+def join_records(parts: Sequence[Records]) -> Records:
+    """Put the images of all blocks behind one another, in the order of the blocks' numbers; at least one block."""
+    parts = sorted(parts, key=lambda part: part.number)
+    first = parts[0]
+
+    def joined(name: str) -> dict:  # type: ignore[type-arg]
+        return {
+            key: np.concatenate([getattr(part, name)[key] for part in parts]) for key in getattr(first, name)
+        }
+
+    return Records(
+        number=first.number,
+        hits={variant: joined_hits([part.hits[variant] for part in parts]) for variant in first.hits},
+        face_outcome=joined("face_outcome"),
+        detection_outcome=joined("detection_outcome"),
+        kept=joined("kept"),
+        groups=joined("groups"),
+        calibration={
+            variant: reduce(CalibrationTally.__add__, (part.calibration[variant] for part in parts))
+            for variant in first.calibration
+        },
+        num_images=sum(part.num_images for part in parts),
+    )
+
+
+def join_extremes(one: BlockExtremes, other: BlockExtremes) -> BlockExtremes:
+    """Give the range of the scores of both."""
+    return BlockExtremes(
+        {key: joined_extremes([value, other.extremes[key]]) for key, value in one.extremes.items()},
+        one.num_images + other.num_images,
+    )
+
+
+def failure_tallies(records: Records, extremes: Extremes) -> dict[Variant, FailureTally]:
+    """Count the failures of records at every threshold."""
+    return {
+        variant: tally_failures(
+            records.hits[variant],
+            outcome,
+            records.detection_outcome[variant],
+            records.groups,
+            extremes[variant],
+        )
+        for variant, outcome in records.face_outcome.items()
+    }
+
+
+@lru_cache(maxsize=1)  # kept for the next block
+def open_labels(
+    workspace: Workspace,
+    split: str,
+    index_digest: str,
+    labels_digest: str,
+    ground_truth: Path | None,
+    ground_truth_sha256: str,
+) -> Labels:
+    """Read a split's labels, which must be those that the driver planned with.
+
+    Raises UserError if they are not, and as `load_index` and `load_ground_truth` do.
+    """
+    index = load_index(workspace, split)
+    truth = load_ground_truth(index, ground_truth)
+    found = (index.digest, index.labels_digest, truth.sha256)
+    if found != (index_digest, labels_digest, ground_truth_sha256):
+        raise UserError(
+            f"the index of {split} in {workspace.root}, or its ground truth, is not the one that this command "
+            "was started with: give every worker the same folders, and run the command again"
+        )
+    common = overlap(truth, index)
+    return Labels(
+        index, with_more_settings(truth), common, dict(zip(common.rows, common.images, strict=True))
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Image:
+    candidates: Float32[np.ndarray, "candidate 5"]
+    refined: Float32[np.ndarray, " candidate"] | None
+    detections: dict[Variant, Float32[np.ndarray, "_ 5"]]
+    faces: Float64[np.ndarray, "face 4"]
+    kept: dict[str, Bool[np.ndarray, " face"]]
+    attributes: Int8[np.ndarray, "face 6"]
+
+
+def _images(spec: EvaluateSpec, rows: Sequence[int]) -> Iterator[_Image]:
+    workspace, source = spec.workspace, spec.source
+    labels = open_labels(
+        workspace,
+        source.key.split,
+        spec.index_digest,
+        spec.labels_digest,
+        spec.ground_truth,
+        spec.ground_truth_sha256,
+    )
+    store = CandidateStore.open(workspace.candidates(source.key))
+    scores = ScoreStore.open(workspace.scores(source.key, source.ranker)) if source.ranker else None
+    for row in rows:
+        image, entry = labels.image_of_row[row], labels.index.row(row)
+        faces = labels.truth.faces[image]
+        candidates = store.read(row)
+        refined = None if scores is None else scores.read(row)
+        yield _Image(
+            candidates,
+            refined,
+            image_detections(candidates, refined, faces, spec.config),
+            faces,
+            {setting: masks[image] for setting, masks in labels.truth.kept.items()},
+            known_attributes(faces, entry.faces.astype(np.float64), entry.attributes),
+        )
+
+
+def _calibration(image: _Image, variant: Variant, config: EvaluateConfig) -> CalibrationTally:
+    """Diagrams of the detections, as a user sees them; order of the candidates, which suppression goes by."""
+    detections = image.detections[variant]
+    overlaps = _overlaps(detections[:, :4], image.faces)
+    confidence = detections[:, 4].astype(np.float64)
+    is_above = image.candidates[:, 4] > config.score_threshold
+    order = image.candidates[:, 4] if variant == PREDICTED or image.refined is None else image.refined
+    correlation = rank_correlation(
+        [order[is_above]], [_overlaps(image.candidates[is_above, :4], image.faces)]
+    )
+    return CalibrationTally(
+        hit=reliability(confidence, (overlaps >= config.iou).astype(np.float64)),
+        overlap=reliability(confidence, overlaps),
+        num_images=correlation.num_images,
+        kendall=float(np.nansum(correlation.kendall)),
+        spearman=float(np.nansum(correlation.spearman)),
+    )
+
+
+def _overlaps(
+    boxes: Float32[np.ndarray, "box 4"], faces: Float64[np.ndarray, "face 4"]
+) -> Float64[np.ndarray, " box"]:
+    found = oracle_confidence(
+        torch.from_numpy(np.ascontiguousarray(boxes)), torch.from_numpy(faces.astype(np.float32))
+    )
+    # the overlap of equal boxes may be above 1 by the rounding of single precision
+    overlaps: np.ndarray = np.minimum(found.numpy().astype(np.float64), 1.0)
+    return overlaps

@@ -1,0 +1,68 @@
+"""Groups of faces that the evaluation tells apart: all, by height (Figure 5), and by WIDER FACE's attributes."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int8
+
+from crface.evaluation.settings import HEIGHT_EDGES_PX, all_faces, by_height
+from crface.failure_tally import Group
+from pipeline.ground_truth import GroundTruth
+from pipeline.widerface import ATTRIBUTES
+
+ALL: Final = "all"
+"""The setting that keeps every labelled face (Table 4)."""
+
+HEIGHTS: Final = tuple(f"{low}-{high} px" for low, high in pairwise(HEIGHT_EDGES_PX))
+"""The settings that keep the faces of one of Figure 5's bins, `low < height <= high`, smallest first."""
+
+EVERY_FACE: Final[Group] = ("all", "all")
+
+_VALUES: Final[Mapping[str, tuple[str, ...]]] = {
+    "blur": ("clear", "normal", "heavy"),
+    "expression": ("typical", "exaggerated"),
+    "illumination": ("normal", "extreme"),
+    "invalid": ("no", "yes"),
+    "occlusion": ("none", "partial", "heavy"),
+    "pose": ("typical", "atypical"),
+}
+"""What the numbers 0, 1, 2 of an attribute mean, by WIDER FACE's readme."""
+
+
+def with_more_settings(truth: GroundTruth) -> GroundTruth:
+    """Add the settings ALL and HEIGHTS, which take every labelled face, those flagged invalid included."""
+    bins = zip(HEIGHTS, by_height(truth.faces).values(), strict=True)
+    kept = {**truth.kept, **all_faces(truth.faces), **dict(bins)}
+    return replace(truth, kept={setting: tuple(masks) for setting, masks in kept.items()})
+
+
+def definition(truth: GroundTruth, setting: str) -> str:
+    """Say what a setting keeps: as the ground truth defines it, every face, or the faces of a bin."""
+    return "every face" if setting == ALL else "face height" if setting in HEIGHTS else truth.definition
+
+
+def face_groups(
+    heights: Mapping[str, Bool[np.ndarray, " face"]], attributes: Int8[np.ndarray, "face 6"]
+) -> dict[Group, Bool[np.ndarray, " face"]]:
+    """Masks of the groups, for faces with these masks of HEIGHTS and these attributes, -1 for one not known."""
+    groups = {EVERY_FACE: np.ones(len(attributes), dtype=bool)}
+    groups |= {("height", name): heights[name] for name in HEIGHTS}
+    for column, name in enumerate(ATTRIBUTES):
+        groups |= {
+            (name, value): attributes[:, column] == number for number, value in enumerate(_VALUES[name])
+        }
+    return groups
+
+
+def known_attributes(
+    faces: Float64[np.ndarray, "face 4"],
+    labelled: Float64[np.ndarray, "label 4"],
+    attributes: Int8[np.ndarray, "label 6"],
+) -> Int8[np.ndarray, "face 6"]:
+    """Give the attributes of the ground truth's faces: the labels', if they are the same boxes; else -1."""
+    if faces.shape == labelled.shape and np.array_equal(faces, labelled):
+        return attributes
+    return np.full((len(faces), len(ATTRIBUTES)), -1, np.int8)

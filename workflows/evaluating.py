@@ -1,0 +1,37 @@
+"""Where the blocks of an evaluation are computed: in threads of this process, or on a cluster."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from pipeline.blocks import Block
+from pipeline.evaluation_spec import EvaluateSpec, Runner, in_threads
+from workflows.cluster import open_cluster
+from workflows.scatter import run_blocks
+
+Part = TypeVar("Part")
+
+
+@contextmanager
+def evaluation_runner(cluster: str) -> Iterator[Runner]:
+    """Give something that does an evaluation's blocks; a cluster is closed in the end.
+
+    `local` is threads of this process: starting others, which import everything again, takes longer than
+    evaluating some hundred images. Everything else is as for `open_cluster`.
+
+    Raises UserError and UsageError as `open_cluster` does, and what is run, UserError as `run_blocks` does.
+    """
+    if cluster == "local":
+        yield in_threads
+        return
+    with open_cluster(cluster) as client:
+
+        def run(
+            function: Callable[[EvaluateSpec, Block], Part],
+            spec: EvaluateSpec,
+            blocks: Sequence[Block],
+            on_part: Callable[[Part], None],
+        ) -> None:
+            run_blocks(client, function, spec, blocks, on_part, is_kept=False).check()
+
+        yield run

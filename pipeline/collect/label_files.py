@@ -1,0 +1,207 @@
+"""Read labels as people have them: WIDER FACE text, COCO JSON, VOC XML, and the XML of dlib's imglab."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+from jaxtyping import Float32, Int8
+
+from pipeline.errors import UsageError, UserError
+from pipeline.widerface import ATTRIBUTES, parse_annotations
+
+_INVALID = ATTRIBUTES.index("invalid")
+_FACE = "face"
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class LabelledImage:
+    """One image's faces as a label file has them; there may be none."""
+
+    name: str
+    """As in the file, with forward slashes."""
+    size: tuple[int, int] | None
+    """Width and height that the labels are for, if the file says so."""
+    boxes_xywh: Float32[np.ndarray, "face 4"]
+    attributes: Int8[np.ndarray, "face 6"]
+    """WIDER FACE's, zeros but for `invalid` where a format has no such thing."""
+    source: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Box:
+    xywh: tuple[float, float, float, float]
+    category: str | None
+    """None where the format has none."""
+    is_invalid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    name: str
+    size: tuple[int, int] | None
+    boxes: list[_Box]
+    source: Path
+
+
+def read_labels(paths: Sequence[Path], categories: Sequence[str] = ()) -> list[LabelledImage]:
+    """Read label files, each told by its content, or folders of them; in order.
+
+    - WIDER FACE text keeps its attributes.
+    - COCO JSON: `bbox` is `x y w h`; `iscrowd` becomes invalid.
+    - VOC XML: x = xmin, w = xmax - xmin, as labelling programs write it today. (PASCAL's own files count pixels from
+      1: their boxes come out one pixel short at the left and the top.) `difficult` becomes invalid.
+    - dlib XML: `left top width height`; `ignore` becomes invalid.
+
+    Boxes of COCO and VOC have a category. Those of `categories` are taken; without any, those of "face", or of the
+    only category that there is.
+
+    Raises UsageError when it is not clear which categories are faces, UserError for a file that cannot be read.
+    """
+    wider: list[LabelledImage] = []
+    others: list[_Image] = []
+    for path in _files(paths):
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise UserError(f"cannot read the labels {path}: {error.strerror or error}") from error
+        start = data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+        try:
+            if start == b"<":
+                others += _from_xml(data, path)
+            elif start == b"{":
+                others += _from_coco(json.loads(data), path)
+            else:
+                wider += _from_wider(data, path)
+        except (ElementTree.ParseError, ValueError, KeyError, TypeError) as error:
+            what = f"there is no {error}" if isinstance(error, KeyError) else str(error)
+            raise UserError(f"cannot read the labels {path}: {what}") from error
+    wanted = _wanted(others, categories)
+    return wider + [_labelled(image, wanted) for image in others]
+
+
+def _files(paths: Sequence[Path]) -> Iterable[Path]:
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in {".xml", ".json", ".txt"})
+        if not inside:
+            raise UsageError(f"the folder {path} holds no labels: expected .xml, .json or .txt files")
+        yield from inside
+
+
+def _from_wider(data: bytes, source: Path) -> list[LabelledImage]:
+    images = []
+    for record in parse_annotations(data, source):
+        boxes = np.concatenate([record.faces[:, :2], record.faces[:, 2:] - record.faces[:, :2]], axis=1)
+        images.append(
+            LabelledImage(
+                name=record.path, size=None, boxes_xywh=boxes, attributes=record.attributes, source=source
+            )
+        )
+    return images
+
+
+def _from_coco(content: dict[str, Any], source: Path) -> list[_Image]:
+    names = {category["id"]: str(category["name"]) for category in content["categories"]}
+    images = {
+        image["id"]: _Image(
+            str(image["file_name"]),
+            (int(image["width"]), int(image["height"])) if "width" in image and "height" in image else None,
+            [],
+            source,
+        )
+        for image in content["images"]
+    }
+    for number, annotation in enumerate(content["annotations"]):
+        where = f"annotation {number}"
+        if annotation["image_id"] not in images:
+            raise ValueError(f"{where} is of image {annotation['image_id']!r}, which is not in `images`")
+        x, y, width, height = (float(value) for value in annotation["bbox"])
+        images[annotation["image_id"]].boxes.append(
+            _Box((x, y, width, height), names[annotation["category_id"]], bool(annotation.get("iscrowd", 0)))
+        )
+    return list(images.values())
+
+
+def _from_xml(data: bytes, source: Path) -> list[_Image]:
+    if (
+        b"<!DOCTYPE" in data or b"<!ENTITY" in data
+    ):  # entities can grow without bound; no label file needs them
+        raise ValueError("it has a document type definition, which no label file needs: refused")
+    root = ElementTree.fromstring(data)  # noqa: S314 - without entities there is nothing to expand
+    if root.tag == "annotation":
+        return [_from_voc(root, source)]
+    if root.tag == "dataset" and root.find("images") is not None:
+        return [_from_dlib(image, source) for image in root.findall("images/image")]
+    raise ValueError(
+        f"its root is <{root.tag}>, neither VOC's <annotation> nor dlib's <dataset> with <images>"
+    )
+
+
+def _from_voc(root: ElementTree.Element, source: Path) -> _Image:
+    boxes = []
+    for item in root.findall("object"):
+        left, top, right, bottom = (
+            float(_text(item, f"bndbox/{corner}")) for corner in ("xmin", "ymin", "xmax", "ymax")
+        )
+        is_invalid = (item.findtext("difficult") or "0").strip() == "1"
+        boxes.append(_Box((left, top, right - left, bottom - top), _text(item, "name"), is_invalid))
+    size = None
+    if root.find("size") is not None:
+        size = int(_text(root, "size/width")), int(_text(root, "size/height"))
+        size = size if min(size) > 0 else None  # some programs write 0 for unknown
+    return _Image(_text(root, "filename"), size, boxes, source)
+
+
+def _from_dlib(image: ElementTree.Element, source: Path) -> _Image:
+    boxes = []
+    for box in image.findall("box"):
+        x, y, width, height = (float(box.attrib[name]) for name in ("left", "top", "width", "height"))
+        boxes.append(_Box((x, y, width, height), None, box.get("ignore") == "1"))
+    size = None
+    if "width" in image.attrib and "height" in image.attrib:
+        size = int(image.attrib["width"]), int(image.attrib["height"])
+    return _Image(image.attrib["file"], size, boxes, source)
+
+
+def _text(element: ElementTree.Element, path: str) -> str:
+    text = (element.findtext(path) or "").strip()
+    if not text:
+        raise ValueError(f"a <{element.tag}> without <{path}>")
+    return text
+
+
+def _wanted(images: Sequence[_Image], categories: Sequence[str]) -> set[str | None]:
+    found = {box.category for image in images for box in image.boxes if box.category is not None}
+    named = ", ".join(sorted(found))
+    if missing := sorted(set(categories) - found):
+        raise UsageError(
+            f"no box of the labels has the category {', '.join(missing)}: there are {named or 'none'}"
+        )
+    if categories:
+        return {None, *categories}
+    if len(found) <= 1:
+        return {None, *found}
+    if _FACE in found:
+        return {None, _FACE}
+    raise UsageError(f"the labels have the categories {named}: say with --category which of them are faces")
+
+
+def _labelled(image: _Image, wanted: set[str | None]) -> LabelledImage:
+    boxes = [box for box in image.boxes if box.category in wanted]
+    values = np.array([box.xywh for box in boxes], np.float32).reshape(-1, 4)
+    if not np.isfinite(values).all() or (values[:, 2:] < 0).any():
+        raise UserError(
+            f"{image.source}: a box of {image.name} is not finite or has a negative size: mend or remove it"
+        )
+    attributes = np.zeros((len(boxes), len(ATTRIBUTES)), np.int8)
+    attributes[:, _INVALID] = [box.is_invalid for box in boxes]
+    name = image.name.replace("\\", "/")  # programs on Windows write the folder so
+    return LabelledImage(
+        name=name, size=image.size, boxes_xywh=values, attributes=attributes, source=image.source
+    )

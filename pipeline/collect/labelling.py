@@ -1,0 +1,137 @@
+"""Bring labels of the sources to the data set that was collected from them, as WIDER FACE annotation text."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pipeline.collect.gathering import SPLIT, Collected
+from pipeline.collect.label_files import LabelledImage, read_labels
+from pipeline.collect.record import Entry
+from pipeline.errors import UserError
+from pipeline.workspace import write_atomically
+
+_NO_FACE = "0 0 0 0 0 0 0 0 0 0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """How far the labels reach."""
+
+    num_images: int
+    """Kept images with labels, faceless ones among them."""
+    num_faces: int
+    unlabelled: tuple[str, ...]
+    """Kept images without labels: not in the annotation text, so that no stage takes them for faceless."""
+    dropped: tuple[str, ...]
+    """Names whose image was dropped as a near-duplicate."""
+    unknown: tuple[str, ...]
+    """Names that no image of the sources has."""
+
+
+def annotation_text(root: Path) -> Path:
+    """Give the path of the data set's annotation text."""
+    return root / "wider_face_split" / f"wider_face_{SPLIT}_bbx_gt.txt"
+
+
+def label(collected: Collected, paths: Sequence[Path], categories: Sequence[str] = ()) -> Labelled:
+    """Write the annotation text of the kept images that the label files speak of.
+
+    A name stands for the image whose source path ends with it (`x.jpg`, `photos/x.jpg`), or that is called so in the
+    data set (`event/name.jpg`, which is how frames of videos are named).
+
+    Raises UsageError and UserError as `read_labels` does, and UserError where a name fits several images, an image
+    is labelled twice or has another size than its labels say, none fits, or another annotation text is there already.
+    """
+    entries = [entry for entry in collected.entries if entry.image]
+    by_end = _by_end(entries)
+    found: dict[str, LabelledImage] = {}
+    dropped, unknown = [], []
+    for image in read_labels(paths, categories):
+        entry = _entry(image, by_end)
+        if entry is None:
+            unknown.append(image.name)
+        elif entry.outcome != "kept":
+            dropped.append(image.name)
+        else:
+            _check_size(image, entry)
+            if entry.image in found:
+                raise UserError(
+                    f"{image.source}: {image.name} is labelled already in {found[entry.image].source}"
+                )
+            found[entry.image] = image
+    if not found:
+        raise UserError(
+            f"no kept image has labels in {', '.join(map(str, paths))}: compare the names in them"
+        )
+    kept = [entry.image for entry in collected.of("kept")]
+    _write(annotation_text(collected.root), _text([(name, found[name]) for name in kept if name in found]))
+    return Labelled(
+        num_images=len(found),
+        num_faces=sum(len(image.boxes_xywh) for image in found.values()),
+        unlabelled=tuple(name for name in kept if name not in found),
+        dropped=tuple(dropped),
+        unknown=tuple(unknown),
+    )
+
+
+def _by_end(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """List the entries under every end of their source's path, and of their name in the data set."""
+    ends: defaultdict[str, dict[str, Entry]] = defaultdict(dict)
+    for entry in entries:
+        for path in [entry.image, *([entry.source] if entry.frame is None else [])]:
+            parts = [part for part in PurePosixPath(path).parts if part != "/"]
+            for start in range(len(parts)):
+                ends["/".join(parts[start:])][entry.image] = entry
+    return {end: list(found.values()) for end, found in ends.items()}
+
+
+def _entry(image: LabelledImage, by_end: dict[str, list[Entry]]) -> Entry | None:
+    fitting = by_end.get(
+        "/".join(part for part in PurePosixPath(image.name).parts if part not in ("/", ".")), []
+    )
+    if len(fitting) > 1:
+        names = " and ".join(entry.image for entry in fitting[:2])
+        raise UserError(
+            f"{image.source}: {image.name} could be {names}: write more of the path in the labels"
+        )
+    return fitting[0] if fitting else None
+
+
+def _check_size(image: LabelledImage, entry: Entry) -> None:
+    if image.size is None or image.size == (entry.width, entry.height):
+        return
+    labelled, is_ = (f"{width} x {height}" for width, height in (image.size, (entry.width, entry.height)))
+    hint = (
+        "turned by its EXIF orientation, which is not applied here?"
+        if image.size[0] == entry.height
+        else "resized?"
+    )
+    raise UserError(
+        f"{image.source}: the labels of {image.name} are for {labelled} pixels, it has {is_}: {hint}"
+    )
+
+
+def _text(images: Sequence[tuple[str, LabelledImage]]) -> str:
+    lines = []
+    for name, image in images:
+        lines += [name, str(len(image.boxes_xywh))]
+        for box, attributes in zip(image.boxes_xywh.tolist(), image.attributes.tolist(), strict=True):
+            lines.append(" ".join([*(_number(value) for value in box), *map(str, attributes)]))
+        if len(image.boxes_xywh) == 0:
+            lines.append(_NO_FACE)
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float) -> str:
+    """Write whole pixels as WIDER FACE does, and others to a hundredth."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        if path.is_file() and path.read_bytes() != text.encode():
+            raise UserError(f"{path} holds other labels than these: move it away, and run the command again")
+        write_atomically(path, text.encode())
+    except OSError as error:
+        raise UserError(f"cannot write the labels {path}: {error.strerror or error}") from error

@@ -1,0 +1,65 @@
+"""`collected.csv`: what became of every photograph and frame that was looked at."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+from pipeline.errors import UserError
+from pipeline.workspace import write_atomically
+
+Outcome = Literal["kept", "near-duplicate", "unreadable"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One photograph, one frame, or one file that cannot be read (or not to its end)."""
+
+    source: str
+    """The file's absolute path."""
+    frame: int | None = None
+    """From 0; None for a photograph."""
+    outcome: Outcome
+    image: str = ""
+    """What it is called in the data set, or would be: `event/name.jpg`; empty for what cannot be read."""
+    width: int | None = None
+    height: int | None = None
+    like: str = ""
+    """The kept image that is most similar, for a near-duplicate."""
+    similarity: float | None = None
+    """To that image."""
+    reason: str = ""
+    """Why it cannot be read."""
+
+
+def write_record(path: Path, entries: Sequence[Entry]) -> None:
+    """Write the list as CSV with one line of column names."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(Entry)], lineterminator="\n")
+    writer.writeheader()
+    for entry in entries:
+        values = asdict(entry)
+        if entry.similarity is not None:
+            values["similarity"] = f"{entry.similarity:.4f}"
+        writer.writerow(values)
+    write_atomically(path, text.getvalue().encode())
+
+
+def kept_before(path: Path) -> list[str]:
+    """Give the images that an earlier list says were kept; none if there is no list.
+
+    Raises UserError if it is damaged.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        return [
+            row["image"] for row in csv.DictReader(io.StringIO(text, newline="")) if row["outcome"] == "kept"
+        ]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise UserError(
+            f"the list {path} is damaged ({error}): remove it, and run the command again"
+        ) from error

@@ -29,6 +29,7 @@ from pipeline.report.pictures import Gallery, gallery, judge
 from pipeline.report.tables import Cell, ap_tables
 from pipeline.results import read_ap
 from pipeline.store import CandidateStore, RowStore, ScoreStore
+from pipeline.timings import TimingRow, write_timings
 from pipeline.workspace import CandidateKey, Workspace
 
 RANKER = "0123456789abcdef"
@@ -472,3 +473,29 @@ def test_binning_keeps_the_mean():
     np.testing.assert_allclose(x, [1.5, 5.5, 9.5])
     np.testing.assert_allclose(y, [3.5, 31.5, 91.5])
     assert y.mean() == pytest.approx((np.arange(12.0) ** 2).mean())
+
+
+def test_timings_are_shown_once_they_are_measured_and_ask_for_a_new_page(tmp_path: Path) -> None:
+    run = _run(tmp_path, ranker="")
+    assert "What an image costs" not in run.build()
+    row = TimingRow(
+        split="val",
+        detector="some-detector",
+        weights="",
+        protocol="8k",
+        input_size="long side 7680",
+        ranker="",
+        part="detector",
+        images=3,
+        median_ms=1263.0,
+        p95_ms=1300.0,
+        median_candidates=5.0,
+        device="a device",
+        threads=1,
+        torch="2",
+    )
+    write_timings(run.workspace, [row])
+    assert any("timings.parquet" in change for change in run.changes())
+    text = _Elements(run.build()).text
+    assert "What an image costs detector protocol detector some-detector 8k 1,263 (1,300)" in text
+    assert "of 3 images of val" in text

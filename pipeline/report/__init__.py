@@ -11,6 +11,7 @@ from pipeline.errors import UserError
 from pipeline.evaluate import Source, plan_evaluate
 from pipeline.fingerprint import Parts, differences, file_sha256
 from pipeline.index import Index
+from pipeline.timings import NAME as TIMINGS
 from pipeline.workspace import Workspace, write_atomically
 
 REPORT_VERSION: Final = 1
@@ -36,6 +37,7 @@ def plan_report(
         **{name: workspace.results / name for name in ("ap.parquet", "pr_curves.parquet")},
         # measured for their own sake, and not in every workspace
         **({"resolutions.parquet": workspace.resolutions} if workspace.resolutions.exists() else {}),
+        **({TIMINGS: workspace.results / TIMINGS} if (workspace.results / TIMINGS).exists() else {}),
         **{
             f"metrics {source.training}": _metrics(workspace, source) for source in sources if source.training
         },

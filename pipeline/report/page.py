@@ -25,6 +25,7 @@ from pipeline.report.facts import (
 from pipeline.report.pictures import Gallery, gallery
 from pipeline.report.resolutions import resolution_figures
 from pipeline.report.tables import Table, ap_tables, percent
+from pipeline.report.timings import timing_table
 from pipeline.resolution_results import read_resolutions
 from pipeline.results import ApRow, CurveRow, read_ap, read_curves, read_notes
 from pipeline.workspace import Workspace
@@ -75,6 +76,7 @@ def render(
             _section(workspace, index, source, config, truth, rows, curves, each) for source in sources
         ],
         figures=resolution_figures(read_resolutions(workspace)),
+        timings=timing_table(workspace),
         machine=machine_facts(),
         config=json.dumps(config.model_dump(mode="json"), indent=2),
     )

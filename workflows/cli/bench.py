@@ -2,8 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
+
+from detectors.protocols import NAMES
+from workflows.cli.options import job_options, make_job
 
 
 @click.group()
@@ -44,3 +48,45 @@ def evaluation(ground_truth: Path | None, num_images: int, as_json: bool) -> Non
         click.echo(json.dumps(bench_evaluation.as_json(found), indent=2))
     else:
         click.echo("\n".join(bench_evaluation.as_lines(found)))
+
+
+@bench.command()
+@job_options("data", "out", "config", "detector")
+@click.option(
+    "--protocol",
+    "protocols",
+    multiple=True,
+    metavar="NAME|FILE.toml",
+    help=f"How an image is presented to the detector: {NAMES}, or a file; several are separated by spaces or given"
+    " by repeating the option.  [default: the configuration's]",
+)
+@job_options("ranker", "split")
+@click.option(
+    "--images",
+    "num_images",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How many images of the split, spread evenly.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON on standard output.")
+def timings(protocols: tuple[str, ...], num_images: int, as_json: bool, **options: Any) -> None:
+    """Time what an image costs: detector, fusion, NMS and ranker apart, as the paper reports it.
+
+    One image at a time, in one process, on the GPU if there is one, after a warm-up. The table goes to
+    results/timings.parquet of the workspace, and into its report.
+
+    \b
+    Example:  crface bench timings --protocol "single multi"
+              crface bench timings --data /data/WIDER_FACE --protocol 8k --images 5 --json
+    """
+    from pipeline.protocols import load_protocol
+    from workflows import timing
+
+    names = tuple(name for value in protocols for name in value.split())
+    for name in names:
+        load_protocol(name)  # a mistake in a name shall not wait for the others to be timed
+    job = make_job(**options)
+    rows = timing.timings(job, names or (job.config.cache.protocol,), num_images, show=not as_json)
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))

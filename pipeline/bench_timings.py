@@ -1,0 +1,190 @@
+"""Time what an image costs: detector, fusion, NMS and ranker apart, in one process, one image at a time."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+
+import detectors
+from crface import ranker as rankers
+from crface.boxes import nms
+from detectors.protocols import DetectionProtocol, fuse, view_candidates
+from pipeline.config import CacheConfig, EvaluateConfig
+from pipeline.errors import UsageError, UserError
+from pipeline.fingerprint import fingerprint
+from pipeline.images import read_image
+from pipeline.index import Index
+from pipeline.protocols import protocol_for
+from pipeline.rank import identify_ranker
+from pipeline.timings import Part, TimingRow
+
+if TYPE_CHECKING:
+    from crface.ranker import Ranker
+
+WARM_UP: Final = 2
+"""Images that are gone through untimed, for each detector and protocol."""
+
+Progress = Callable[[int, int], None]
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timed:
+    """What is timed, on which images."""
+
+    index: Index
+    detectors: tuple[str, ...]
+    """As `detectors.create` takes them."""
+    protocols: tuple[str, ...]
+    ranker: Path | None
+    """None: no ranker is timed."""
+    num_images: int
+    """At most; spread evenly over the split."""
+
+
+def time_images(
+    timed: Timed,
+    cache: CacheConfig,
+    evaluate: EvaluateConfig,
+    progress: Progress = lambda done, total: None,
+) -> list[TimingRow]:
+    """Give the rows of the table, for each detector under each protocol.
+
+    Images are decoded beforehand, each anew for every pass, and not timed. *detector* is all from pixels to candidates
+    in pixels of the image, over all views of the protocol: resizing, the way to the device and back, the forward.
+    *fusion* is box voting, or what the protocol says. *nms* and its threshold are the evaluation's. Each part begins
+    and ends with an idle device. The first `WARM_UP` images are gone through once before.
+
+    Raises UsageError for a detector or protocol that there is not, UserError when the split has no image that can be
+    read, or the ranker cannot be.
+    """
+    rows = timed.index.ok_rows
+    if not rows:
+        raise UserError(
+            f"the split {timed.index.split} has no image that can be read: there is nothing to time"
+        )
+    step = max(1, len(rows) // timed.num_images)
+    chosen = rows[::step][: timed.num_images]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    ranker, ranker_name = _ranker(timed.ranker, device)
+    work = [(detector, protocol) for detector in timed.detectors for protocol in timed.protocols]
+    table = []
+    for number, (spec, protocol_name) in enumerate(work):
+        try:
+            identity = detectors.identify(spec)
+            protocol = protocol_for(
+                spec.partition("@")[0], cache.model_copy(update={"protocol": protocol_name})
+            )
+            detector = detectors.create(spec, device=device)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        clock = _Clock(detector, protocol, ranker, evaluate, device)
+        for row in chosen[:WARM_UP]:
+            clock.run(read_image(timed.index.image_path(row)))
+        clock.forget()
+        for done, row in enumerate(chosen):
+            progress(number * len(chosen) + done, len(work) * len(chosen))
+            clock.run(read_image(timed.index.image_path(row)))
+        table += [
+            TimingRow(
+                split=timed.index.split,
+                detector=identity["detector"],
+                weights=identity["weights"],
+                protocol=protocol.name,
+                input_size=protocol.words,
+                ranker=ranker_name if part in ("ranker", "all") else "",
+                part=part,
+                images=len(chosen),
+                median_ms=1000 * float(np.median(seconds)),
+                p95_ms=1000 * float(np.quantile(seconds, 0.95)),
+                median_candidates=float(np.median(clock.num_candidates)),
+                device=torch.cuda.get_device_name() if device == "cuda" else "cpu",
+                threads=torch.get_num_threads(),
+                torch=torch.__version__,
+            )
+            for part, seconds in clock.parts().items()
+        ]
+    progress(len(work) * len(chosen), len(work) * len(chosen))
+    return table
+
+
+class _Clock:
+    """Times each part of image after image."""
+
+    def __init__(
+        self,
+        detector: detectors.Detector,
+        protocol: DetectionProtocol,
+        ranker: "Ranker | None",
+        evaluate: EvaluateConfig,
+        device: str,
+    ) -> None:
+        self._detector = detector
+        self._protocol = protocol
+        self._ranker = ranker
+        self._evaluate = evaluate
+        self._is_cuda = device == "cuda"
+        self.num_candidates: list[int] = []
+        self._seconds: dict[Part, list[float]] = {}
+
+    def forget(self) -> None:
+        """Leave out all that was timed so far."""
+        self.num_candidates.clear()
+        self._seconds.clear()
+
+    def run(self, image: UInt8[np.ndarray, "_ _ 3"]) -> None:
+        """Go through all parts with one image."""
+        views = self._timed(
+            "detector",
+            lambda: [view_candidates(self._detector, view, [image])[0] for view in self._protocol.views],
+        )
+        found, fusion = views[0], self._protocol.fusion
+        if fusion is not None:
+            found = self._timed("fusion", lambda: fuse(views, fusion))
+        self.num_candidates.append(len(found))
+        self._timed("nms", lambda: self._suppress(found))
+        model = self._ranker
+        if model is not None:
+            self._timed("ranker", lambda: model.refine(image, found))
+
+    def parts(self) -> dict[Part, Sequence[float]]:
+        """Give the seconds of each image, of each part and of their sums."""
+        before = [times for part, times in self._seconds.items() if part != "ranker"]
+        sums: dict[Part, Sequence[float]] = {
+            "all but the ranker": [sum(image) for image in zip(*before, strict=True)]
+        }
+        if self._ranker is not None:
+            sums["all"] = [sum(image) for image in zip(*self._seconds.values(), strict=True)]
+        return {**self._seconds, **sums}
+
+    def _timed(self, part: Part, work: Callable[[], Made]) -> Made:
+        self._wait()
+        started = time.perf_counter()
+        made = work()
+        self._wait()
+        self._seconds.setdefault(part, []).append(time.perf_counter() - started)
+        return made
+
+    def _wait(self) -> None:
+        if self._is_cuda:
+            torch.cuda.synchronize()
+
+    def _suppress(self, candidates: Float32[np.ndarray, "_ 5"]) -> None:
+        rows = torch.from_numpy(candidates)
+        rows = rows[rows[:, 4] > self._evaluate.score_threshold]
+        nms(rows[:, :4], rows[:, 4], self._evaluate.nms_iou)
+
+
+def _ranker(path: Path | None, device: str) -> "tuple[Ranker | None, str]":
+    if path is None:
+        return None, ""
+    name = fingerprint(identify_ranker(path))
+    try:
+        return rankers.load(path).to(device), name
+    except ValueError as error:
+        raise UserError(str(error)) from error

@@ -1,0 +1,53 @@
+"""Time the parts of a job on this machine, in this process, and store the table."""
+
+import sys
+from contextlib import nullcontext, redirect_stdout
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from pipeline.errors import UsageError
+from pipeline.imported import is_imported
+from pipeline.timings import NAME, as_lines, write_timings
+from pipeline.workspace import command_line
+from workflows.data import evaluation_split, update_indexes
+from workflows.job import Job
+from workflows.progress import shown_if_long
+from workflows.stages import training_plan
+
+
+def timings(job: Job, protocols: tuple[str, ...], num_images: int, show: bool) -> list[dict[str, Any]]:
+    """Time the job's detectors under some protocols, and its ranker if there is one; gives the rows as JSON values.
+
+    Raises UsageError for imported candidates, whose detector is not here.
+    """
+    from pipeline.bench_timings import Timed, time_images  # with torch, which only this command waits for
+
+    if foreign := [name for name in job.config.cache.detectors if is_imported(name)]:
+        raise UsageError(f"{foreign[0]} ran elsewhere: there is nothing to time; name others with --detector")
+    with job.workspace.locked(command_line()):
+        # what is said about the index is no part of the JSON
+        with nullcontext() if show else redirect_stdout(sys.stderr):
+            indexes = update_indexes(job)
+        ranker = job.ranker
+        if ranker is None and "train" in indexes and (plan := training_plan(job, indexes)).state == "done":
+            ranker = plan.ranker_file
+        timed = Timed(
+            index=evaluation_split(indexes, job.split),
+            detectors=job.config.cache.detectors,
+            protocols=protocols,
+            ranker=ranker,
+            num_images=num_images,
+        )
+        with shown_if_long("time") as progress:
+            rows = time_images(timed, job.config.cache, job.config.evaluate, progress)
+        write_timings(job.workspace, rows)
+    if show:
+        click.echo("\n" + "\n".join(as_lines(rows)))
+        if ranker is None:
+            click.echo(
+                "\nno ranker: none is trained with this configuration, and none is given with --ranker"
+            )
+        click.echo(f"\nstored in {job.workspace.results / NAME}")
+    return [asdict(row) for row in rows]

@@ -72,7 +72,7 @@ def train_detector(
     Example:  crface dataset make data/embedded --seed 1000 --train-images 1500 --val-images 100
               crface train-detector --data data/embedded --detector hambox-slim --recipe hambox-slim
               torchrun --no-python --nproc-per-node 4 crface train-detector --data /data/WIDER_FACE \\
-                --detector hrnet-w48 --recipe hrnet-w48 --trunk-weights hrnetv2_w48_imagenet.pth
+                --detector hrnet-w48 --recipe hrnet-w48-widerface --trunk-weights hrnetv2_w48_imagenet_pretrained.pth
     """
     from workflows import detector_training
 

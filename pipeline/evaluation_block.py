@@ -1,6 +1,6 @@
 """The evaluation of one block of images: what a task reads, and the records or sums that it gives back.
 
-*Records* hold 8 bytes a detection and everything can be computed from them, intervals included; *sums* have the
+*Records* hold 13 bytes a detection and everything can be computed from them, intervals included; *sums* have the
 same size however many images they are of, but need the range of all scores beforehand, which is a pass of its own.
 """
 
@@ -39,7 +39,7 @@ WITH_FAILURES: Final = (PREDICTED, RANKED, ORACLE)
 WITH_CALIBRATION: Final = (PREDICTED, RANKED)
 
 _MAX_SCORES = 1 << 16
-"""Different scores in sums: 15 MiB for 14 settings, and bounds for exact AP that are some 0.0001 apart."""
+"""Different scores in sums: 15 MiB for 14 settings; what it costs exact AP is in docs/decisions/0006."""
 
 Extremes = Mapping[Variant, tuple[float, float]]
 

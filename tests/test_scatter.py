@@ -56,6 +56,15 @@ def test_no_block_is_no_work(client: Client, tmp_path: Path) -> None:
     assert run_blocks(client, block_tasks.number, str(tmp_path), [], nothing) == Outcome([], [])
 
 
+def test_what_is_not_to_be_kept_is_reported_and_no_more(client: Client, tmp_path: Path) -> None:
+    reports: list[int] = []
+    outcome = run_blocks(
+        client, block_tasks.number, str(tmp_path), block_tasks.blocks(6), reports.append, is_kept=False
+    )
+    assert sorted(reports) == list(range(6))
+    assert (outcome.done, outcome.set_aside, outcome.num_blocks) == ([], [], 6)
+
+
 def test_few_blocks_are_in_flight_however_many_there_are(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,8 +12,8 @@ from crface.evaluation.matching import Hits, score_range
 def joined_hits(parts: Sequence[Hits]) -> Hits:
     """Put the images of all parts behind one another; no images of no part.
 
-    Matching looks at one image at a time, so that this is exact. What is joined takes 8 bytes a detection with
-    scores of single precision (4 more while it is sorted), and 8 a face.
+    Matching looks at one image at a time, so that this is exact. What is joined takes 12 bytes a detection with
+    scores of single precision, and 8 a face.
     """
     num_detections = _joined([part.num_detections for part in parts])
     num_faces = _joined([part.num_faces for part in parts])

@@ -19,6 +19,7 @@ import pytest
 from pipeline.config import RunConfig
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, evaluate
+from pipeline.findings import read_calibration, read_failures
 from pipeline.ground_truth import load_ground_truth
 from pipeline.index import Index, update_index
 from pipeline.ledger import Ledger, LedgerRow
@@ -208,7 +209,7 @@ def test_names_that_look_like_html_are_shown_as_they_are(run: Run):
 
 def test_the_numbers_are_those_of_the_results(run: Run, page: str):
     rows = read_ap(run.workspace)
-    assert len(rows) == 4 * 3 * 2
+    assert len(rows) == 4 * (3 + 1 + 10) * 2
     text = _Elements(page).text
     for confidence, candidates in (("predicted", "above 0.02"), ("ranked", "above 0.02"), ("oracle", "all")):
         ap = {
@@ -222,6 +223,29 @@ def test_the_numbers_are_those_of_the_results(run: Run, page: str):
     assert "85.0 85.0 exact" in text
     recovered = next(r.recovered for r in rows if r.confidence == "ranked" and r.setting == "hard")
     assert f"{100 * recovered:.0f} % of the oracle gap" in text
+
+
+def test_what_fails_how_sure_it_is_and_calibration_are_those_of_the_results(run: Run, page: str):
+    text = _Elements(page).text
+    whole = {row.confidence: row for row in read_failures(run.workspace) if row.group == "all"}
+    # by predicted confidence all four faces are found at 0.3, with one box on nothing: precision 4/5; one more
+    # is in the image without faces, which precision passes over
+    assert (whole["predicted"].missed, whole["predicted"].background) == (0, 2)
+    assert "predicted 0.300 80.0 100.0 6 0 0 2" in text
+    assert "all 4 0 – 0 – 0 – 0" in text  # noqa: RUF001
+    (calibration,) = [
+        row for row in read_calibration(run.workspace) if (row.confidence, row.target) == ("ranked", "hit")
+    ]
+    assert f"ranked ECE {100 * calibration.expected_error:.1f} %" in text
+    (hard,) = [
+        row
+        for row in read_ap(run.workspace)
+        if (row.confidence, row.setting, row.kind) == ("ranked", "hard", "official")
+    ]
+    verdict = "real" if hard.is_gain_real else "not told from chance"
+    interval = f"{100 * hard.gain_low:+.1f} to {100 * hard.gain_high:+.1f}, {verdict}"
+    assert f"{100 * hard.gain:+.1f} {interval}" in text
+    assert "AP by face height" in text
 
 
 def test_what_decides_the_numbers_is_said_beside_them(page: str):

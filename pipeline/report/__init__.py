@@ -9,16 +9,18 @@ from typing import Final
 from pipeline.config import RunConfig
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, plan_evaluate
+from pipeline.findings import CALIBRATION, FAILURES
 from pipeline.fingerprint import Parts, differences, file_sha256
 from pipeline.index import Index
 from pipeline.timings import NAME as TIMINGS
 from pipeline.workspace import Workspace, write_atomically
 
-REPORT_VERSION: Final = 1
+REPORT_VERSION: Final = 2
 """Raised when the page changes for the same results."""
 
 _PAGE, _INPUTS = "index.html", "inputs.json"
 _NUM_PICTURES = 12
+_RESULTS = ("ap.parquet", "pr_curves.parquet", FAILURES, CALIBRATION)
 
 
 def plan_report(
@@ -34,7 +36,7 @@ def plan_report(
     Raises UserError as `plan_evaluate` does.
     """
     files = {
-        **{name: workspace.results / name for name in ("ap.parquet", "pr_curves.parquet")},
+        **{name: workspace.results / name for name in _RESULTS},
         # measured for their own sake, and not in every workspace
         **({"resolutions.parquet": workspace.resolutions} if workspace.resolutions.exists() else {}),
         **({TIMINGS: workspace.results / TIMINGS} if (workspace.results / TIMINGS).exists() else {}),

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.config import RunConfig
 from pipeline.evaluate import Source
+from pipeline.findings import CalibrationRow, FailureRow, read_calibration, read_failures
 from pipeline.ground_truth import SETTINGS, GroundTruth, load_ground_truth
 from pipeline.index import Index
 from pipeline.report.charts import Chart, Series, line_chart
@@ -22,12 +23,13 @@ from pipeline.report.facts import (
     training_charts,
     work_facts,
 )
+from pipeline.report.findings import Findings, findings
 from pipeline.report.pictures import Gallery, gallery
 from pipeline.report.resolutions import resolution_figures
 from pipeline.report.tables import Table, ap_tables, percent
 from pipeline.report.timings import timing_table
 from pipeline.resolution_results import read_resolutions
-from pipeline.results import ApRow, CurveRow, read_ap, read_curves, read_notes
+from pipeline.results import ApRow, CurveRow, Origin, read_ap, read_curves, read_notes
 from pipeline.workspace import Workspace
 
 
@@ -38,10 +40,21 @@ class Section:
     table: Table
     curves: list[tuple[Chart, list[tuple[str, str, str]]]]
     """Per setting the chart, and its legend: style, name, AP."""
+    findings: Findings
     training: list[Chart]
     gallery: Gallery
     work: Facts
     identity: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    """All tables of the results."""
+
+    rows: list[ApRow]
+    curves: list[CurveRow]
+    failures: list[FailureRow]
+    calibration: list[CalibrationRow]
 
 
 def render(
@@ -58,7 +71,9 @@ def render(
     Raises UserError when something that it is made from is missing or damaged.
     """
     truth = load_ground_truth(index, ground_truth)
-    rows, curves = read_ap(workspace), read_curves(workspace)
+    numbers = _Numbers(
+        read_ap(workspace), read_curves(workspace), read_failures(workspace), read_calibration(workspace)
+    )
     environment = Environment(
         loader=PackageLoader("pipeline.report", "."),
         autoescape=True,  # names of images and folders are data
@@ -72,9 +87,7 @@ def render(
         embedded=embedded_settings(index.data_root),
         data=data_facts(index, truth),
         notes=read_notes(workspace),
-        sections=[
-            _section(workspace, index, source, config, truth, rows, curves, each) for source in sources
-        ],
+        sections=[_section(workspace, index, source, config, truth, numbers, each) for source in sources],
         figures=resolution_figures(read_resolutions(workspace)),
         timings=timing_table(workspace),
         machine=machine_facts(),
@@ -88,16 +101,20 @@ def _section(
     source: Source,
     config: RunConfig,
     truth: GroundTruth,
-    rows: Sequence[ApRow],
-    curves: Sequence[CurveRow],
+    numbers: _Numbers,
     num_pictures: int,
 ) -> Section:
-    own_rows = [row for row in rows if _is_of(row, source)]
-    own_curves = [curve for curve in curves if _is_of(curve, source)]
+    own_rows = [row for row in numbers.rows if _is_of(row, source)]
+    own_curves = [curve for curve in numbers.curves if _is_of(curve, source)]
     (table,) = ap_tables(own_rows)
     return Section(
         table=table,
         curves=[_pr_chart(own_rows, own_curves, setting) for setting in SETTINGS],
+        findings=findings(
+            own_rows,
+            [row for row in numbers.failures if _is_of(row, source)],
+            [row for row in numbers.calibration if _is_of(row, source)],
+        ),
         training=training_charts(workspace, source.training) if source.training else [],
         gallery=gallery(workspace, index, source, truth, config.evaluate, num_pictures),
         work=work_facts(workspace, source),
@@ -105,7 +122,7 @@ def _section(
     )
 
 
-def _is_of(row: ApRow | CurveRow, source: Source) -> bool:
+def _is_of(row: Origin, source: Source) -> bool:
     key = source.key
     return (row.split, row.detector, row.protocol, row.fingerprint) == (
         key.split,

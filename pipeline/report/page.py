@@ -9,6 +9,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.config import RunConfig
+from pipeline.errors import UserError
 from pipeline.evaluate import Source
 from pipeline.findings import CalibrationRow, FailureRow, read_calibration, read_failures
 from pipeline.ground_truth import SETTINGS, GroundTruth, load_ground_truth
@@ -106,6 +107,11 @@ def _section(
 ) -> Section:
     own_rows = [row for row in numbers.rows if _is_of(row, source)]
     own_curves = [curve for curve in numbers.curves if _is_of(curve, source)]
+    if not own_rows:
+        raise UserError(
+            f"the results in {workspace.results} are not those of {source.key.detector} under this configuration: "
+            "run `crface evaluate` first"
+        )
     (table,) = ap_tables(own_rows)
     return Section(
         table=table,

@@ -20,7 +20,7 @@ CLUSTER_OPTIONS := $(if $(CLUSTER),--cluster "$(CLUSTER)")
 GROUND_TRUTH_OPTIONS := $(if $(GROUND_TRUTH),--ground-truth "$(GROUND_TRUTH)")
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The stamp's name carries the hash of what decides the environment, so that a changed lock file sets it up again.
 LOCK := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
@@ -51,6 +51,9 @@ rank: setup ## refined confidences for cached candidates
 evaluate: setup ## the table of AP: predicted, ranked, oracle
 	$(BIN)/crface evaluate $(OPTIONS) $(DETECTOR_OPTIONS) $(GROUND_TRUTH_OPTIONS)
 
+resolutions: setup ## AP over image height (Figure 2)
+	$(BIN)/crface evaluate-resolutions $(OPTIONS) $(if $(DETECTORS),--detector "$(DETECTORS)") $(CLUSTER_OPTIONS) $(GROUND_TRUTH_OPTIONS)
+
 report: setup ## report/index.html
 	$(BIN)/crface report $(OPTIONS) $(DETECTOR_OPTIONS) $(GROUND_TRUTH_OPTIONS)
 
@@ -64,10 +67,10 @@ bench: setup ## the benchmarks of docs/benchmarks.md
 	$(BIN)/crface bench evaluation $(GROUND_TRUTH_OPTIONS)
 
 test: setup ## the test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-all: setup ## the test suite with the slow tests
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "slow or not slow"
 
 format: setup ## format the code
 	$(BIN)/ruff check --fix --quiet . && $(BIN)/ruff format .
@@ -84,4 +87,4 @@ smoke: setup ## the installed command end to end on a small data set, in about a
 clean: ## remove the environment, the caches, and the demo's workspace
 	rm -rf $(VENV) runs/demo runs/smoke .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup demo cache train rank evaluate report plan doctor bench test test-all format lint smoke clean
+.PHONY: help setup demo cache train rank evaluate resolutions report plan doctor bench test test-all format lint smoke clean

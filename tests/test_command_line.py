@@ -204,7 +204,8 @@ def test_evaluate_json_has_a_number_for_every_setting_and_confidence(demo: tuple
     official = {
         (r["confidence"], r["candidates"], r["setting"]): r["ap"] for r in rows if r["kind"] == "official"
     }
-    assert len(official) == 4 * 3
+    assert {setting for _, _, setting in official} >= {"easy", "medium", "hard", "all"}
+    assert len({(confidence, candidates) for confidence, candidates, _ in official}) == 4
     for setting in ("easy", "medium", "hard"):
         # a sum of a thousand terms may end a rounding below 1
         assert official["oracle", "all", setting] > official["predicted", "above 0.02", setting] - 1e-9
@@ -222,7 +223,9 @@ def test_exported_detections_score_what_evaluate_said(demo: tuple[Path, Ended], 
     evaluated = {
         row["setting"]: row["ap"]
         for row in rows
-        if row["confidence"] == confidence and row["kind"] == "official"
+        if row["confidence"] == confidence
+        and row["kind"] == "official"
+        and row["setting"] in ("easy", "medium", "hard")
     }
     found = json.loads(scored.output)
     # three decimals of a box may move an overlap of all but 0.5

@@ -288,7 +288,7 @@ def test_a_batch_that_is_fitted_puts_faces_before_background(name: str) -> None:
         is_box=torch.ones(2, 8, dtype=torch.bool),
     )
     loss = losses.create(name, 10, model.scale)
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)  # faster, l1 runs into the residual's bound
     is_face = oracle > 0.5
     for _ in range(60):
         optimizer.zero_grad()

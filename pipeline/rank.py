@@ -14,7 +14,7 @@ from pipeline.decoding import decoded_images
 from pipeline.errors import UserError
 from pipeline.fingerprint import Parts, file_sha256, fingerprint
 from pipeline.images import DECODING, MAX_PIXELS
-from pipeline.index import Index, load_index
+from pipeline.index import Index, planned_index
 from pipeline.ledger import Ledger
 from pipeline.store import CandidateStore, ImageUnreadable, ScoreStore
 from pipeline.workspace import CandidateKey, Workspace
@@ -149,7 +149,7 @@ def rank_block(spec: RankSpec, block: Block) -> BlockReport:
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = _model(spec.ranker_file, spec.ranker, device)
-    index = _index(spec.workspace, spec.key.split, spec.index_digest)
+    index = planned_index(spec.workspace, spec.key.split, spec.index_digest)
     candidates = CandidateStore.open(spec.workspace.candidates(spec.key))
 
     def compute(rows: list[int]) -> Iterator[ComputedRow]:
@@ -191,14 +191,3 @@ def _model(path: Path, expected: str, device: str) -> "Ranker":
             "give every worker the same installation and the same file"
         )
     return _loaded(path).to(device)
-
-
-@lru_cache(maxsize=1)
-def _index(workspace: Workspace, split: str, expected: str) -> Index:
-    index = load_index(workspace, split)
-    if index.digest != expected:
-        raise UserError(
-            f"a worker on {platform.node()} sees another index of {split} in {workspace.root} than this "
-            "command: give every worker the same folder, and run the command again"
-        )
-    return index

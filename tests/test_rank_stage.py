@@ -13,6 +13,7 @@ from pipeline import rank
 from pipeline.commit import BlockReport
 from pipeline.errors import UserError
 from pipeline.images import read_image
+from pipeline.index import planned_index
 from pipeline.rank import RankPlan, finish_rank, plan_rank, prepare_rank, rank_block
 from pipeline.store import UNREADABLE, ScoreStore
 from pipeline.workspace import CandidateKey
@@ -21,7 +22,7 @@ from pipeline.workspace import CandidateKey
 @pytest.fixture(autouse=True)
 def no_models_kept() -> None:
     rank._model.cache_clear()
-    rank._index.cache_clear()
+    planned_index.cache_clear()
 
 
 def save_ranker(path: Path, seed: int = 0) -> Path:

@@ -168,6 +168,8 @@ def start_driver() -> Iterator[Start]:
             stderr=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
+            # a suite that runs in the background of a shell inherits that Ctrl-C is to be ignored
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         started.append(driver)
         return driver

@@ -1,6 +1,5 @@
 """The embedded data set: WIDER FACE's layout, labels of what was drawn, same bytes for the same settings."""
 
-import hashlib
 import importlib.util
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -9,11 +8,12 @@ import cv2
 import numpy as np
 import pytest
 import scipy.io
+from embedded_folder import TINY, read_labels, tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import DatasetConfig
-from pipeline.embedded import make_dataset, make_large_faces, sources
+from pipeline.embedded import make_dataset, sources
 from pipeline.embedded.canvas import Canvas, ellipse, paste
 from pipeline.embedded.compose import compose
 from pipeline.embedded.degrade import Degraded
@@ -26,7 +26,6 @@ from pipeline.embedded.photographs import lfw_on_person
 from pipeline.errors import UserError
 
 SMALL = DatasetConfig(seed=3, train_images=40, val_images=20, long_side_px=320)
-TINY = DatasetConfig(seed=3, train_images=6, val_images=4, long_side_px=96)
 PLAIN = Person(skin=(220, 180, 150), hair=(30, 20, 20), clothes=(200, 0, 0), contrast=0.0)
 
 
@@ -35,28 +34,6 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("embedded") / "data"
     make_dataset(root, SMALL)
     return root
-
-
-def read_labels(root: Path, split: str) -> dict[str, list[list[int]]]:
-    """Read the label text as a stranger would: name, count, then as many lines, but one line for a count of 0."""
-    lines = iter((root / "wider_face_split" / f"wider_face_{split}_bbx_gt.txt").read_text().splitlines())
-    labels = {}
-    for name in lines:
-        count = int(next(lines))
-        rows = [[int(number) for number in next(lines).split()] for _ in range(max(1, count))]
-        assert all(len(row) == 10 for row in rows)
-        if count == 0:
-            assert rows == [[0] * 10]
-        labels[name] = rows if count else []
-    return labels
-
-
-def tree(root: Path) -> dict[str, str]:
-    return {
-        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in root.rglob("*")
-        if path.is_file()
-    }
 
 
 # --- layout -----------------------------------------------------------------------------------------------------
@@ -510,37 +487,3 @@ def test_a_full_or_forbidden_disk_is_one_sentence(tmp_path: Path, monkeypatch: p
 def test_a_label_line_is_the_fields_of_a_face_in_their_order() -> None:
     assert astuple(Face(1, 2, 3, 4)) == (1, 2, 3, 4, 0, 0, 0, 0, 0, 0)
     assert image_name(0) == "0_Parade_0_0.jpg"
-
-
-# --- single large faces -----------------------------------------------------------------------------------------
-
-
-def test_the_large_split_is_one_clear_face_a_square_picture_and_leaves_the_rest_alone(tmp_path: Path) -> None:
-    make_dataset(tmp_path / "data", TINY)
-    before = tree(tmp_path / "data")
-    make_large_faces(tmp_path / "data", TINY, processes=1)
-    after = tree(tmp_path / "data")
-    assert before.items() <= after.items()
-    labels = read_labels(tmp_path / "data", "large")
-    assert len(labels) == 2  # half as many as val has
-    for name, faces in labels.items():
-        image = cv2.imread(str(tmp_path / "data" / "WIDER_large" / "images" / name))
-        assert image.shape[:2] == (154, 154)  # 1.6 times as large
-        ((_, _, _, height, *attributes),) = faces
-        assert height > 0.5 * 154
-        assert attributes[3] == 0  # not invalid
-
-    make_dataset(tmp_path / "data", TINY)
-    make_large_faces(tmp_path / "data", TINY, processes=1)
-    assert tree(tmp_path / "data") == after
-    make_large_faces(tmp_path / "data", TINY.model_copy(update={"val_images": 2}), processes=1)
-    assert set(read_labels(tmp_path / "data", "large")) < set(labels)
-    assert len(list((tmp_path / "data" / "WIDER_large").rglob("*.jpg"))) == 1
-
-
-def test_large_faces_have_no_faults_on_purpose_in_their_labels() -> None:
-    faulty = [number for number in range(200) if number % 89 == 37 or number % 61 == 23]
-    for number in faulty[:3]:
-        (face,) = compose(TINY, "large", number).faces
-        assert face.w > 0
-        assert not face.invalid

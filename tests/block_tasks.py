@@ -51,3 +51,9 @@ def sleeps(folder: str, block: Block) -> int:
 def environment(folder: str, block: Block) -> dict[str, str | None]:
     names = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "OPENCV_FOR_THREADS_NUM")
     return {name: os.environ.get(name) for name in names}
+
+
+def takes_a_second(folder: str) -> str:
+    (Path(folder) / f"{time.time_ns()}").touch()
+    time.sleep(1)
+    return "done"

@@ -57,3 +57,38 @@ def takes_a_second(folder: str) -> str:
     (Path(folder) / f"{time.time_ns()}").touch()
     time.sleep(1)
     return "done"
+
+
+def alone_on_its_gpu(folder: str, block: Block) -> str:
+    """Fail if another block is at work on this GPU; give the GPU."""
+    gpu = os.environ["CUDA_VISIBLE_DEVICES"]
+    sign = Path(folder) / f"busy-{gpu}"
+    sign.touch(exist_ok=False)
+    time.sleep(0.05)
+    sign.unlink()
+    return gpu
+
+
+def waits_for(file: str) -> str:
+    while not Path(file).exists():
+        time.sleep(0.02)
+    return os.environ["CUDA_VISIBLE_DEVICES"]
+
+
+def worker_name(nothing: str, block: Block) -> str:
+    from distributed import get_worker
+
+    time.sleep(0.05)
+    return str(get_worker().name)
+
+
+LEAK_BYTES = 150 * 2**20
+_leaked: list[bytearray] = []
+
+
+def leaks(folder: str, block: Block) -> tuple[int, float]:
+    """Keep some memory for ever; give the process and the time."""
+    number(folder, block)
+    _leaked.append(bytearray(b"x") * LEAK_BYTES)
+    time.sleep(1.5)  # longer than from one look at the memory to the next
+    return os.getpid(), time.time()

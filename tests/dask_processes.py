@@ -38,6 +38,11 @@ class DaskProcesses:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
+    @property
+    def port(self) -> int:
+        """The scheduler's."""
+        return int(json.loads(self.file.read_text())["address"].rpartition(":")[2])
+
     def start_scheduler(self, *options: str, prefix: tuple[str, ...] = ()) -> str:
         """Start the scheduler and give its address."""
         options = ("--scheduler-file", str(self.file), "--no-dashboard", "--port", "0", *options)

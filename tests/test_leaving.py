@@ -16,6 +16,8 @@ from pipeline.cache import cache_block, prepare_cache
 from workflows.cluster import open_cluster
 from workflows.scatter import run_blocks
 
+pytestmark = pytest.mark.timeout(900)  # of a busy machine
+
 
 def test_a_worker_told_to_go_finishes_its_block_and_exits_with_0_and_nothing_is_done_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

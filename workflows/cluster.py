@@ -1,4 +1,4 @@
-"""The workers that blocks are spread over: processes of this machine, or a Dask cluster that runs already."""
+"""The workers that blocks are spread over: processes of this machine, other hosts, or a Dask cluster that runs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UsageError, UserError
+from workflows.cluster_settings import SlurmSettings, read_cluster_file
+from workflows.gpus import check_workers, visible_gpus
 
 if TYPE_CHECKING:
     # importing Dask takes a second, which a run with nothing to do should not pay
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 _WORKER_BYTES = 1_500_000_000  # a detector with its activations for an image of some megapixels
 _DASHBOARD_PORT = 8787
 _WAIT_S = 30
+_START_S = 120
 
 _SETTINGS = {
     # a block whose worker died comes back at once: `workflows.scatter` decides about another try
@@ -52,11 +55,14 @@ def open_cluster(address: str, num_blocks: int | None = None) -> Iterator[Client
     """Start or join a cluster; closed in a moment, even on an error or Ctrl-C while it computes.
 
     `local` starts worker processes, as many as cores, memory and `num_blocks` give reason for, that share
-    the cores and use no GPU; `local:N` starts N. A worker that dies is replaced. `tcp://HOST:PORT` (or
-    `tls://`) and the path of a scheduler file join a cluster that runs, with this package and the same
-    folders on every worker; GPUs are used where its workers see any.
+    the cores and use no GPU; `local:N` starts N. `cuda` starts one for each GPU of this machine. A worker
+    that dies is replaced. The path of a TOML file starts workers by SSH or as Slurm jobs, as the file says
+    (`workflows.cluster_settings`). `tcp://HOST:PORT` (or `tls://`) and the path of a scheduler file join a
+    cluster that runs, with this package and the same folders on every worker; GPUs are used where its
+    workers see any.
 
-    Raises UsageError for another address, UserError when there is no cluster at it or it has no workers.
+    Raises UsageError for another address, UserError when there is no cluster at it, it has no workers, or
+    two of them compute on the same GPU.
     """
     kind, _, rest = address.partition(":")
     _silence_dask()
@@ -65,12 +71,27 @@ def open_cluster(address: str, num_blocks: int | None = None) -> Iterator[Client
             raise UsageError(f"--cluster {address}: after `local:` comes the number of worker processes")
         with _local_cluster(int(rest) if rest else _num_workers(num_blocks)) as client:
             yield client
+    elif address == "cuda":
+        if not (devices := visible_gpus()):
+            raise UserError("--cluster cuda: this machine has no GPU, or CUDA_VISIBLE_DEVICES hides it")
+        with _local_cluster(len(devices), devices) as client:
+            try:
+                client.wait_for_workers(len(devices), timeout=_START_S)
+            except TimeoutError as error:
+                raise UserError(
+                    f"the workers of {len(devices)} GPUs did not start within {_START_S} seconds"
+                ) from error
+            yield _checked(client)
+    elif address.endswith(".toml"):
+        with _started(address, num_blocks) as client:
+            yield _checked(client)
     elif kind in ("tcp", "tls") or Path(address).is_file():
         with _joined(address) as client:
-            yield client
+            yield _checked(client)
     else:
         raise UsageError(
-            f"there is no cluster {address!r}: give local, local:N, tcp://HOST:PORT or a scheduler file"
+            f"there is no cluster {address!r}: give local, local:N, cuda, a TOML file for SSH or Slurm, "
+            "tcp://HOST:PORT or a scheduler file"
         )
 
 
@@ -86,11 +107,32 @@ def _num_workers(num_blocks: int | None) -> int:
     return max(1, min(CPU_COUNT, MEMORY_LIMIT // _WORKER_BYTES, num_blocks or CPU_COUNT))
 
 
+def _checked(client: Client) -> Client:
+    check_workers(client)
+    return client
+
+
 @contextmanager
-def _local_cluster(num_workers: int) -> Iterator[Client]:
+def _started(file: str, num_blocks: int | None) -> Iterator[Client]:
+    settings = read_cluster_file(Path(file))
+    if isinstance(settings, SlurmSettings):
+        from workflows.slurm_cluster import slurm_cluster
+
+        with slurm_cluster(settings, _SETTINGS, num_blocks) as client:
+            yield client
+    else:
+        from workflows.ssh_cluster import ssh_cluster
+
+        with ssh_cluster(settings, _SETTINGS) as client:
+            yield client
+
+
+@contextmanager
+def _local_cluster(num_workers: int, devices: list[str] | None = None) -> Iterator[Client]:
     import dask
     from dask.system import CPU_COUNT
     from distributed import Client, LocalCluster
+    from distributed.system import MEMORY_LIMIT
 
     threads = str(max(1, CPU_COUNT // num_workers))
     environment = {
@@ -99,14 +141,20 @@ def _local_cluster(num_workers: int) -> Iterator[Client]:
     inherited = dict(os.environ)
     with dask.config.set(_SETTINGS):
         with _ctrl_c_held():
-            cluster = LocalCluster(  # type: ignore[no-untyped-call]
-                n_workers=num_workers,
-                threads_per_worker=1,
-                host="127.0.0.1",
-                dashboard_address=f"127.0.0.1:{_free_port()}",
-                silence_logs=logging.CRITICAL,
-                env={**environment, "CUDA_VISIBLE_DEVICES": ""},
-            )
+            options = {
+                "host": "127.0.0.1",
+                "dashboard_address": f"127.0.0.1:{_free_port()}",
+                "silence_logs": logging.CRITICAL,
+                "env": {**environment, "CUDA_VISIBLE_DEVICES": ""},
+                "memory_limit": MEMORY_LIMIT // num_workers,
+                "preload": ["workflows.recycling"],
+            }
+            if devices is None:
+                cluster = LocalCluster(n_workers=num_workers, threads_per_worker=1, **options)  # type: ignore[no-untyped-call]
+            else:
+                from workflows.cuda_cluster import CudaCluster
+
+                cluster = CudaCluster(devices, **options)
             client = Client(cluster, set_as_default=False)  # type: ignore[no-untyped-call]
         try:
             yield client

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from pipeline.blocks import Block
 from pipeline.errors import UserError
+from workflows.gpus import GPU, gpu_workers
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -58,11 +59,15 @@ def run_blocks(
     blocks: Sequence[Block],
     on_report: Callable[[Report], None],
     is_kept: bool = True,
+    on_gpu: bool = False,
 ) -> Outcome[Report]:
     """Call `function(spec, block)` for every block on the cluster and give what came back; none for no block.
 
     What came back is in the outcome if `is_kept`, or else only handed to `on_report`, which may add it up: then no
     more of it is held than is in flight.
+
+    With `on_gpu`, workers that have the Dask resource GPU do the work, one block a GPU at a time, as long as there
+    are any; without, or where no worker has it, all do.
 
     However many blocks there are, only BLOCKS_PER_THREAD per worker thread are in flight. A block that
     raises, or whose worker dies, is tried again when the others are done, alone on its worker, so that a
@@ -76,7 +81,7 @@ def run_blocks(
     outcome: Outcome[Report] = Outcome(num_blocks=len(blocks))
     fresh, again = deque(blocks), deque[Block]()
     tries: Counter[int] = Counter()
-    flight = _Flight(client, function, spec)
+    flight = _Flight(client, function, spec, on_gpu)
     try:
         while fresh or again or flight.size:
             while fresh and flight.size < BLOCKS_PER_THREAD * flight.num_threads():
@@ -105,12 +110,16 @@ def run_blocks(
 class _Flight(Generic[Spec, Report]):
     """The blocks that were handed to workers and have not come back."""
 
-    def __init__(self, client: Client, function: Callable[[Spec, Block], Report], spec: Spec) -> None:
+    def __init__(
+        self, client: Client, function: Callable[[Spec, Block], Report], spec: Spec, on_gpu: bool
+    ) -> None:
         from distributed import as_completed
 
         self._client = client
         self._function = function
         self._spec = spec
+        self._on_gpu = on_gpu
+        self._resources: dict[str, int] | None = None
         self._blocks: dict[Future[Report], tuple[Block, str | None]] = {}
         self._landed = as_completed(  # type: ignore[no-untyped-call]
             loop=client.loop, with_results=True, raise_errors=False
@@ -129,7 +138,7 @@ class _Flight(Generic[Spec, Report]):
         return all(worker is not None for _, worker in self._blocks.values())
 
     def num_threads(self) -> int:
-        """Give the threads of all workers, 1 if there is none just now; asked for once a second at most."""
+        """Give the threads (or GPUs) of all workers, 1 if there is none now; asked for once a second at most."""
         if time.monotonic() - self._counted_at > _RECOUNT_S:
             self._num_threads = sum(self._threads().values())
             self._counted_at = time.monotonic()
@@ -149,6 +158,7 @@ class _Flight(Generic[Spec, Report]):
             key=f"{self._function.__name__}-{block.number}-{uuid.uuid4().hex[:8]}",
             pure=False,
             workers=alone_on,
+            resources=self._resources,
             allow_other_workers=alone_on is not None,  # that one may die meanwhile
         )
         self._blocks[future] = block, alone_on
@@ -169,6 +179,10 @@ class _Flight(Generic[Spec, Report]):
         self._landed.clear()  # type: ignore[no-untyped-call]
 
     def _threads(self) -> dict[str, int]:
+        gpus = gpu_workers(self._client) if self._on_gpu else {}
+        self._resources = {GPU: 1} if gpus else None
+        if gpus:
+            return gpus
         return dict(self._client.nthreads())  # type: ignore[no-untyped-call]
 
 

@@ -278,6 +278,7 @@ def _run(works: list[_Work], cluster: str) -> None:
                         work.spec,
                         work.blocks,
                         lambda done: progress.advance(done.num_images),
+                        on_gpu=work.function is not fuse_block,
                     )
                 )
     for work, outcome in zip(todo, outcomes, strict=True):

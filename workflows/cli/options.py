@@ -100,9 +100,10 @@ _OPTIONS: dict[str, Callable[[Command], Command]] = {
         "--cluster",
         default="local",
         show_default=True,
-        metavar="local|ADDRESS|FILE",
-        help="Where blocks are computed: worker processes on this machine, or the address or scheduler file"
-        " of a Dask cluster that runs already.",
+        metavar="local|cuda|FILE.toml|ADDRESS",
+        help="Where blocks are computed: worker processes on this machine (local, local:N), one for each of"
+        " its GPUs (cuda), SSH hosts or Slurm jobs (a TOML file, see docs/clusters.md), or the address or"
+        " scheduler file of a Dask cluster that runs already.",
     ),
     "ground_truth": click.option(
         "--ground-truth",

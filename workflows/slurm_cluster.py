@@ -1,0 +1,159 @@
+"""Workers as jobs of a Slurm cluster, kept at their number while a run goes on."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.errors import UserError
+from workflows.cluster_settings import SlurmSettings
+from workflows.gpus import GPU
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_RENEW_S = 15.0
+_POLL_S = 2.0
+_SLURM_S = 60
+_OVER = ("COMPLETING", "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
+
+_CONFIG = {
+    # a job whose worker has left is cancelled, if it has not ended by itself, and replaced after this
+    "distributed.deploy.lost-worker-timeout": "60 s",
+    # a queue may be long
+    "distributed.scheduler.no-workers-timeout": None,
+}
+
+
+@contextmanager
+def slurm_cluster(
+    settings: SlurmSettings, inherited: dict[str, Any], num_blocks: int | None
+) -> Iterator[Client]:
+    """Submit jobs, wait for the first of them, and cancel those that are left in the end.
+
+    The scheduler runs in this process, so nodes must reach this machine. A job that leaves before its walltime
+    (`workflows.leaving`) or dies is replaced by another. `inherited` is Dask's configuration for the scheduler and
+    the workers. At most `num_blocks` jobs are submitted.
+
+    Raises UserError when Slurm refuses the job, or all jobs end before a worker has come.
+    """
+    import dask
+    from distributed import Client
+
+    try:
+        from dask_jobqueue.slurm import SLURMCluster
+    except ImportError as error:
+        raise UserError(
+            "--cluster with kind slurm needs dask-jobqueue: pip install 'crface[slurm]'"
+        ) from error
+    if shutil.which("sbatch") is None:
+        raise UserError("there is no sbatch here: run this on a machine that submits to Slurm")
+    num_jobs = min(settings.jobs, num_blocks or settings.jobs)
+    name = f"crface-{uuid.uuid4().hex[:8]}"
+    with dask.config.set({**inherited, **_CONFIG}):
+        cluster: Any = SLURMCluster(
+            **_options(settings, name, dask.config.serialize(dask.config.global_config))
+        )
+        ended = threading.Event()
+        try:
+            _check_submission(cluster.job_script())
+            cluster.scale(jobs=num_jobs)
+            # Dask submits what is missing when it is told the number again, not by itself
+            keeper = threading.Thread(target=_keep, args=(cluster, num_jobs, ended), daemon=True)
+            keeper.start()
+            with Client(cluster, set_as_default=False) as client:  # type: ignore[no-untyped-call]
+                _wait_for_first(client, name, num_jobs, settings.log_folder)
+                yield client
+        finally:
+            ended.set()
+            cluster.close()
+
+
+def _options(settings: SlurmSettings, name: str, dask_config: str) -> dict[str, Any]:
+    threads = 2 if settings.gpu else 1  # beside a GPU block another task may use the CPU
+    directives = [
+        f"--signal=B:USR1@{settings.leave_early_s}",
+        "--no-requeue",  # Slurm's own second start would be one worker too many
+        *([f"--gres={settings.gpu}"] if settings.gpu else []),
+        *settings.directives,
+    ]
+    modules = ["workflows.leaving", "workflows.recycling"]
+    worker_arguments = [argument for module in modules for argument in ("--preload", module)]
+    return {
+        "queue": settings.partition or None,
+        "account": settings.account or None,
+        "walltime": settings.walltime,
+        "cores": threads,
+        "processes": 1,
+        "job_cpu": settings.cpus,
+        "memory": settings.memory,
+        "job_name": name,
+        "log_directory": str(Path(settings.log_folder).absolute()),
+        "local_directory": "${TMPDIR:-/tmp}",
+        # the shell becomes the worker's nanny, so that Slurm's signal to the shell is a signal to it
+        "python": f"exec {shlex.quote(settings.python or sys.executable)}",
+        "worker_extra_args": [
+            *worker_arguments,
+            *("--preload-nanny", "workflows.leaving"),
+            *(["--resources", f"{GPU}=1"] if settings.gpu else []),
+            "--no-dashboard",
+        ],
+        "job_extra_directives": directives,
+        "job_script_prologue": [
+            f"export DASK_INTERNAL_INHERIT_CONFIG={dask_config}",
+            f"export OMP_NUM_THREADS={settings.cpus} OPENCV_FOR_THREADS_NUM={settings.cpus}",
+            *([] if settings.gpu else ["export CUDA_VISIBLE_DEVICES="]),
+            *settings.setup,
+        ],
+        "scheduler_options": {
+            "dashboard_address": "127.0.0.1:0",
+            **({"host": settings.host} if settings.host else {}),
+        },
+        "silence_logs": "critical",
+    }
+
+
+def _check_submission(script: str) -> None:
+    """Have Slurm say whether it would take such a job; Dask itself would only write a refusal to its log."""
+    test = _slurm("sbatch", "--test-only", text=script)
+    if test.returncode:
+        raise UserError(f"Slurm refuses the job: {' '.join(test.stderr.split())}")
+
+
+def _wait_for_first(client: Client, name: str, num_jobs: int, log_folder: str) -> None:
+    click.echo(f"waiting for the first of {num_jobs} Slurm jobs named {name}", err=True)
+    while not client.nthreads():  # type: ignore[no-untyped-call]
+        time.sleep(_POLL_S)
+        known = _slurm("squeue", "--noheader", "--states=all", "--format=%T", f"--name={name}")
+        states = known.stdout.split()  # of those that are over, too, for some minutes
+        if states and all(state in _OVER for state in states):
+            raise UserError(
+                f"the Slurm jobs {name} ended before a worker came: {Path(log_folder).absolute()} has what they "
+                "said; often the nodes lack this Python, or cannot reach this machine (`host`)"
+            )
+
+
+def _keep(cluster: Any, num_jobs: int, ended: threading.Event) -> None:
+    while not ended.wait(_RENEW_S):
+        cluster.scale(jobs=num_jobs)
+
+
+def _slurm(*command: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(  # noqa: S603
+            command, input=text, capture_output=True, text=True, timeout=_SLURM_S, env=os.environ
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise UserError(f"{command[0]} does not answer: {error}") from error

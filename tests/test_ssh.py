@@ -1,0 +1,69 @@
+"""Workers that are started through SSH: a real SSH server on this machine, known by two names."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import block_tasks
+import psutil
+import pytest
+from dask_processes import wait_until
+
+from pipeline.errors import UserError
+from workflows.cluster import open_cluster
+from workflows.scatter import run_blocks
+
+pytest.importorskip(
+    "asyncssh", reason="asyncssh is not installed: pip install 'crface[ssh]'", exc_type=ImportError
+)
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[psutil.Process]:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    tests = Path(__file__).parent
+    # which the server's shells inherit
+    monkeypatch.setenv("PYTHONPATH", f"{tests.parent}{os.pathsep}{tests}")
+    process = subprocess.Popen(
+        [sys.executable, str(tests / "ssh_server.py"), str(tmp_path)], start_new_session=True
+    )
+    wait_until((tmp_path / ".ssh" / "config").exists, "the SSH server does not start")
+    yield psutil.Process(process.pid)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def cluster_file(folder: Path, *lines: str) -> str:
+    file = folder / "hosts.toml"
+    file.write_text("\n".join(['kind = "ssh"', 'host = "127.0.0.1"', *lines]))
+    return str(file)
+
+
+def test_hosts_work_and_their_workers_end_with_the_run(server: psutil.Process, tmp_path: Path) -> None:
+    file = cluster_file(tmp_path, 'hosts = ["one", "two"]', f'python = "{sys.executable}"')
+    with open_cluster(file) as client:
+        done = run_blocks(client, block_tasks.worker_name, "", block_tasks.blocks(12), lambda _: None)
+        assert set(done.done) == {"one-0", "two-0"}
+        settings = client.run(lambda: __import__("dask").config.get("distributed.worker.memory.pause"))
+        assert set(settings.values()) == {False}  # theirs is the configuration of every other cluster
+    wait_until(lambda: not server.children(), "the workers outlive the run")
+
+
+def test_a_host_that_does_not_answer_is_a_sentence(server: psutil.Process, tmp_path: Path) -> None:
+    file = cluster_file(tmp_path, 'hosts = ["nowhere"]')
+    with (
+        pytest.raises(UserError, match=r"cannot start workers by SSH: .*`ssh HOST` must work"),
+        open_cluster(file),
+    ):
+        pass
+
+
+def test_a_host_without_this_python_is_a_sentence(server: psutil.Process, tmp_path: Path) -> None:
+    file = cluster_file(tmp_path, 'hosts = ["one"]', 'python = "/nowhere/python"')
+    complaint = r"a worker did not start on one of one: .*need this Python"
+    with pytest.raises(UserError, match=complaint), open_cluster(file):
+        pass

@@ -49,10 +49,10 @@ class Job:
     def plan(self, detector: str = DETECTOR, block_images: int = 4) -> CachePlan:
         return plan_cache(self.workspace, self.index(), detector, CacheConfig(block_images=block_images))
 
-    def run(self, detector: str = DETECTOR) -> tuple[CachePlan, list[BlockReport]]:
+    def run(self, detector: str = DETECTOR, block_images: int = 4) -> tuple[CachePlan, list[BlockReport]]:
         """Do what the command does, without a cluster; give what was planned and done."""
         self.log.unlink(missing_ok=True)
-        plan = self.plan(detector)
+        plan = self.plan(detector, block_images)
         prepare_cache(plan)
         reports = [cache_block(plan.spec, block) for block in plan.blocks]
         finish_cache(plan)

@@ -43,7 +43,7 @@ def leave_soon(worker: Worker, is_replaced: bool) -> None:
     """
     from distributed.core import Status
 
-    if worker.status == Status.running:
+    if worker.status in (Status.running, Status.paused):  # Dask pauses one whose memory runs out
         worker.status = Status.closing_gracefully  # from here on it begins no task and is given none
         task = asyncio.ensure_future(_leave(worker, is_replaced))
         _leaving.add(task)

@@ -1,7 +1,8 @@
 """A worker that has grown too large makes room for a fresh one between two blocks: `dask worker --preload` takes this.
 
-Libraries leak. Dask kills a worker at 95 % of its memory limit, in the middle of a block; at 80 % this ends it in
-order, after its block, and the nanny starts another.
+Libraries leak. Dask pauses a worker at 80 % of its memory limit, which freezes it for good if no task of its own
+holds the memory, and kills it at 95 %, in the middle of a block. At 70 % this ends it in order, after its block, and
+the nanny starts another.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from workflows.leaving import leave_soon
 if TYPE_CHECKING:
     from distributed import Worker
 
-RECYCLED_FROM: Final = 0.8
+RECYCLED_FROM: Final = 0.7
 """Share of its memory limit from which a worker is replaced."""
 
 _LOOK_EVERY_MS = 1000

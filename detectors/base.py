@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -20,6 +20,8 @@ MAX_CANDIDATES: Final = 5000
 """Candidates kept of one image (paper 4.2)."""
 SHIPPED: Final = "shipped"
 """The weights that come with this package."""
+Precision = Literal["float32", "bfloat16", "float16"]
+"""What a network's convolutions are computed in."""
 _GROUP = "crface.detectors"
 
 

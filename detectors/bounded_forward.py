@@ -48,6 +48,8 @@ class BoundedForward:
     """
 
     def __init__(self, network: AnchorNetwork, device: torch.device, max_bytes: int | None = None) -> None:
+        self.autocast_to: torch.dtype | None = None
+        """What convolutions are computed in where that is not single precision; the outputs always are in it."""
         self._network = network
         self._device = device
         self._max_bytes = max_bytes
@@ -97,7 +99,10 @@ class BoundedForward:
         )
 
     def _forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return self._network(to_input(images))  # type: ignore[no-any-return]
+        if self.autocast_to is None:
+            return self._network(to_input(images))  # type: ignore[no-any-return]
+        with torch.autocast(self._device.type, self.autocast_to):
+            return tuple(answer.float() for answer in self._network(to_input(images)))
 
     def _available_bytes(self) -> int:
         if self._max_bytes is not None:

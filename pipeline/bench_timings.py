@@ -19,6 +19,7 @@ from pipeline.errors import UsageError, UserError
 from pipeline.fingerprint import fingerprint
 from pipeline.images import read_image
 from pipeline.index import Index
+from pipeline.loading import load_detector
 from pipeline.protocols import protocol_for
 from pipeline.rank import identify_ranker
 from pipeline.timings import Part, TimingRow
@@ -80,7 +81,7 @@ def time_images(
             protocol = protocol_for(
                 spec.partition("@")[0], cache.model_copy(update={"protocol": protocol_name})
             )
-            detector = detectors.create(spec, device=device)
+            detector = load_detector(spec, device, cache.precision)
         except ValueError as error:
             raise UsageError(str(error)) from error
         clock = _Clock(detector, protocol, ranker, evaluate, device)

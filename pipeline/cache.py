@@ -18,7 +18,8 @@ import numpy as np
 from jaxtyping import Float32
 
 import detectors
-from detectors.protocols import RESIZING, View, of_view, view_candidates
+from detectors.base import Precision
+from detectors.protocols import RESIZING, DetectionProtocol, View, of_view, view_candidates
 from pipeline.blocks import Block, describe, num_to_compute
 from pipeline.candidates import missing_blocks
 from pipeline.commit import BlockReport, ComputedRow, compute_block
@@ -30,6 +31,7 @@ from pipeline.fuse import FuseSpec, fuse_parts
 from pipeline.images import DECODING, MAX_PIXELS
 from pipeline.index import Index, planned_index
 from pipeline.ledger import Ledger
+from pipeline.loading import load_detector
 from pipeline.protocols import limit_note, protocol_for
 from pipeline.store import MAX_CANDIDATES, CandidateStore
 from pipeline.workspace import CandidateKey, Workspace
@@ -49,6 +51,7 @@ class CacheSpec:
     detector: str
     """As `detectors.create` takes it; a weights file in it is absolute."""
     view: View
+    precision: Precision
     index_digest: str
     """Of the index that the blocks were planned from."""
     max_pixels: int
@@ -113,7 +116,8 @@ def plan_cache(workspace: Workspace, index: Index, detector_spec: str, config: C
     key = CandidateKey(index.split, name, protocol.name, fingerprint(parts))
     spec = FuseSpec(workspace, key, tuple(view.key for view in views), protocol.fusion, index.digest)
     blocks, block_images = missing_blocks(workspace, index, key, views[0].block_images)
-    return CachePlan(key, spec, blocks, parts, len(index), block_images, protocol.words, views, note)
+    words = _words(protocol, config)
+    return CachePlan(key, spec, blocks, parts, len(index), block_images, words, views, note)
 
 
 def _plan_view(
@@ -126,12 +130,16 @@ def _plan_view(
     config: CacheConfig,
     note: str = "",
 ) -> CachePlan:
-    parts = _parts(identity, view, MAX_PIXELS)
+    parts = _parts(identity, view, MAX_PIXELS, config.precision)
     key = CandidateKey(index.split, identity["detector"], filed_as, fingerprint(parts))
-    spec = CacheSpec(workspace, key, detector, view, index.digest, MAX_PIXELS)
+    spec = CacheSpec(workspace, key, detector, view, config.precision, index.digest, MAX_PIXELS)
     blocks, block_images = missing_blocks(workspace, index, key, config.block_images)
-    words = of_view(view).words
+    words = _words(of_view(view), config)
     return CachePlan(key, spec, blocks, parts, len(index), block_images, words, note=note)
+
+
+def _words(protocol: DetectionProtocol, config: CacheConfig) -> str:
+    return protocol.words + ("" if config.precision == "float32" else f", {config.precision}")
 
 
 def prepare_cache(plan: CachePlan) -> None:
@@ -176,7 +184,7 @@ def cache_block(spec: CacheSpec, block: Block) -> BlockReport:
     Raises UserError when this process sees another detector or index than the driver, or cannot write.
     """
     device, device_name = _device()
-    detector = _detector(spec.detector, spec.view, spec.max_pixels, spec.key.fingerprint, device)
+    detector = _detector(spec, device)
     index = planned_index(spec.workspace, spec.key.split, spec.index_digest)
     batch_pixels = (
         _GPU_BATCH_PIXELS if device == "cuda" else 1
@@ -206,7 +214,7 @@ def _identity(detector: str) -> dict[str, Any]:
         raise UsageError(str(error)) from error
 
 
-def _parts(identity: dict[str, Any], view: View, max_pixels: int) -> dict[str, Any]:
+def _parts(identity: dict[str, Any], view: View, max_pixels: int, precision: Precision) -> dict[str, Any]:
     return {
         "stage": "cache",
         "version": CACHE_VERSION,
@@ -214,6 +222,7 @@ def _parts(identity: dict[str, Any], view: View, max_pixels: int) -> dict[str, A
         "protocol": of_view(view).name,
         **({} if view.side == "original" and not view.long_at_most_px else {"resizing": RESIZING}),
         "decoding": {**DECODING, "max_pixels": max_pixels},
+        **({} if precision == "float32" else {"precision": precision}),
     }
 
 
@@ -223,17 +232,22 @@ def _device() -> tuple[str, str]:
     return ("cuda", torch.cuda.get_device_name()) if torch.cuda.is_available() else ("cpu", "cpu")
 
 
+def _detector(spec: CacheSpec, device: str) -> detectors.Detector:
+    parts = _parts(_identity(spec.detector), spec.view, spec.max_pixels, spec.precision)
+    if fingerprint(parts) != spec.key.fingerprint:
+        raise UserError(
+            f"a worker on {platform.node()} sees another {spec.detector} than this command: give every worker "
+            "the same installation and the same weights"
+        )
+    return _loaded(spec.detector, device, spec.precision, spec.key.fingerprint)
+
+
 @lru_cache(
     maxsize=1
 )  # one in memory; the next run on this worker may want another, or the same with new weights
-def _detector(detector: str, view: View, max_pixels: int, expected: str, device: str) -> detectors.Detector:
-    if fingerprint(_parts(_identity(detector), view, max_pixels)) != expected:
-        raise UserError(
-            f"a worker on {platform.node()} sees another {detector} than this command: give every worker "
-            "the same installation and the same weights"
-        )
+def _loaded(detector: str, device: str, precision: Precision, fingerprint: str) -> detectors.Detector:
     try:
-        return detectors.create(detector, device=device)
+        return load_detector(detector, device, precision)
     except ValueError as error:
         raise UserError(str(error)) from error
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, get_args, get_ori
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from detectors.base import Precision
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ class CacheConfig(Section):
     max_side_px: dict[str, Annotated[int, Field(ge=1)]] = Field(
         {},
         description="for detectors, by the name of their candidates: no view of an image has a longer side",
+    )
+    precision: Precision = Field(
+        "float32",
+        description="what a network's convolutions are computed in; for this package's own detectors",
     )
     block_images: int = Field(32, ge=1, le=4096, description="images in one block, which is one Zarr shard")
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from crface.ranker import Ranker
 
 WARM_UP: Final = 2
-"""Images that are gone through untimed, for each detector and protocol."""
+"""Images that are gone through untimed, for each detector and protocol, unless it is said otherwise."""
 
 Progress = Callable[[int, int], None]
 Made = TypeVar("Made")
@@ -46,6 +46,8 @@ class Timed:
     """None: no ranker is timed."""
     num_images: int
     """At most; spread evenly over the split."""
+    warm_up: int = WARM_UP
+    """Images that are gone through untimed, for each detector and protocol."""
 
 
 def time_images(
@@ -59,7 +61,7 @@ def time_images(
     Images are decoded beforehand, each anew for every pass, and not timed. *detector* is all from pixels to candidates
     in pixels of the image, over all views of the protocol: resizing, the way to the device and back, the forward.
     *fusion* is box voting, or what the protocol says. *nms* and its threshold are the evaluation's. Each part begins
-    and ends with an idle device. The first `WARM_UP` images are gone through once before.
+    and ends with an idle device. The first `warm_up` images are gone through once before.
 
     Raises UsageError for a detector or protocol that there is not, UserError when the split has no image that can be
     read, or the ranker cannot be.
@@ -85,7 +87,7 @@ def time_images(
         except ValueError as error:
             raise UsageError(str(error)) from error
         clock = _Clock(detector, protocol, ranker, evaluate, device)
-        for row in chosen[:WARM_UP]:
+        for row in chosen[: timed.warm_up]:
             clock.run(read_image(timed.index.image_path(row)))
         clock.forget()
         for done, row in enumerate(chosen):

@@ -124,6 +124,30 @@ class EvaluateConfig(Section):
     )
 
 
+class ComparedProtocol(Section):
+    """One protocol of a comparison, a line of the table for each detector and confidence."""
+
+    protocol: str = Field(description="a name, or a TOML file")
+    detectors: tuple[str, ...] = Field((), strict=False, description="which; none: those of [cache]")
+    rankers: tuple[Literal["run", "own"], ...] = Field(
+        (),
+        strict=False,
+        description="whose confidences are compared too: the run's ranker, or one of the protocol's own, trained"
+        " on candidates under it",
+    )
+
+
+class ComparisonConfig(Section):
+    """Protocols over the same images (paper Tables 3 and 4), for `crface evaluate-protocols`."""
+
+    images: int = Field(0, ge=0, description="of the evaluated split, spread evenly over it; 0: all")
+    train_images: int = Field(
+        0, ge=0, description="of the train split, for rankers of a protocol's own; 0: all"
+    )
+    timed_images: int = Field(3, ge=1, description="of those that are evaluated, after one to warm up")
+    protocols: tuple[ComparedProtocol, ...] = Field((), strict=False)
+
+
 class RunConfig(Section):
     """One run: all sections of the file, each with defaults."""
 
@@ -131,6 +155,7 @@ class RunConfig(Section):
     cache: CacheConfig = CacheConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    comparison: ComparisonConfig = ComparisonConfig()
 
 
 def load_config(name_or_path: str) -> RunConfig:

@@ -81,6 +81,15 @@ class Workspace:
         return self.results / "resolutions.parquet"
 
     @property
+    def protocols(self) -> Path:
+        """The Parquet file of protocols compared over the same images."""
+        return self.results / "protocols.parquet"
+
+    def subset(self, num_images: int) -> "Workspace":
+        """Give the workspace inside this one for so many images of a split: index, candidates, rankers, scores."""
+        return Workspace(self.root / "subsets" / str(num_images))
+
+    @property
     def report(self) -> Path:
         """The folder of index.html."""
         return self.root / "report"

@@ -88,15 +88,22 @@ def train(job: Job) -> Path:
         if plan.state == "done":
             click.echo(f"train: nothing to do, {plan.ranker_file} is trained")
             return plan.ranker_file
-        return _train(plan)
+        return train_planned(plan)
 
 
 def rank(job: Job) -> None:
     """Store refined confidences of the evaluation split's candidates."""
     with job.workspace.locked(command_line()):
         indexes = stored_indexes(job)
-        plans = ranking_plans(job, indexes, ranker_file(job, indexes))
-        _run([_rank_work(plan) for plan in plans], job.cluster)
+        compute_scores(ranking_plans(job, indexes, ranker_file(job, indexes)), job.cluster)
+
+
+def compute_scores(plans: "Sequence[RankPlan]", cluster: str) -> None:
+    """Carry out ranking plans on one cluster, and say what was done; the caller holds the workspace's lock.
+
+    Raises UserError when blocks failed.
+    """
+    _run([_rank_work(plan) for plan in plans], cluster)
 
 
 def evaluate(job: Job, show: bool = True) -> list[dict[str, Any]]:
@@ -145,15 +152,6 @@ def report(job: Job) -> Path:
         else:
             click.echo(f"report: nothing to do, {path} is up to date")
         return path
-
-
-def demo(job: Job) -> None:
-    """Run all stages on the embedded data set."""
-    cache(job)
-    train(job)
-    rank(job)
-    evaluate(job)
-    report(job)
 
 
 def candidate_plan(job: Job, index: Index, detector: str) -> CachePlan | ImportedPlan:
@@ -299,7 +297,11 @@ def _tell(work: _Work, outcome: Outcome[BlockReport]) -> None:
         click.echo(f"  and {len(errors) - _MAX_NAMED} more", err=True)
 
 
-def _train(plan: "TrainPlan") -> Path:
+def train_planned(plan: "TrainPlan") -> Path:
+    """Train a planned ranker with progress; gives its file. The caller holds the workspace's lock.
+
+    Raises UserError as `pipeline.train_ranker.train` does.
+    """
     import torch
 
     from pipeline.train_ranker import TrainProgress

@@ -39,6 +39,7 @@ def plan_report(
         **{name: workspace.results / name for name in _RESULTS},
         # measured for their own sake, and not in every workspace
         **({"resolutions.parquet": workspace.resolutions} if workspace.resolutions.exists() else {}),
+        **({"protocols.parquet": workspace.protocols} if workspace.protocols.exists() else {}),
         **({TIMINGS: workspace.results / TIMINGS} if (workspace.results / TIMINGS).exists() else {}),
         **{
             f"metrics {source.training}": _metrics(workspace, source) for source in sources if source.training

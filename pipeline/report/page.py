@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from pipeline.comparison_results import read_comparison
+from pipeline.comparison_table import compared_tables
 from pipeline.config import RunConfig
 from pipeline.errors import UserError
 from pipeline.evaluate import Source
@@ -90,6 +92,8 @@ def render(
         notes=read_notes(workspace),
         sections=[_section(workspace, index, source, config, truth, numbers, each) for source in sources],
         figures=resolution_figures(read_resolutions(workspace)),
+        comparison=compared_tables(read_comparison(workspace)),
+        settings=SETTINGS,
         timings=timing_table(workspace),
         machine=machine_facts(),
         config=json.dumps(config.model_dump(mode="json"), indent=2),

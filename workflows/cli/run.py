@@ -16,19 +16,19 @@ from workflows.cli.options import job_options, make_job
     help="Seed of the embedded data set.  [default: the configuration's]",
 )
 def demo(seed: int | None, **options: Any) -> None:
-    """Run the whole job on the embedded data set: cache, train, rank, evaluate, report.
+    """Run the whole job on the embedded data set: cache, train, rank, evaluate, evaluate-protocols, report.
 
     \b
     Example:  crface demo
               crface demo --seed 1 --out runs/seed1
     """
-    from workflows import stages
+    from workflows.demo import demo as run_demo
 
     job = make_job(**options)
     if seed is not None:
         dataset = job.config.dataset.model_copy(update={"seed": seed})
         job = job.with_config(job.config.model_copy(update={"dataset": dataset}))
-    stages.demo(job)
+    run_demo(job)
 
 
 @click.command()

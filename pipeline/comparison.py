@@ -1,0 +1,167 @@
+"""Protocols and rankers over the same images: the lines of the paper's Tables 3 and 4, AP beside milliseconds."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final, Literal
+
+from pipeline.comparison_results import ComparisonRow, write_comparison
+from pipeline.config import RunConfig
+from pipeline.evaluate import Source, measure, plan_evaluate
+from pipeline.fingerprint import Parts
+from pipeline.ground_truth import SETTINGS
+from pipeline.index import Index
+from pipeline.rank import RankPlan
+from pipeline.timings import TimingRow
+from pipeline.workspace import Workspace
+
+COMPARISON_VERSION: Final = 1
+"""Raised when this module changes in a way that changes its numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class RankerUsed:
+    """A trained ranker, and what it is called in the table."""
+
+    name: str
+    """`rank`; one of a protocol's own `rank-8k`."""
+    file: Path
+    trained_on: int
+    """How many images; 0 where that is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of the table: a detector's candidates under a protocol, and whose confidences they have."""
+
+    detector: str
+    """As `detectors.create` takes it."""
+    protocol: str
+    """As the configuration names it."""
+    source: Source
+    """The candidates; says nothing of a ranker."""
+    ranker: RankerUsed | None = None
+    """None: the detector's own confidences."""
+    ranking: RankPlan | None = None
+    """Where the ranker's are stored."""
+
+    @property
+    def name(self) -> str:
+        """The line's heading: `multi`, `single, rank`, `8k, rank-8k`."""
+        protocol = self.source.key.protocol
+        return protocol if self.ranker is None else f"{protocol}, {self.ranker.name}"
+
+    @property
+    def evaluated(self) -> Source:
+        """The candidates with the line's ranker."""
+        return self.source if self.ranking is None else replace(self.source, ranker=self.ranking.spec.ranker)
+
+
+Timings = Mapping[tuple[str, str], Sequence[TimingRow]]
+"""The parts of an image's time, by detector and protocol as the configuration names them."""
+
+
+def plan_comparison(
+    index: Index, lines: Sequence[Line], config: RunConfig, ground_truth: Path | None = None
+) -> Parts:
+    """Give all that decides the table but the machine, without reading candidates; `index` is of the images compared.
+
+    Raises UserError as `plan_evaluate` does.
+    """
+    parts = plan_evaluate(index, [], config.evaluate, ground_truth)
+    return {
+        **parts,
+        "stage": "compare protocols",
+        "comparison version": COMPARISON_VERSION,
+        "timed images": config.comparison.timed_images,
+        "sources": {
+            f"{number} {line.source.key.detector} {line.name}": {
+                "candidates": line.source.key.fingerprint,
+                "ranker": line.evaluated.ranker,
+                "trained on": line.ranker.trained_on if line.ranker else 0,
+            }
+            for number, line in enumerate(lines)
+        },
+    }
+
+
+def time_lines(
+    index: Index,
+    lines: Sequence[Line],
+    config: RunConfig,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Timings:
+    """Time each detector under each protocol, in this process, on some of the images, after one to warm up.
+
+    A ranker is timed with them where a line has one: those of one network take the same time.
+
+    Raises as `pipeline.bench_timings.time_images` does.
+    """
+    from pipeline.bench_timings import Timed, time_images
+
+    rankers = {(line.detector, line.protocol): line.ranker for line in lines}  # the last one of each, if any
+    num_images = config.comparison.timed_images
+    timings = {}
+    for number, ((detector, protocol), ranker) in enumerate(rankers.items()):
+        timed = Timed(
+            index=index,
+            detectors=(detector,),
+            protocols=(protocol,),
+            ranker=ranker.file if ranker else None,
+            num_images=num_images,
+            warm_up=1,
+        )
+        timings[detector, protocol] = time_images(timed, config.cache, config.evaluate)
+        progress(number + 1, len(rankers))
+    return timings
+
+
+def compare(
+    results: Workspace,
+    workspace: Workspace,
+    index: Index,
+    lines: Sequence[Line],
+    timings: Timings,
+    config: RunConfig,
+    *,
+    num_split_images: int,
+    ground_truth: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Compute AP of every line on the images of `index` and write the table into `results`.
+
+    The candidates and scores are in `workspace`, for that index. All lines are evaluated on the same images, as
+    `measure` says. `num_split_images` is how many the split has of which `index` may hold some.
+
+    Raises UserError as `measure` does, and when the table cannot be written.
+    """
+    with_rankers = {line.source.key for line in lines if line.ranker is not None}
+    # a source with a ranker has the detector's own confidences beside it
+    sources = [line.evaluated for line in lines if line.ranker or line.source.key not in with_rankers]
+    found = measure(workspace, index, sources, config.evaluate, ground_truth, progress)
+    numbers = {
+        (row.fingerprint, row.ranker, row.confidence, row.setting): row
+        for row in found.rows
+        if row.kind == "official" and row.confidence in ("predicted", "ranked")
+    }
+    rows = []
+    for line in lines:
+        confidence: Literal["predicted", "ranked"] = "predicted" if line.ranker is None else "ranked"
+        parts = {row.part: row for row in timings[line.detector, line.protocol]}
+        timed = parts["all but the ranker" if line.ranker is None else "all"]
+        rows += [
+            ComparisonRow(
+                **asdict(numbers[line.source.key.fingerprint, line.evaluated.ranker, confidence, setting]),
+                line=line.name,
+                trained_on=line.ranker.trained_on if line.ranker else 0,
+                split_images=num_split_images,
+                median_ms=timed.median_ms,
+                timed_images=timed.images,
+                device=timed.device,
+                threads=timed.threads,
+            )
+            for setting in SETTINGS
+        ]
+    # that the ground truth knows more images than are compared is said by the table
+    notes = [note for note in found.notes if not note.startswith("AP is over")]
+    write_comparison(results, rows, notes, plan_comparison(index, lines, config, ground_truth))

@@ -1,0 +1,143 @@
+"""`crface evaluate-protocols` in real processes, on a small embedded data set: lines over the same images."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from test_command_line import Ended, crface
+
+CONFIG = """
+[dataset]
+train_images = 3
+val_images = 4
+long_side_px = 96
+
+[cache]
+block_images = 2
+
+[train]
+num_candidates = 20
+image_side_px = 64
+output_range = "scaled"
+batch_size = 2
+iterations = 2
+checkpoint_every = 2
+
+[evaluate]
+resamples = 20
+
+[comparison]
+images = 2
+train_images = 2
+timed_images = 1
+
+[[comparison.protocols]]
+protocol = "single"
+rankers = ["run"]
+
+[[comparison.protocols]]
+protocol = "low.toml"
+
+[[comparison.protocols]]
+protocol = "long-192"
+rankers = ["run", "own"]
+"""
+
+LOW = """
+[[views]]
+side = "short"
+px = [64]
+also_mirrored = true
+"""
+
+LINES = ["single", "single, rank", "low", "long-192", "long-192, rank", "long-192, rank-long-192"]
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
+    """A workspace with a trained ranker in which the command was run with `--json`, and how it ended."""
+    folder = tmp_path_factory.mktemp("comparison")
+    (folder / "small.toml").write_text(CONFIG)
+    (folder / "low.toml").write_text(LOW)
+    for stage in ("cache", "train"):
+        ended = run(stage, cwd=folder)
+        assert ended.status == 0, ended.errors
+    return folder, run("evaluate-protocols", "--json", cwd=folder)
+
+
+def run(command: str, *arguments: str, cwd: Path) -> Ended:
+    return crface(command, "--config", "small.toml", "--out", "w", *arguments, cwd=cwd)
+
+
+def test_every_line_is_over_the_same_few_images_with_its_milliseconds(compared: tuple[Path, Ended]) -> None:
+    folder, ended = compared
+    assert ended.status == 0, ended.errors
+    rows = json.loads(ended.output)
+    assert list(dict.fromkeys(row["line"] for row in rows)) == LINES
+    assert {(row["images"], row["split_images"], row["timed_images"]) for row in rows} == {(2, 4, 1)}
+    assert len({row["faces"] for row in rows if row["setting"] == "hard"}) == 1
+    assert all(row["median_ms"] > 0 for row in rows)
+    assert pq.read_table(folder / "w" / "results" / "protocols.parquet").to_pylist() == rows
+
+
+def test_the_ranker_of_a_protocol_is_trained_on_its_candidates_of_a_few_images(
+    compared: tuple[Path, Ended],
+) -> None:
+    folder, ended = compared
+    rows = json.loads(ended.output)
+    trained = {row["line"]: (row["confidence"], row["trained_on"]) for row in rows}
+    assert trained == {
+        "single": ("predicted", 0),
+        "single, rank": ("ranked", 3),
+        "low": ("predicted", 0),
+        "long-192": ("predicted", 0),
+        "long-192, rank": ("ranked", 3),
+        "long-192, rank-long-192": ("ranked", 2),
+    }
+    rankers = {row["line"]: row["ranker"] for row in rows}
+    assert rankers["single, rank"] == rankers["long-192, rank"] != rankers["long-192, rank-long-192"]
+    (parts,) = (folder / "w" / "subsets" / "2" / "rankers").glob("*/parts.json")
+    (candidates,) = json.loads(parts.read_text())["candidates"].values()
+    assert candidates.startswith("long-192 ")
+
+
+def test_a_second_run_computes_nothing_and_prints_the_table_within_80_columns(
+    compared: tuple[Path, Ended],
+) -> None:
+    folder, _ = compared
+    file = folder / "w" / "results" / "protocols.parquet"
+    before = file.stat().st_mtime_ns
+    again = run("evaluate-protocols", cwd=folder)
+    assert again.status == 0, again.errors
+    assert file.stat().st_mtime_ns == before
+    assert again.output.count("nothing to do") == 4  # candidates, the training, scores, and the table
+    assert "images done" not in again.output
+    assert "the same 2 of 4 images of val" in " ".join(again.output.split())
+    assert [line for line in LINES if f"\n{line}  " in again.output] == LINES
+    assert "rank-long-192: the ranker trained on 2 images" in " ".join(again.output.split())
+    assert all(len(line) <= 80 for line in again.output.splitlines() if str(folder) not in line)
+
+
+def test_the_report_has_the_table_and_the_images_of_the_split_are_as_they_were(
+    compared: tuple[Path, Ended],
+) -> None:
+    folder, _ = compared
+    assert run("rank", cwd=folder).status == 0
+    assert run("evaluate", cwd=folder).status == 0
+    ended = run("report", cwd=folder)
+    assert ended.status == 0, ended.errors
+    page = (folder / "w" / "report" / "index.html").read_text()
+    assert "Protocols over the same images" in page
+    assert "long-192, rank-long-192" in page
+    assert len(pq.read_table(folder / "w" / "dataset" / "val.parquet")) == 4
+
+
+def test_a_configuration_without_protocols_to_compare_is_told_what_to_add(
+    compared: tuple[Path, Ended],
+) -> None:
+    folder, _ = compared
+    (folder / "none.toml").write_text("[dataset]\ntrain_images = 3\nval_images = 4\nlong_side_px = 96\n")
+    ended = crface("evaluate-protocols", "--config", "none.toml", "--out", "w", cwd=folder)
+    assert ended.status == 2
+    assert "[[comparison.protocols]]" in ended.errors

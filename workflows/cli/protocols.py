@@ -1,0 +1,29 @@
+"""`crface evaluate-protocols`: single, multi, rank, 8k and rank-8k over the same images (paper Tables 3 and 4)."""
+
+import json
+from typing import Any
+
+import click
+
+from workflows.cli.options import job_options, make_job
+
+
+@click.command("evaluate-protocols")
+@job_options("data", "out", "config", "detector", "cluster", "ranker", "split", "ground_truth")
+@click.option("--json", "as_json", is_flag=True, help="Print every number as JSON on standard output.")
+def evaluate_protocols(as_json: bool, **options: Any) -> None:
+    """Print and store AP and milliseconds of protocols and rankers over the same images (paper Tables 3 and 4).
+
+    Which protocols, rankers, and how many images: [comparison] in the configuration. What is cached or
+    trained already is not computed again. The table is results/protocols.parquet, and in the next
+    `crface report`.
+
+    \b
+    Example:  crface evaluate-protocols
+              crface evaluate-protocols --data /data/WIDER_FACE --config paper --json
+    """
+    from workflows import protocols
+
+    rows = protocols.evaluate_protocols(make_job(**options), show=not as_json)
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))

@@ -1,0 +1,180 @@
+"""The comparison of protocols as a user runs it: candidates, rankers and scores of a few images, then the table."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, redirect_stdout
+from dataclasses import dataclass, replace
+from typing import Any
+
+import click
+
+from pipeline.cache import CachePlan, plan_cache
+from pipeline.comparison import Line, RankerUsed, plan_comparison
+from pipeline.comparison_results import comparison_changes, comparison_notes, read_comparison
+from pipeline.comparison_table import format_comparison
+from pipeline.config import ComparedProtocol
+from pipeline.errors import UsageError
+from pipeline.evaluate import Source
+from pipeline.imported import is_imported
+from pipeline.index import Index
+from pipeline.rank import plan_rank
+from pipeline.results import as_json
+from pipeline.subset import subset
+from pipeline.train_ranker import plan_train
+from pipeline.workspace import Workspace, command_line
+from workflows.data import chosen_split, evaluation_split, is_embedded, update_indexes
+from workflows.job import Job
+from workflows.progress import shown_if_long
+from workflows.stages import compute_candidates, compute_scores, ranker_file, train_planned
+
+
+@dataclass(frozen=True, slots=True)
+class _Images:
+    """Some images of a split, and where what is made of them is stored."""
+
+    workspace: Workspace
+    index: Index
+    block_images: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """A detector's candidates of some images under one of the compared protocols."""
+
+    detector: str
+    """As `detectors.create` takes it."""
+    compared: ComparedProtocol
+    images: _Images
+    plan: CachePlan
+
+
+def evaluate_protocols(job: Job, *, show: bool = True) -> list[dict[str, Any]]:
+    """Compute, store and (with `show`) print the comparison that the configuration asks for; gives its rows.
+
+    Without `show` standard output stays empty: what is done is said on standard error.
+
+    Raises UsageError when it asks for none, or for a detector whose candidates were imported; UserError as
+    the stages do.
+    """
+    config = job.config.comparison
+    if not config.protocols:
+        raise UsageError(
+            "the configuration names no protocols to compare: give it a section [[comparison.protocols]] with a "
+            "`protocol` for each, or choose --config demo"
+        )
+    with ExitStack() as stack:
+        if not show:
+            stack.enter_context(redirect_stdout(sys.stderr))
+        stack.enter_context(job.workspace.locked(command_line()))
+        indexes = update_indexes(job)
+        split = evaluation_split(indexes, job.split)
+        images = _some(job, split, config.images)
+        tested = [found for one in config.protocols for found in _candidates(job, images, one)]
+        trained = _training_candidates(job, indexes)
+        _compute([*tested, *trained], job.cluster)
+        rankers = {one: list(_rankers(job, indexes, one, trained)) for one in config.protocols}
+        lines = [line for found in tested for line in _lines(found, rankers[found.compared])]
+        _score(lines, job.cluster)
+        parts = plan_comparison(images.index, lines, job.config, job.ground_truth)
+        if comparison_changes(job.workspace, parts):
+            # with torch, which a second run need not wait for
+            from pipeline.comparison import compare, time_lines
+
+            with shown_if_long("time") as progress:
+                timings = time_lines(images.index, lines, job.config, progress)
+            with shown_if_long("evaluate") as progress:
+                compare(
+                    job.workspace, images.workspace, images.index, lines, timings, job.config,
+                    num_split_images=len(split.ok_rows), ground_truth=job.ground_truth, progress=progress,
+                )  # fmt: skip
+        else:
+            click.echo("evaluate-protocols: nothing to do, the results are up to date")
+        rows = read_comparison(job.workspace)
+        if is_embedded(job.workspace, split.data_root):
+            click.echo("\nOn the embedded data set (generated pictures: not comparable with WIDER FACE):")
+        click.echo("\n" + format_comparison(rows))
+        for note in comparison_notes(job.workspace):
+            click.echo(note)
+        click.echo(f"\nstored in {job.workspace.protocols}")
+        return [as_json(row) for row in rows]
+
+
+def _some(job: Job, index: Index, num_images: int) -> _Images:
+    workspace, some = subset(job.workspace, index, num_images)
+    # each of a few images may take long: in blocks of one, every worker has its share
+    return _Images(workspace, some, 1 if workspace != job.workspace else job.config.cache.block_images)
+
+
+def _candidates(job: Job, images: _Images, compared: ComparedProtocol) -> list[_Candidates]:
+    config = job.config.cache.model_copy(
+        update={"protocol": compared.protocol, "block_images": images.block_images}
+    )
+    detectors = compared.detectors or config.detectors
+    for detector in detectors:
+        if is_imported(detector):
+            raise UsageError(
+                f"the candidates of {detector} were computed elsewhere, under one protocol: choose a detector "
+                "that runs here with --detector"
+            )
+    return [
+        _Candidates(spec, compared, images, plan_cache(images.workspace, images.index, spec, config))
+        for spec in detectors
+    ]
+
+
+def _training_candidates(job: Job, indexes: Mapping[str, Index]) -> list[_Candidates]:
+    """Plan what rankers of protocols' own are trained from."""
+    config = job.config.comparison
+    owners = [one for one in config.protocols if "own" in one.rankers]
+    if not owners:
+        return []
+    images = _some(job, chosen_split(indexes, "train"), config.train_images)
+    return [found for one in owners for found in _candidates(job, images, one)]
+
+
+def _compute(candidates: Sequence[_Candidates], cluster: str) -> None:
+    plans = [found.plan for found in candidates]
+    missing = [plan for plan in plans if plan.blocks or any(view.blocks for view in plan.views)]
+    if missing:
+        compute_candidates(missing, cluster)
+    else:  # a line for each view would be dozens
+        click.echo(f"candidates of {len(plans)} detectors and protocols to compare: nothing to do")
+
+
+def _rankers(
+    job: Job, indexes: Mapping[str, Index], compared: ComparedProtocol, trained: Sequence[_Candidates]
+) -> Iterator[RankerUsed]:
+    """Give the rankers that a protocol asks for; its own one is trained where it is not there."""
+    for kind in compared.rankers:
+        if kind == "run":
+            known = len(indexes["train"].ok_rows) if job.ranker is None else 0
+            yield RankerUsed("rank", ranker_file(job, indexes), known)
+            continue
+        found = [one for one in trained if one.compared == compared]
+        images = found[0].images
+        keys = [one.plan.key for one in found]
+        plan = plan_train(images.workspace, images.index, keys, job.config.train)
+        name = f"rank-{keys[0].protocol}"
+        if plan.state == "done":
+            click.echo(f"train {name}: nothing to do, {plan.ranker_file} is trained")
+        file = plan.ranker_file if plan.state == "done" else train_planned(plan)
+        yield RankerUsed(name, file, len(images.index.ok_rows))
+
+
+def _lines(candidates: _Candidates, rankers: Sequence[RankerUsed]) -> Iterator[Line]:
+    plan, images = candidates.plan, candidates.images
+    source = Source(key=plan.key, weights=plan.parts["detector"]["weights"], input_size=plan.input_size)
+    own = Line(detector=candidates.detector, protocol=candidates.compared.protocol, source=source)
+    yield own
+    for ranker in rankers:
+        ranking = plan_rank(images.workspace, images.index, plan.key, ranker.file, images.block_images)
+        yield replace(own, ranker=ranker, ranking=ranking)
+
+
+def _score(lines: Sequence[Line], cluster: str) -> None:
+    plans = [line.ranking for line in lines if line.ranking is not None]
+    missing = [plan for plan in plans if plan.blocks]
+    if missing:
+        compute_scores(missing, cluster)
+    elif plans:
+        click.echo(f"refined confidences of {len(plans)} to compare: nothing to do")

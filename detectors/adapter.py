@@ -42,7 +42,7 @@ class NetworkDetector:
         self._forward = BoundedForward(self.network, self.device, max_bytes)
 
     def autocast(self, precision: Precision) -> None:
-        """Compute convolutions in another precision from now on; decoding and confidences stay in single precision.
+        """Compute convolutions in another precision from now on; their answers are decoded in single precision.
 
         Its memory is still estimated as that of single precision.
         """

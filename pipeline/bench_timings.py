@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
@@ -20,6 +19,7 @@ from pipeline.fingerprint import fingerprint
 from pipeline.images import read_image
 from pipeline.index import Index
 from pipeline.loading import load_detector
+from pipeline.place import Place, local_copy
 from pipeline.protocols import protocol_for
 from pipeline.rank import identify_ranker
 from pipeline.timings import Part, TimingRow
@@ -42,7 +42,7 @@ class Timed:
     detectors: tuple[str, ...]
     """As `detectors.create` takes them."""
     protocols: tuple[str, ...]
-    ranker: Path | None
+    ranker: Place | None
     """None: no ranker is timed."""
     num_images: int
     """At most; spread evenly over the split."""
@@ -183,11 +183,12 @@ class _Clock:
         nms(rows[:, :4], rows[:, 4], self._evaluate.nms_iou)
 
 
-def _ranker(path: Path | None, device: str) -> "tuple[Ranker | None, str]":
+def _ranker(path: Place | None, device: str) -> "tuple[Ranker | None, str]":
     if path is None:
         return None, ""
     name = fingerprint(identify_ranker(path))
     try:
-        return rankers.load(path).to(device), name
+        with local_copy(path) as file:
+            return rankers.load(file).to(device), name
     except ValueError as error:
         raise UserError(str(error)) from error

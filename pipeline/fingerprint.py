@@ -3,8 +3,9 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
+
+from pipeline.place import Place
 
 Parts = Mapping[str, Any]
 """What decides the bytes of a piece of work: JSON values under names that a user can read."""
@@ -31,10 +32,13 @@ def differences(old: Parts, new: Parts, prefix: str = "") -> list[str]:
     return words
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: Place) -> str:
     """Hash a file's bytes to 64 hexadecimal digits, in constant memory."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _short(value: object) -> str:

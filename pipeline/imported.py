@@ -13,6 +13,7 @@ from pipeline.candidates import missing_blocks
 from pipeline.errors import UsageError, UserError
 from pipeline.fingerprint import Parts, fingerprint
 from pipeline.index import Index
+from pipeline.place import listed
 from pipeline.workspace import CandidateKey, Workspace, write_atomically
 
 PREFIX: Final = "imported:"
@@ -64,8 +65,9 @@ def plan_imported(workspace: Workspace, index: Index, detector_spec: str, block_
     or its ledger is damaged.
     """
     name = detector_spec.removeprefix(PREFIX)
-    if not any((workspace.root / "imports").glob(f"*/{name}.json")):
-        known = sorted({path.stem for path in (workspace.root / "imports").glob("*/*.json")})
+    imports = listed(workspace.root / "imports", "*/*.json")
+    if not any(path.stem == name for path in imports):
+        known = sorted({path.stem for path in imports})
         raise UsageError(
             f"nothing was imported as {name!r} into {workspace.root} (it has: {', '.join(known) or 'none'}): "
             "bring candidates in with `crface import-candidates`"

@@ -14,6 +14,7 @@ from pipeline.dataset import list_images, read_annotations, split_files
 from pipeline.errors import UserError
 from pipeline.index_file import Header, ImageRow, content_sha256, read_index_file, write_index_file
 from pipeline.index_scan import scan_images
+from pipeline.place import listed
 from pipeline.widerface import Annotation
 from pipeline.workspace import Workspace
 
@@ -118,7 +119,7 @@ def load_index(workspace: Workspace, split: str) -> Index:
     try:
         header, rows = read_index_file(path)
     except FileNotFoundError:
-        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.parquet"))) or "none"
+        known = ", ".join(file.stem for file in listed(path.parent, "*.parquet")) or "none"
         raise UserError(
             f"the workspace {workspace.root} has no index of the split {split!r} (it has: {known}): "
             "make one with `crface dataset index`"

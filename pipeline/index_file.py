@@ -5,7 +5,6 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Bool, Float32, Int8
 
 from pipeline.errors import UserError
+from pipeline.place import Place
 from pipeline.workspace import write_atomically
 
 SCHEMA_VERSION = 1
@@ -97,7 +97,7 @@ def content_sha256(header: Header, rows: Sequence[ImageRow]) -> str:
     return digest.hexdigest()
 
 
-def write_index_file(path: Path, header: Header, rows: Sequence[ImageRow]) -> None:
+def write_index_file(path: Place, header: Header, rows: Sequence[ImageRow]) -> None:
     """Write an index; a reader sees all of it or the one before."""
     columns = [pa.array([getattr(row, name) for row in rows], kind) for name, kind in _COLUMNS.items()]
     num_faces = np.array([len(row.faces) for row in rows], dtype=np.int32)
@@ -121,7 +121,7 @@ def write_index_file(path: Path, header: Header, rows: Sequence[ImageRow]) -> No
     write_atomically(path, buffer.getvalue())
 
 
-def read_index_file(path: Path) -> tuple[Header, list[ImageRow]]:
+def read_index_file(path: Place) -> tuple[Header, list[ImageRow]]:
     """Read an index back exactly as it was written.
 
     Raises UserError if it is damaged, of another schema version, or no index; FileNotFoundError if not there.

@@ -10,12 +10,12 @@ import io
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
+from pipeline.place import Place, listed, remove_leftovers
 from pipeline.workspace import write_atomically
 
 _SCHEMA = pa.schema(
@@ -63,7 +63,7 @@ class LedgerRow:
 class Ledger:
     """The finished blocks of one store; empty while its folder is absent."""
 
-    folder: Path
+    folder: Place
 
     def read(self) -> dict[int, LedgerRow]:
         """Give every finished block by number.
@@ -103,14 +103,13 @@ class Ledger:
             write_atomically(self.folder / _GATHERED, encoded(rows[number] for number in sorted(rows)))
             for path in parts:
                 path.unlink()
-        for leftover in self.folder.glob(".*"):  # of a writer that was killed
-            leftover.unlink()
+        remove_leftovers(self.folder, ".*")
 
-    def _part(self, block: int) -> Path:
+    def _part(self, block: int) -> Place:
         return self.folder / f"block-{block:06d}.parquet"
 
-    def _parts(self) -> list[Path]:
-        return sorted(self.folder.glob(_PART))
+    def _parts(self) -> list[Place]:
+        return listed(self.folder, _PART)
 
     def _gathered(self, filters: list[tuple[str, str, int]] | None = None) -> list[LedgerRow]:
         path = self.folder / _GATHERED
@@ -130,14 +129,14 @@ def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
-def _read_part(path: Path) -> list[LedgerRow]:
+def _read_part(path: Place) -> list[LedgerRow]:
     try:
         return _read(path)
     except _DAMAGE:
         return []  # one block is computed again, which is less trouble than asking
 
 
-def _read(path: Path, filters: list[tuple[str, str, int]] | None = None) -> list[LedgerRow]:
+def _read(path: Place, filters: list[tuple[str, str, int]] | None = None) -> list[LedgerRow]:
     # a plain file: given a folder's name, pyarrow would read all that lies in it
     with path.open("rb") as file:
         table = pq.read_table(file, filters=filters)

@@ -4,7 +4,6 @@ import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.blocks import Block, describe, num_to_compute, plan_blocks
@@ -16,6 +15,7 @@ from pipeline.fingerprint import Parts, file_sha256, fingerprint
 from pipeline.images import DECODING, MAX_PIXELS
 from pipeline.index import Index, planned_index
 from pipeline.ledger import Ledger
+from pipeline.place import Place, local_copy
 from pipeline.store import CandidateStore, ImageUnreadable, ScoreStore
 from pipeline.workspace import CandidateKey, Workspace
 
@@ -33,7 +33,7 @@ class RankSpec:
     workspace: Workspace
     key: CandidateKey
     """The candidates."""
-    ranker_file: Path
+    ranker_file: Place
     """Absolute; every worker reads it."""
     ranker: str
     """The ranker's fingerprint, which the scores are filed under."""
@@ -64,7 +64,7 @@ class RankPlan:
         return num_to_compute(self.blocks)
 
 
-def identify_ranker(ranker_file: Path) -> Parts:
+def identify_ranker(ranker_file: Place) -> Parts:
     """Give everything that decides refined confidences besides image and candidates, as JSON values.
 
     A ranker is known by its bytes, wherever it lies: trained here or brought along.
@@ -81,7 +81,7 @@ def identify_ranker(ranker_file: Path) -> Parts:
 
 
 def plan_rank(
-    workspace: Workspace, index: Index, key: CandidateKey, ranker_file: Path, block_images: int
+    workspace: Workspace, index: Index, key: CandidateKey, ranker_file: Place, block_images: int
 ) -> RankPlan:
     """Say which blocks of these candidates lack this ranker's refined confidences, and why.
 
@@ -174,17 +174,18 @@ def rank_block(spec: RankSpec, block: Block) -> BlockReport:
     )
 
 
-def _loaded(path: Path) -> "Ranker":
+def _loaded(path: Place) -> "Ranker":
     from crface import ranker
 
     try:
-        return ranker.load(path)
+        with local_copy(path) as file:
+            return ranker.load(file)
     except ValueError as error:
         raise UserError(str(error)) from error
 
 
 @lru_cache(maxsize=1)  # one in memory; the next run on this worker may bring another
-def _model(path: Path, expected: str, device: str) -> "Ranker":
+def _model(path: Place, expected: str, device: str) -> "Ranker":
     if fingerprint(identify_ranker(path)) != expected:
         raise UserError(
             f"a worker on {platform.node()} sees another ranker in {path} than this command: "

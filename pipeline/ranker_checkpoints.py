@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
+from pipeline.place import Place, listed, local_copy
 from pipeline.workspace import write_atomically
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Checkpoint:
     tensors: "Mapping[str, Tensor]"
 
 
-def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+def write_checkpoint(folder: Place, checkpoint: Checkpoint) -> Place:
     """Write a checkpoint, then remove all but the last two."""
     from safetensors.torch import save  # loads PyTorch, which a plan that asks for `last_step` has no use for
 
@@ -36,11 +36,11 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     return path
 
 
-def last_checkpoint(folder: Path) -> Checkpoint | None:
+def last_checkpoint(folder: Place) -> Checkpoint | None:
     """Read the newest checkpoint that can be read; None if there is none."""
     for path in reversed(_files(folder)):
         try:
-            with safe_open(path, framework="pt") as file:
+            with local_copy(path) as local, safe_open(local, framework="pt") as file:
                 steps_done = int(json.loads(file.metadata()["training"])["steps_done"])
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError, ValueError, KeyError, TypeError):
@@ -49,11 +49,11 @@ def last_checkpoint(folder: Path) -> Checkpoint | None:
     return None
 
 
-def last_step(folder: Path) -> int:
+def last_step(folder: Place) -> int:
     """Tell how many steps the newest checkpoint has done, by its name; 0 if there is none."""
     files = _files(folder)
     return int(files[-1].stem.removeprefix("step-")) if files else 0
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-*.safetensors"))
+def _files(folder: Place) -> list[Place]:
+    return listed(folder, "step-*.safetensors")

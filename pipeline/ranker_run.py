@@ -16,6 +16,7 @@ from crface.trainer import Trainer
 from crface.training import Example
 from pipeline.config import TrainConfig
 from pipeline.errors import UserError
+from pipeline.place import Place
 from pipeline.ranker_checkpoints import Checkpoint, last_checkpoint, last_step, write_checkpoint
 from pipeline.ranker_examples import ExampleSource
 from pipeline.ranker_validation import Validation
@@ -25,7 +26,7 @@ from pipeline.workspace import write_atomically
 _EVENT_EVERY = 10
 
 
-def resumed_trainer(folder: Path, config: TrainConfig, device: str) -> tuple[Trainer, int]:
+def resumed_trainer(folder: Place, config: TrainConfig, device: str) -> tuple[Trainer, int]:
     """Give the trainer as the newest checkpoint left it, and its steps; without one, a new one and 0.
 
     Raises UserError when the checkpoint is of another network, or the initial weights do not fit.
@@ -61,7 +62,7 @@ def resumed_trainer(folder: Path, config: TrainConfig, device: str) -> tuple[Tra
 def take_steps(
     trainer: Trainer,
     examples: ExampleSource,
-    folder: Path,
+    folder: Place,
     steps_done: int,
     progress: Callable[[TrainProgress], None] | None,
     num_threads: int,
@@ -98,7 +99,7 @@ def take_steps(
                 progress(TrainProgress(step + 1, config.iterations, loss, rate))
 
 
-def _keep_batch(folder: Path, step: int, batch: Sequence[Example]) -> Path:
+def _keep_batch(folder: Place, step: int, batch: Sequence[Example]) -> Place:
     """Write a batch as arrays of the names of its fields."""
     fields = {
         field.name: np.stack([np.asarray(getattr(example, field.name)) for example in batch])
@@ -112,39 +113,44 @@ def _keep_batch(folder: Path, step: int, batch: Sequence[Example]) -> Path:
 
 
 class Record:
-    """metrics.csv and TensorBoard events; steps after the last checkpoint are replaced."""
+    """metrics.csv and, in a folder, TensorBoard events; steps after the last checkpoint are replaced."""
 
-    def __init__(self, folder: Path, steps_done: int) -> None:
+    def __init__(self, folder: Place, steps_done: int) -> None:
         # imported here: TensorBoard takes a second that no other stage should pay
         from torch.utils.tensorboard import SummaryWriter
 
         self._path = folder / "metrics.csv"
         self._rows = [row for row in self._read() if int(row[0]) <= steps_done]
-        self._events = SummaryWriter(str(folder), purge_step=steps_done + 1 if steps_done else None)
+        self._events = None
+        if isinstance(folder, Path):  # TensorBoard appends to its file, which an object store cannot do
+            self._events = SummaryWriter(str(folder), purge_step=steps_done + 1 if steps_done else None)
 
     def __enter__(self) -> "Record":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._events.close()
+        if self._events is not None:
+            self._events.close()
 
     def add(self, step: int, loss: float, rate: float, is_last: bool) -> None:
         """Take down one step."""
         self._rows.append([str(step), repr(loss), repr(rate)])
-        if step % _EVENT_EVERY == 0 or is_last:
+        if self._events is not None and (step % _EVENT_EVERY == 0 or is_last):
             self._events.add_scalar("train/loss", loss, step)
             self._events.add_scalar("train/learning_rate", rate, step)
 
     def add_validation(self, step: int, ap: float) -> None:
         """Show TensorBoard the AP on held-out images."""
-        self._events.add_scalar("validation/ap", ap, step)
+        if self._events is not None:
+            self._events.add_scalar("validation/ap", ap, step)
 
     def write(self) -> None:
         """Bring it all to the disk; called before a checkpoint, which so never knows more than this."""
         text = io.StringIO()
         csv.writer(text).writerows([["step", "loss", "learning_rate"], *self._rows])
         write_atomically(self._path, text.getvalue().encode())
-        self._events.flush()
+        if self._events is not None:
+            self._events.flush()
 
     def _read(self) -> list[list[str]]:
         if not self._path.is_file():

@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -18,6 +17,7 @@ from crface.ranker import PerBoxRanker, Ranker
 from pipeline.config import EvaluateConfig
 from pipeline.images import read_image
 from pipeline.index import Index
+from pipeline.place import Place, local_copy
 from pipeline.store import CandidateStore
 from pipeline.workspace import write_atomically
 
@@ -51,7 +51,7 @@ class Validation:
 
     def __init__(
         self,
-        folder: Path,
+        folder: Place,
         index: Index,
         rows: Sequence[int],
         stores: Sequence[CandidateStore],
@@ -82,7 +82,8 @@ class Validation:
 
         Of equal shares the smallest: what does not help is not added.
         """
-        model = ranker.load(self.best_file)
+        with local_copy(self.best_file) as file:
+            model = ranker.load(file)
         if isinstance(model, PerBoxRanker):
             aps = [self.ap(_with_share(model, share)) for share in SHARES]
             _with_share(model, SHARES[int(np.argmax(aps))])

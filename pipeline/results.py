@@ -5,7 +5,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ from jaxtyping import Float64
 
 from pipeline.errors import UserError
 from pipeline.fingerprint import Parts, differences, file_sha256
+from pipeline.place import Place, in_memory
 from pipeline.workspace import Workspace, write_atomically
 
 Confidence = Literal["predicted", "ranked", "oracle"]
@@ -217,13 +217,13 @@ def _encoded(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
-def read_table(path: Path, schema: pa.Schema) -> Any:
+def read_table(path: Place, schema: pa.Schema) -> Any:
     """Read one of the results' files.
 
     Raises UserError when there is none, or it is damaged or of another version.
     """
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(in_memory(path))
     except FileNotFoundError:
         raise UserError(f"there are no results {path}: run `crface evaluate`") from None
     except (pa.ArrowException, OSError, ValueError) as error:

@@ -12,8 +12,11 @@ from typing import Any, Final
 import numpy as np
 import zarr
 from jaxtyping import Float32, Int32
+from zarr.abc.store import Store
 from zarr.codecs import Crc32cCodec, ZstdCodec
-from zarr.storage import LocalStore, MemoryStore
+from zarr.storage import FsspecStore, LocalStore, MemoryStore
+
+from pipeline.place import Place
 
 NOT_COMPUTED: Final = -1
 """The count of an image that nothing was computed for."""
@@ -33,15 +36,28 @@ class Layout:
     """Computes such a store's blocks; for messages."""
 
 
-def create(path: Path, layout: Layout, num_images: int, block_images: int) -> None:
+def zarr_store(place: Place, read_only: bool = False) -> Store:
+    """Give what Zarr reads and writes a place through."""
+    if isinstance(place, Path):
+        return LocalStore(place, read_only=read_only)
+    return FsspecStore.from_url(place.url, {"use_listings_cache": False}, read_only=read_only)
+
+
+def create(path: Place, layout: Layout, num_images: int, block_images: int) -> None:
     """Create the group and its arrays, nothing computed; the counts come last, so where they are all is."""
     # from `*.zarr` downwards folders become groups, so that all stores of a workspace open as one tree
-    root = next((parent for parent in path.parents if parent.suffix == ".zarr"), path)
-    group = zarr.open_group(LocalStore(root), mode="a")
-    if root != path:
-        group.require_group(path.relative_to(root).as_posix())
-    _values_array(LocalStore(path / layout.array), layout, num_images, block_images)
-    _count_array(LocalStore(path / "count"), num_images, block_images)
+    group_names: list[str] = []
+    root = path
+    while root.suffix != ".zarr" and root.parent != root:
+        group_names.insert(0, root.name)
+        root = root.parent
+    if root.suffix != ".zarr":
+        root, group_names = path, []
+    group = zarr.open_group(zarr_store(root), mode="a")
+    if group_names:
+        group.require_group("/".join(group_names))
+    _values_array(zarr_store(path / layout.array), layout, num_images, block_images)
+    _count_array(zarr_store(path / "count"), num_images, block_images)
 
 
 # To put a block into a shard, Zarr reads the shard first, which fails on a damaged one and keeps what was
@@ -63,9 +79,7 @@ def encoded_counts(counts: Int32[np.ndarray, " image"], block_images: int) -> by
     return bytes(memory["c/0"].to_bytes())
 
 
-def _values_array(
-    store: LocalStore | MemoryStore, layout: Layout, num_images: int, block_images: int
-) -> "zarr.Array[Any]":
+def _values_array(store: Store, layout: Layout, num_images: int, block_images: int) -> "zarr.Array[Any]":
     return zarr.create_array(
         store,
         shape=(num_images, *layout.row_shape),
@@ -80,7 +94,7 @@ def _values_array(
     )
 
 
-def _count_array(store: LocalStore | MemoryStore, num_images: int, block_images: int) -> "zarr.Array[Any]":
+def _count_array(store: Store, num_images: int, block_images: int) -> "zarr.Array[Any]":
     return zarr.create_array(
         store,
         shape=(num_images,),

@@ -13,10 +13,18 @@ from typing import Any, ClassVar, Final, Self, final
 import numpy as np
 import zarr
 from jaxtyping import Float32, Int32
-from zarr.storage import LocalStore
 
 from pipeline.errors import UserError
-from pipeline.shards import NOT_COMPUTED, UNREADABLE, Layout, create, encoded_counts, encoded_values
+from pipeline.place import Place, remove_leftovers
+from pipeline.shards import (
+    NOT_COMPUTED,
+    UNREADABLE,
+    Layout,
+    create,
+    encoded_counts,
+    encoded_values,
+    zarr_store,
+)
 from pipeline.workspace import write_atomically
 
 MAX_CANDIDATES: Final = 5000
@@ -43,7 +51,7 @@ class RowStore:
 
     layout: ClassVar[Layout]
 
-    def __init__(self, path: Path, group: zarr.Group):
+    def __init__(self, path: Place, group: zarr.Group):
         values, count = group[self.layout.array], group["count"]
         if not isinstance(values, zarr.Array) or not isinstance(count, zarr.Array) or not values.shards:
             raise ValueError("its arrays are not those that this version writes")
@@ -55,7 +63,7 @@ class RowStore:
         self._count = count
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Place) -> Self:
         """Open an existing store, to read rows and to write blocks.
 
         Raises NotComputed when there is none, UserError when its metadata is damaged.
@@ -63,7 +71,7 @@ class RowStore:
         if not cls.exists(path):
             raise NotComputed(f"nothing is stored in {path}: run `{cls.layout.command}` first")
         try:
-            return cls(path, zarr.open_group(LocalStore(path, read_only=True), mode="r"))
+            return cls(path, zarr.open_group(zarr_store(path, read_only=True), mode="r"))
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"the store {path} has damaged metadata ({error}): delete this folder and run "
@@ -71,12 +79,14 @@ class RowStore:
             ) from error
 
     @classmethod
-    def exists(cls, path: Path) -> bool:
+    def exists(cls, path: Place) -> bool:
         """Tell whether a store was created there, whatever it holds."""
         return (path / "count" / "zarr.json").is_file()  # written last
 
     @classmethod
-    def create_or_grow(cls, path: Path, num_images: int, block_images: int, attrs: Mapping[str, Any]) -> Self:
+    def create_or_grow(
+        cls, path: Place, num_images: int, block_images: int, attrs: Mapping[str, Any]
+    ) -> Self:
         """Open the store with room for `num_images`, created or resized; for the driver while no worker runs.
 
         An existing store keeps its rows and its block size; its attributes become `attrs` (JSON values). What
@@ -86,12 +96,11 @@ class RowStore:
         """
         if not cls.exists(path):
             create(path, cls.layout, num_images, block_images)
-        for leftover in path.glob("*/c/**/.*"):
-            leftover.unlink(missing_ok=True)
+        remove_leftovers(path, "*/c/**/.*")
         store = cls.open(path)
         wanted: dict[str, Any] = json.loads(json.dumps(attrs))
         if store.attrs != wanted or store.num_images != num_images:
-            group = zarr.open_group(LocalStore(path), mode="r+")
+            group = zarr.open_group(zarr_store(path), mode="r+")
             group.attrs.put(wanted)
             for name in (cls.layout.array, "count"):
                 array = group[name]
@@ -175,15 +184,23 @@ class RowStore:
         write_atomically(count_file, encoded_counts(counts, self.block_images))
         return values_file.stat().st_size, count_file.stat().st_size
 
-    def block_files(self, number: int) -> tuple[Path, Path]:
+    def block_files(self, number: int) -> tuple[Place, Place]:
         """Give the files of a block: its shard, and its counts."""
         shard = "/".join([str(number), *("0" for _ in self.layout.row_shape)])
         return self.path / self.layout.array / "c" / shard, self.path / "count" / "c" / str(number)
 
     def shard_bytes(self) -> dict[int, tuple[int, ...]]:
         """Give the sizes of the files of every block that has both, without opening any."""
-        sizes = {}
-        for number in range(-(-self.num_images // self.block_images)):
+        sizes: dict[int, tuple[int, ...]] = {}
+        numbers = range(-(-self.num_images // self.block_images))
+        if not isinstance(self.path, Path):  # a list is a request for a thousand files, a `stat` one for each
+            found = self.path.below()
+            for number in numbers:
+                names = [str(file.relative_to(self.path)) for file in self.block_files(number)]  # type: ignore[arg-type]
+                if all(name in found for name in names):
+                    sizes[number] = tuple(found[name] for name in names)
+            return sizes
+        for number in numbers:
             try:
                 sizes[number] = tuple(file.stat().st_size for file in self.block_files(number))
             except FileNotFoundError:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
+from pipeline.place import in_memory
 from pipeline.workspace import Workspace, write_atomically
 
 Part = Literal["detector", "fusion", "ranker", "nms", "all but the ranker", "all"]
@@ -75,7 +76,7 @@ def read_timings(workspace: Workspace) -> list[TimingRow]:
     if not path.is_file():
         return []
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(in_memory(path))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise UserError(
             f"the timings {path} are damaged ({error}): run `crface bench timings` again"

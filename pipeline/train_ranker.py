@@ -24,6 +24,7 @@ from pipeline.config import TrainConfig
 from pipeline.errors import UserError
 from pipeline.fingerprint import differences, file_sha256, fingerprint
 from pipeline.index import Index
+from pipeline.place import Place, listed
 from pipeline.ranker_checkpoints import last_step
 from pipeline.workspace import CandidateKey, Workspace, write_atomically
 
@@ -52,12 +53,12 @@ class TrainPlan:
         return fingerprint(self.parts)
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> Place:
         """Where the ranker and its training live."""
         return self.workspace.ranker(self.fingerprint)
 
     @property
-    def ranker_file(self) -> Path:
+    def ranker_file(self) -> Place:
         """The trained ranker; there when the state is done."""
         return self.folder / "ranker.safetensors"
 
@@ -123,7 +124,7 @@ def train(
     progress: Callable[[TrainProgress], None] | None = None,
     image_cache_bytes: int = 1 << 30,
     num_threads: int = 2,
-) -> Path:
+) -> Place:
     """Train the planned ranker, from its last checkpoint if there is one, and give its file; nothing if done.
 
     `num_threads` threads read and augment; decoded images stay in memory up to `image_cache_bytes`. An
@@ -164,7 +165,9 @@ def train(
 
 def _news(workspace: Workspace, parts: Mapping[str, Any]) -> list[str]:
     """Say what is new against the ranker that was begun last."""
-    known = sorted(workspace.ranker("x").parent.glob("*/parts.json"), key=lambda path: path.stat().st_mtime)
+    known = sorted(
+        listed(workspace.ranker("x").parent, "*/parts.json"), key=lambda path: path.stat().st_mtime
+    )
     for path in reversed(known):
         try:
             return differences(json.loads(path.read_text()), parts)

@@ -9,6 +9,7 @@ from pipeline.config import DatasetConfig
 from pipeline.dataset import LARGE_SPLIT, find_splits
 from pipeline.errors import UserError
 from pipeline.index import Index, IndexUpdate, load_index, update_index
+from pipeline.place import listed
 from pipeline.workspace import Workspace
 from workflows.job import Job
 from workflows.progress import shown_if_long
@@ -22,8 +23,15 @@ def data_root(job: Job) -> Path:
     """Give the data set's folder: the user's, else what the workspace was made from, else the embedded one's."""
     if job.data is not None:
         return job.data.absolute()
-    known = sorted(job.workspace.index("x").parent.glob("*.parquet"))
+    known = listed(job.workspace.index("x").parent, "*.parquet")
     inside = job.workspace.root / EMBEDDED
+    if not isinstance(inside, Path):
+        if not known:
+            raise UserError(
+                f"the workspace {job.workspace.root} is empty, and the embedded data set is made in folders only: "
+                "give a data set with --data (`crface dataset make FOLDER` makes the embedded one)"
+            )
+        return load_index(job.workspace, known[0].stem).data_root
     if not known:
         return inside
     root = load_index(job.workspace, known[0].stem).data_root
@@ -80,7 +88,7 @@ def stored_indexes(job: Job) -> dict[str, Index]:
     Raises UserError when the workspace has none, or was made from another data set than the job's.
     """
     folder = job.workspace.index("x").parent
-    splits = [path.stem for path in folder.glob("*.parquet")]
+    splits = [path.stem for path in listed(folder, "*.parquet")]
     if not splits:
         raise UserError(
             f"the workspace {job.workspace.root} is empty: run `crface cache` first, or choose another with --out"

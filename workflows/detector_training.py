@@ -10,6 +10,7 @@ from crface.replicas import joined
 from detectors.train_config import DetectorTrainConfig
 from detectors.training import StepReport
 from pipeline.config import read_toml
+from pipeline.errors import UserError
 from pipeline.train_detector import train_detector as run_training
 from pipeline.workspace import command_line, slug
 from workflows.data import chosen_split, stored_indexes, update_indexes
@@ -30,7 +31,10 @@ def train_detector(
     Raises UserError when that cannot be done, UsageError for a recipe that cannot be read.
     """
     config = read_toml(recipe, DetectorTrainConfig)
-    folder = job.workspace.root / "detectors" / slug(detector)
+    root = job.workspace.root
+    if not isinstance(root, Path):
+        raise UserError(f"a detector is trained in a folder, not in {root}: choose one with --out")
+    folder = root / "detectors" / slug(detector)
     with joined() as replicas, ExitStack() as stack:
         if replicas.is_first:  # holds the workspace, and brings the index up to date, for all
             stack.enter_context(job.workspace.locked(command_line()))

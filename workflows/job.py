@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.config import RunConfig
+from pipeline.place import Place
 from pipeline.workspace import Workspace
 
 
@@ -12,14 +13,14 @@ class Job:
     """What a user asked for; everything else is derived from it."""
 
     config: RunConfig
-    out: Path | None = None
-    """The workspace folder; None: named after the data set."""
+    out: Place | None = None
+    """The workspace; None: a folder named after the data set."""
     data: Path | None = None
     """The data set's folder; None: what the workspace was made from, else the embedded data set."""
     cluster: str = "local"
     ground_truth: Path | None = None
     """The folder of the official .mat files; None: where WIDER FACE has them."""
-    ranker: Path | None = None
+    ranker: Place | None = None
     """The ranker to apply; None: the one that is trained with this configuration."""
     split: str | None = None
 

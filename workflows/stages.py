@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +19,7 @@ from pipeline.findings_text import format_calibration, format_failures
 from pipeline.fuse import FuseSpec, fuse_block
 from pipeline.imported import ImportedPlan, is_imported, plan_imported
 from pipeline.index import Index
+from pipeline.place import Place
 from pipeline.report import build_report, plan_report
 from pipeline.report import changes as report_changes
 from pipeline.workspace import command_line
@@ -81,7 +81,7 @@ def compute_candidates(plans: Sequence[CachePlan], cluster: str) -> None:
     _run([_cache_work(part) for plan in plans for part in (*plan.views, plan)], cluster)
 
 
-def train(job: Job) -> Path:
+def train(job: Job) -> Place:
     """Train the ranker; gives its file."""
     with job.workspace.locked(command_line()):
         plan = training_plan(job, stored_indexes(job))
@@ -137,7 +137,7 @@ def evaluate(job: Job, show: bool = True) -> list[dict[str, Any]]:
         return [results.as_json(row) for row in rows]
 
 
-def report(job: Job) -> Path:
+def report(job: Job) -> Place:
     """Write the HTML report; gives its path."""
     with job.workspace.locked(command_line()):
         indexes = stored_indexes(job)
@@ -173,7 +173,7 @@ def training_plan(job: Job, indexes: Mapping[str, Index]) -> "TrainPlan":
     return plan_train(job.workspace, index, keys, job.config.train)
 
 
-def ranker_file(job: Job, indexes: Mapping[str, Index]) -> Path:
+def ranker_file(job: Job, indexes: Mapping[str, Index]) -> Place:
     """Give the ranker to apply: the given one, else the one that is trained with this configuration.
 
     Raises UserError when there is none.
@@ -189,7 +189,7 @@ def ranker_file(job: Job, indexes: Mapping[str, Index]) -> Path:
     return plan.ranker_file
 
 
-def ranking_plans(job: Job, indexes: Mapping[str, Index], ranker: Path) -> "list[RankPlan]":
+def ranking_plans(job: Job, indexes: Mapping[str, Index], ranker: Place) -> "list[RankPlan]":
     """Plan the ranking of the evaluation split's candidates by each of the job's detectors."""
     from pipeline.rank import plan_rank
 
@@ -297,7 +297,7 @@ def _tell(work: _Work, outcome: Outcome[BlockReport]) -> None:
         click.echo(f"  and {len(errors) - _MAX_NAMED} more", err=True)
 
 
-def train_planned(plan: "TrainPlan") -> Path:
+def train_planned(plan: "TrainPlan") -> Place:
     """Train a planned ranker with progress; gives its file. The caller holds the workspace's lock.
 
     Raises UserError as `pipeline.train_ranker.train` does.

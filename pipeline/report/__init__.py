@@ -12,6 +12,7 @@ from pipeline.evaluate import Source, plan_evaluate
 from pipeline.findings import CALIBRATION, FAILURES
 from pipeline.fingerprint import Parts, differences, file_sha256
 from pipeline.index import Index
+from pipeline.place import Place
 from pipeline.timings import NAME as TIMINGS
 from pipeline.workspace import Workspace, write_atomically
 
@@ -77,7 +78,7 @@ def build_report(
     config: RunConfig,
     title: str,
     ground_truth: Path | None = None,
-) -> Path:
+) -> Place:
     """Write `report/index.html` from the results of these sources, and give its path.
 
     Nothing in the page is fetched from elsewhere. The pictures are the images of the split that changed most.
@@ -100,5 +101,5 @@ def build_report(
     return path
 
 
-def _metrics(workspace: Workspace, source: Source) -> Path:
+def _metrics(workspace: Workspace, source: Source) -> Place:
     return workspace.ranker(source.training) / "metrics.csv"

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from detectors.protocols import NAMES
 from pipeline.config import load_config
+from pipeline.errors import UsageError
+from pipeline.place import Place, UrlPath, parse_place
 from pipeline.protocols import load_protocol
 from workflows.job import Job
 
@@ -27,7 +29,7 @@ def job_options(*names: str) -> Callable[[Command], Command]:
 
 def make_job(
     data: Path | None = None,
-    out: Path | None = None,
+    out: Place | None = None,
     config: str = "demo",
     detector: tuple[str, ...] = (),
     protocol: str | None = None,
@@ -61,7 +63,36 @@ def make_job(
     )
 
 
-_FOLDER = click.Path(path_type=Path, file_okay=False)
+class _FolderType(click.Path):
+    """A folder of this machine."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and "://" in value:
+            raise UsageError(
+                "images and ground truth are read from folders, only a workspace (--out) may be a URL: copy the "
+                "data set to a disk that every worker sees, or mount its bucket there"
+            )
+        return super().convert(value, param, ctx)
+
+
+_FOLDER = _FolderType(path_type=Path, file_okay=False)
+
+
+class _PlaceType(click.Path):
+    """A folder's path, or a URL of a store."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and "://" in value:
+            place = parse_place(value)
+            if isinstance(place, UrlPath):
+                if value.startswith("memory:"):
+                    raise UsageError(
+                        "a workspace in memory would be gone with this command: give a folder or a URL"
+                    )
+                return place
+            value = str(place)
+        return super().convert(value, param, ctx)
+
 
 _OPTIONS: dict[str, Callable[[Command], Command]] = {
     "data": click.option(
@@ -73,9 +104,10 @@ _OPTIONS: dict[str, Callable[[Command], Command]] = {
     ),
     "out": click.option(
         "--out",
-        type=_FOLDER,
-        metavar="FOLDER",
-        help="The workspace. Default: runs/demo, or runs/<name of the data folder>.",
+        type=_PlaceType(path_type=Path, file_okay=False),
+        metavar="FOLDER|URL",
+        help="The workspace: a folder, or a URL as s3://bucket/run. Default: runs/demo, or runs/<name of the data"
+        " folder>.",
     ),
     "config": click.option(
         "--config",

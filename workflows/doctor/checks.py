@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
+from pipeline.place import Place
+
 Status = Literal["ok", "warn", "fail"]
 
 _GIB = 2**30
@@ -53,10 +55,10 @@ class Machine:
     available_bytes: int
     shm_bytes: int | None
     """Size of /dev/shm; None where there is none."""
-    workspace: Path
+    workspace: Place
     is_writable: bool
-    free_bytes: int
-    """On the disk that the workspace is, or would be, on."""
+    free_bytes: int | None
+    """On the disk that the workspace is, or would be, on; None for a store without a limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +184,8 @@ def workspace(machine: Machine, num_images: int, num_detectors: int) -> Check:
             advice="choose another with --out",
         )
     needed = _SPARE_BYTES + num_images * num_detectors * _BYTES_PER_IMAGE
+    if machine.free_bytes is None:
+        return Check(name="workspace", status="ok", found=f"{machine.workspace} can be written")
     found = f"{_gib(machine.free_bytes)} free on the disk of {machine.workspace}"
     if machine.free_bytes < needed:
         return Check(

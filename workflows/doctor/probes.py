@@ -18,18 +18,24 @@ from pipeline.image_header import SUFFIXES
 from pipeline.images import ImageError, decode_image, read_image
 from pipeline.imported import is_imported, plan_imported
 from pipeline.index import load_index
+from pipeline.place import Place, UrlPath, listed
 from pipeline.workspace import Workspace
 from workflows.doctor.checks import Check, DataSet, Gpu, Machine, Package
 
 _IMAGES_TRIED = 5
 
 
-def machine(workspace: Path) -> Machine:
+def machine(workspace: Place) -> Machine:
     """Look at processor, memory and disks, within the limits of a container if this is one."""
     from dask.system import CPU_COUNT
     from distributed.system import MEMORY_LIMIT
 
-    place = next(folder for folder in (workspace, *workspace.parents) if folder.exists())
+    if isinstance(workspace, Path):
+        place = next(folder for folder in (workspace, *workspace.parents) if folder.exists())
+        is_writable = place.is_dir() and os.access(place, os.W_OK | os.X_OK)
+        free_bytes: int | None = shutil.disk_usage(place).free
+    else:
+        is_writable, free_bytes = _takes_objects(workspace), None
     shm = Path("/dev/shm")  # noqa: S108 - looked at, not used
     return Machine(
         python=platform.python_version(),
@@ -39,9 +45,18 @@ def machine(workspace: Path) -> Machine:
         available_bytes=min(_available_bytes(), MEMORY_LIMIT),
         shm_bytes=shutil.disk_usage(shm).total if shm.is_dir() else None,
         workspace=workspace,
-        is_writable=place.is_dir() and os.access(place, os.W_OK | os.X_OK),
-        free_bytes=shutil.disk_usage(place).free,
+        is_writable=is_writable,
+        free_bytes=free_bytes,
     )
+
+
+def _takes_objects(workspace: UrlPath) -> bool:
+    try:
+        (workspace / ".doctor").write(b"")
+        (workspace / ".doctor").unlink()
+    except OSError:
+        return False
+    return True
 
 
 def packages() -> list[Package]:
@@ -145,7 +160,7 @@ def detector(spec: str, workspace: Workspace) -> Check:
 
 def _imported(name: str, spec: str, workspace: Workspace) -> Check:
     try:
-        for file in sorted(workspace.index("x").parent.glob("*.parquet")):
+        for file in listed(workspace.index("x").parent, "*.parquet"):
             plan = plan_imported(workspace, load_index(workspace, file.stem), spec, block_images=1)
             if not plan.blocks:
                 return Check(name=name, status="ok", found=f"imported, complete on {file.stem}")

@@ -1,0 +1,155 @@
+"""All stages with their workspace below a URL: the same bytes as in a folder, again nothing to do, no credentials."""
+
+import importlib.util
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from ranker_world import World, small_config
+from s3_server import BUCKET, KEY_ID, SECRET, s3_server
+
+from pipeline import results
+from pipeline.config import EvaluateConfig, RunConfig
+from pipeline.errors import UserError
+from pipeline.evaluate import Source, evaluate, plan_evaluate
+from pipeline.index import planned_index
+from pipeline.place import Place, UrlPath
+from pipeline.rank import finish_rank, plan_rank, prepare_rank, rank_block
+from pipeline.report import build_report, plan_report
+from pipeline.report import changes as report_changes
+from pipeline.store import CandidateStore, DamagedBlockError
+from pipeline.train_ranker import plan_train, train
+from pipeline.workspace import Workspace
+
+CONFIG = RunConfig(train=small_config(), evaluate=EvaluateConfig(resamples=0))
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """A bucket's URL, for this process to use."""
+    for package in ("moto", "s3fs"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed: pip install 'moto[server]' s3fs")
+    with s3_server() as variables, pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield f"s3://{BUCKET}"
+
+
+@dataclass
+class Run:
+    """All stages' work on one data set in one workspace."""
+
+    world: World
+    workspace: Workspace
+
+    def all_stages(self) -> None:
+        self.world.workspace = self.workspace
+        with self.workspace.locked("all stages"):
+            key, index = self.world.cache(), self.world.index()
+            plan = plan_train(self.workspace, index, [key], CONFIG.train)
+            ranker = train(plan)
+            ranking = plan_rank(self.workspace, index, key, ranker, 4)
+            prepare_rank(ranking)
+            for block in ranking.blocks:
+                rank_block(ranking.spec, block)
+            finish_rank(ranking)
+            self.source = Source(key=key, weights="w", ranker=ranking.spec.ranker, training=plan.fingerprint)
+            evaluate(self.workspace, index, [self.source], CONFIG.evaluate)
+            build_report(self.workspace, index, [self.source], CONFIG, "t")
+
+    def left_to_do(self) -> list[str]:
+        index, key = self.world.index(), self.source.key
+        plan = plan_train(self.workspace, index, [key], CONFIG.train)
+        parts = plan_report(self.workspace, index, [self.source], CONFIG, "t")
+        return [
+            *plan.reasons,
+            *plan_rank(self.workspace, index, key, plan.ranker_file, 4).reasons,
+            *results.changes(self.workspace, plan_evaluate(index, [self.source], CONFIG.evaluate)),
+            *report_changes(self.workspace, parts),
+        ]
+
+    def files(self) -> dict[str, bytes]:
+        root: Place = self.workspace.root
+        if isinstance(root, UrlPath):
+            return {name: (root / name).read_bytes() for name in root.below()}
+        found = (path for path in root.rglob("*") if path.is_file())
+        return {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    world = World(tmp_path_factory.mktemp("world"))
+    run = Run(world, world.workspace)
+    run.all_stages()
+    return run
+
+
+@pytest.fixture(scope="module", params=["memory", "s3"])
+def run(request: pytest.FixtureRequest, folder: Run) -> Run:
+    base = request.getfixturevalue("s3") if request.param == "s3" else "memory://stages"
+    planned_index.cache_clear()
+    run = Run(folder.world, Workspace(UrlPath(f"{base}/{uuid.uuid4().hex}")))
+    run.all_stages()
+    return run
+
+
+def test_all_stages_leave_the_same_bytes_below_a_url_as_in_a_folder(run: Run, folder: Run) -> None:
+    there, here = run.files(), folder.files()
+    only_in_a_folder = {name for name in here if "tfevents" in name or name == ".lock"}
+    assert there.keys() == here.keys() - only_in_a_folder
+    for name, data in there.items():
+        if name.startswith(("dataset", "candidates.zarr", "scores.zarr", "rankers", "results")):
+            assert data == here[name], name
+
+
+def test_a_second_run_below_a_url_has_nothing_to_do(run: Run) -> None:
+    assert run.left_to_do() == []
+
+
+def test_a_lost_object_makes_its_block_not_done(run: Run) -> None:
+    store = CandidateStore.open(run.workspace.candidates(run.source.key))
+    shard = store.block_files(1)[0]
+    data = shard.read_bytes()
+    shard.unlink()
+    try:
+        assert list(store.shard_bytes()) == [0]
+        with pytest.raises(DamagedBlockError, match="block 1"):
+            store.read_block(4)
+    finally:
+        assert isinstance(shard, UrlPath)
+        shard.write(data)
+
+
+def test_credentials_of_the_environment_are_in_nothing_that_is_stored(run: Run) -> None:
+    if not str(run.workspace.root).startswith("s3:"):
+        pytest.skip("memory has no credentials")
+    assert os.environ["AWS_SECRET_ACCESS_KEY"] == SECRET
+    for name, data in run.files().items():
+        assert SECRET.encode() not in data, name
+        assert KEY_ID.encode() not in data, name
+
+
+def test_a_bucket_that_is_not_there_is_one_sentence(s3: str) -> None:
+    told = r"cannot write to the workspace s3://nosuchbucket/run: .*; choose another with --out"
+    with (
+        pytest.raises(UserError, match=told),
+        Workspace(UrlPath("s3://nosuchbucket/run")).locked("crface cache"),
+    ):
+        pass
+
+
+def test_a_server_that_is_not_there_is_one_sentence(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fsspec
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    fsspec.filesystem("s3", use_listings_cache=False).clear_instance_cache()
+    try:
+        with pytest.raises(OSError, match="the store does not answer as it should") as error:
+            UrlPath(f"{s3}/x").read_bytes()
+    finally:
+        fsspec.filesystem("s3", use_listings_cache=False).clear_instance_cache()
+    assert SECRET not in str(error.value)

@@ -29,7 +29,7 @@ from pipeline.errors import UsageError, UserError
 from pipeline.fingerprint import Parts, fingerprint
 from pipeline.fuse import FuseSpec, fuse_parts
 from pipeline.images import DECODING, MAX_PIXELS
-from pipeline.index import Index, planned_index
+from pipeline.index import Index, planned_rows
 from pipeline.ledger import Ledger
 from pipeline.loading import load_detector
 from pipeline.protocols import limit_note, protocol_for
@@ -185,7 +185,7 @@ def cache_block(spec: CacheSpec, block: Block) -> BlockReport:
     """
     device, device_name = _device()
     detector = _detector(spec, device)
-    index = planned_index(spec.workspace, spec.key.split, spec.index_digest)
+    index = planned_rows(spec.workspace, spec.key.split, spec.index_digest, block.start, block.stop)
     batch_pixels = (
         _GPU_BATCH_PIXELS if device == "cuda" else 1
     )  # a CPU gains nothing from more than one image

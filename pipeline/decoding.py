@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 
 from pipeline.commit import ComputedRow
 from pipeline.images import ImageError, decode_image, read_bytes
-from pipeline.index import ImageRow, Index
+from pipeline.index import ImageRow, Index, IndexPart
 
 _IMAGES_AHEAD = 2  # enough to never wait for a decoder that is faster than the stage, and little memory
 
@@ -26,7 +26,7 @@ class DecodedImage:
 
 
 def decoded_images(
-    index: Index, rows: Sequence[int], max_pixels: int
+    index: Index | IndexPart, rows: Sequence[int], max_pixels: int
 ) -> Iterator[DecodedImage | ComputedRow]:
     """Give the rows' images in order, each decoded ahead on a thread; none for no row.
 
@@ -48,7 +48,7 @@ def decoded_images(
             yield image
 
 
-def _decode(index: Index, number: int, max_pixels: int) -> DecodedImage | ComputedRow:
+def _decode(index: Index | IndexPart, number: int, max_pixels: int) -> DecodedImage | ComputedRow:
     row = index.row(number)
     if row.status != "ok":
         return _failed(row, "", "" if row.status == "removed" else row.reason)

@@ -8,7 +8,7 @@ from detectors.protocols import FUSION_VERSION, Fusion, fuse
 from pipeline.blocks import Block
 from pipeline.commit import BlockReport, ComputedRow, compute_block
 from pipeline.fingerprint import Parts, fingerprint
-from pipeline.index import ImageRow, planned_index
+from pipeline.index import ImageRow, planned_rows
 from pipeline.ledger import Ledger
 from pipeline.store import CandidateStore, ImageUnreadable, Rows
 from pipeline.workspace import CandidateKey, Workspace
@@ -49,7 +49,7 @@ def fuse_block(spec: FuseSpec, block: Block) -> BlockReport:
     Raises UserError when this process sees another index than the driver, a view has no store, or the result
     cannot be written.
     """
-    index = planned_index(spec.workspace, spec.key.split, spec.index_digest)
+    index = planned_rows(spec.workspace, spec.key.split, spec.index_digest, block.start, block.stop)
     views = [_View(spec.workspace, key) for key in spec.views]
 
     def compute(rows: list[int]) -> Iterator[ComputedRow]:

@@ -12,13 +12,30 @@ import numpy as np
 
 from pipeline.dataset import list_images, read_annotations, split_files
 from pipeline.errors import UserError
-from pipeline.index_file import Header, ImageRow, content_sha256, read_index_file, write_index_file
+from pipeline.index_file import (
+    Header,
+    ImageRow,
+    content_sha256,
+    images_digest,
+    read_index_file,
+    read_index_part,
+    write_index_file,
+)
 from pipeline.index_scan import scan_images
 from pipeline.place import listed
 from pipeline.widerface import Annotation
 from pipeline.workspace import Workspace
 
-__all__ = ["ImageRow", "Index", "IndexUpdate", "load_index", "planned_index", "update_index"]
+__all__ = [
+    "ImageRow",
+    "Index",
+    "IndexPart",
+    "IndexUpdate",
+    "load_index",
+    "planned_index",
+    "planned_rows",
+    "update_index",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +96,7 @@ class Index:
     @cached_property
     def digest(self) -> str:
         """A hash of every row's image: path, bytes, status. Labels, times and the data root do not matter."""
-        return _hash(f"{row.path}\0{row.status}\0{row.sha256}\n".encode() for row in self.all_rows)
+        return images_digest(self.all_rows)
 
     @cached_property
     def labels_digest(self) -> str:
@@ -127,6 +144,36 @@ def load_index(workspace: Workspace, split: str) -> Index:
     except OSError as error:
         raise UserError(f"cannot read the index {path}: {error.strerror or error}") from error
     return Index(header, tuple(rows))
+
+
+@dataclass(frozen=True, eq=False)
+class IndexPart:
+    """Some consecutive rows of an index, under their numbers in it."""
+
+    header: Header
+    start: int
+    part_rows: tuple[ImageRow, ...]
+
+    def row(self, i: int) -> ImageRow:
+        """Give row `i` of the index; IndexError for one that is not of this part."""
+        if i < self.start:
+            raise IndexError(f"row {i} of a part of an index that begins at {self.start}")
+        return self.part_rows[i - self.start]
+
+    def image_path(self, i: int) -> Path:
+        """Give the absolute path of row `i`'s image, whatever its status."""
+        return Path(self.header.data_root) / self.header.image_folder / self.row(i).path
+
+
+def planned_rows(workspace: Workspace, split: str, digest: str, start: int, stop: int) -> Index | IndexPart:
+    """Give the rows that a worker's block was planned from, without holding an index of a million images.
+
+    Raises UserError as `planned_index` does.
+    """
+    if (found := read_index_part(workspace.index(split), digest, start, stop)) is not None:
+        header, rows = found
+        return IndexPart(header, start, tuple(rows))
+    return planned_index(workspace, split, digest)
 
 
 @lru_cache(maxsize=1)

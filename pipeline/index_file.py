@@ -3,7 +3,7 @@
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
@@ -18,6 +18,9 @@ from pipeline.workspace import write_atomically
 
 SCHEMA_VERSION = 1
 """Changes when a column does, or the meaning of one; an index of another version is refused."""
+
+_GROUP_ROWS = 1024  # what is read at the least: 150 kB of labels and hashes
+_IMAGES_DIGEST = "images_digest"
 
 Status = Literal["ok", "missing", "unreadable", "removed"]
 
@@ -97,6 +100,14 @@ def content_sha256(header: Header, rows: Sequence[ImageRow]) -> str:
     return digest.hexdigest()
 
 
+def images_digest(rows: Iterable[ImageRow]) -> str:
+    """Hash every row's image: path, bytes, status. Labels, times and the data root do not matter."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(f"{row.path}\0{row.status}\0{row.sha256}\n".encode())
+    return digest.hexdigest()
+
+
 def write_index_file(path: Place, header: Header, rows: Sequence[ImageRow]) -> None:
     """Write an index; a reader sees all of it or the one before."""
     columns = [pa.array([getattr(row, name) for row in rows], kind) for name, kind in _COLUMNS.items()]
@@ -104,6 +115,7 @@ def write_index_file(path: Place, header: Header, rows: Sequence[ImageRow]) -> N
     metadata = {
         "schema_version": str(SCHEMA_VERSION),
         "content_sha256": content_sha256(header, rows),
+        _IMAGES_DIGEST: images_digest(rows),
         **asdict(header),
     }
     table = pa.Table.from_arrays(
@@ -117,8 +129,30 @@ def write_index_file(path: Place, header: Header, rows: Sequence[ImageRow]) -> N
         schema=_SCHEMA.with_metadata(metadata),
     )
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(table, buffer, compression="zstd", row_group_size=_GROUP_ROWS, write_page_checksum=True)
     write_atomically(path, buffer.getvalue())
+
+
+def read_index_part(path: Place, digest: str, start: int, stop: int) -> tuple[Header, list[ImageRow]] | None:
+    """Read the rows `start:stop` of an index whose images hash to `digest`, and not much more.
+
+    None when that cannot be had so: the file is not there, damaged, of another version or other images, or its
+    writer did not yet write what this needs. Whoever asks then reads all of it, which says what is wrong.
+    """
+    try:
+        with path.open("rb") as source, pq.ParquetFile(source, page_checksum_verification=True) as file:
+            known = {
+                key.decode(): value.decode() for key, value in (file.schema_arrow.metadata or {}).items()
+            }
+            if known["schema_version"] != str(SCHEMA_VERSION) or known[_IMAGES_DIGEST] != digest:
+                return None
+            header = Header(**{name: known[name] for name in Header.__dataclass_fields__})
+            first, last = start // _GROUP_ROWS, -(-stop // _GROUP_ROWS)
+            table = file.read_row_groups(list(range(first, last)))
+            rows = _rows(table, first * _GROUP_ROWS)
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError, MemoryError):
+        return None
+    return header, rows[start - first * _GROUP_ROWS :][: stop - start]
 
 
 def read_index_file(path: Place) -> tuple[Header, list[ImageRow]]:
@@ -147,7 +181,7 @@ def read_index_file(path: Place) -> tuple[Header, list[ImageRow]]:
     raise UserError(f"the index {path} is damaged or no index: {advice}")
 
 
-def _rows(table: pa.Table) -> list[ImageRow]:
+def _rows(table: pa.Table, start: int = 0) -> list[ImageRow]:
     if not table.schema.equals(_SCHEMA):
         raise ValueError("other columns")
     plain = [table.column(name).to_pylist() for name in _COLUMNS]
@@ -159,7 +193,7 @@ def _rows(table: pa.Table) -> list[ImageRow]:
         zip(*plain, strict=True), faces, is_valid, attributes, strict=True
     ):
         image = dict(zip(_COLUMNS, values, strict=True))
-        if image["status"] not in get_args(Status) or image["row"] != len(rows):
+        if image["status"] not in get_args(Status) or image["row"] != start + len(rows):
             raise ValueError("impossible row")
         rows.append(
             ImageRow(**image, faces=face.reshape(-1, 4), is_valid=valid, attributes=attribute.reshape(-1, 6))

@@ -34,6 +34,7 @@ _SCHEMA = pa.schema(
     ]
 )
 _GATHERED = "blocks.parquet"
+_GROUP_ROWS = 256  # what a worker reads at the least to find its block's row in the gathered file
 _PART = "block-*.parquet"
 _DAMAGE = (pa.ArrowException, OSError, ValueError, TypeError, KeyError)
 
@@ -155,7 +156,9 @@ def encoded(rows: Iterable[LedgerRow]) -> bytes:
     """Give the bytes of a file of the ledger that holds these rows, each with a checksum."""
     records = [{**asdict(row), "sha256": _checksum(row)} for row in rows]
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(records, schema=_SCHEMA), buffer, compression="zstd")
+    pq.write_table(
+        pa.Table.from_pylist(records, schema=_SCHEMA), buffer, compression="zstd", row_group_size=_GROUP_ROWS
+    )
     return buffer.getvalue()
 
 

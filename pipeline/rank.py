@@ -13,7 +13,7 @@ from pipeline.decoding import decoded_images
 from pipeline.errors import UserError
 from pipeline.fingerprint import Parts, file_sha256, fingerprint
 from pipeline.images import DECODING, MAX_PIXELS
-from pipeline.index import Index, planned_index
+from pipeline.index import Index, planned_rows
 from pipeline.ledger import Ledger
 from pipeline.place import Place, local_copy
 from pipeline.store import CandidateStore, ImageUnreadable, ScoreStore
@@ -149,7 +149,7 @@ def rank_block(spec: RankSpec, block: Block) -> BlockReport:
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = _model(spec.ranker_file, spec.ranker, device)
-    index = planned_index(spec.workspace, spec.key.split, spec.index_digest)
+    index = planned_rows(spec.workspace, spec.key.split, spec.index_digest, block.start, block.stop)
     candidates = CandidateStore.open(spec.workspace.candidates(spec.key))
 
     def compute(rows: list[int]) -> Iterator[ComputedRow]:

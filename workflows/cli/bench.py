@@ -1,6 +1,7 @@
 """`crface bench`: the benchmarks of docs/benchmarks.md."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +91,30 @@ def timings(protocols: tuple[str, ...], num_images: int, as_json: bool, **option
     rows = timing.timings(job, names or (job.config.cache.protocol,), num_images, show=not as_json)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
+
+
+@bench.command()
+@click.option("--images", "num_images", default=10_000, show_default=True, type=click.IntRange(1))
+@click.option("--block-images", default=32, show_default=True, type=click.IntRange(1), help="Images a block.")
+@click.option("--workers", default=64, show_default=True, type=click.IntRange(1), help="Simulated workers.")
+@click.option(
+    "--seconds", default=1.0, show_default=True, type=click.FloatRange(min=0.001), help="What a block takes."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON on standard output.")
+def scaling(num_images: int, block_images: int, workers: int, seconds: float, as_json: bool) -> None:
+    """Measure what the pipeline itself costs for very many images, with workers that only sleep.
+
+    \b
+    Example:  crface bench scaling --images 100000
+    """
+    from workflows import bench_scaling
+    from workflows.progress import show_progress
+
+    steps = bench_scaling.measure_index(num_images, block_images)
+    with show_progress("sleep", num_images) as progress:
+        spread = bench_scaling.measure_spread(num_images, block_images, workers, seconds, progress.advance)
+    if as_json:
+        figures = {"steps": [asdict(step) for step in steps], "spread": asdict(spread)}
+        click.echo(json.dumps(figures, indent=2))
+    else:
+        click.echo("\n".join(bench_scaling.as_lines(steps, spread)))

@@ -11,6 +11,7 @@ from pipeline.evaluate import Source, measure, plan_evaluate
 from pipeline.fingerprint import Parts
 from pipeline.ground_truth import SETTINGS
 from pipeline.index import Index
+from pipeline.place import Place
 from pipeline.rank import RankPlan
 from pipeline.timings import TimingRow
 from pipeline.workspace import Workspace
@@ -25,7 +26,7 @@ class RankerUsed:
 
     name: str
     """`rank`; one of a protocol's own `rank-8k`."""
-    file: Path
+    file: Place
     trained_on: int
     """How many images; 0 where that is not known."""
 

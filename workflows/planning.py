@@ -1,17 +1,18 @@
 """What the stages would compute now, and why; nothing is written."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from pipeline import results
-from pipeline.blocks import Block, num_to_compute
+from pipeline.blocks import Block, describe, num_to_compute
 from pipeline.cache import CachePlan
 from pipeline.dataset import find_splits
 from pipeline.evaluate import plan_evaluate
 from pipeline.index import IndexUpdate, update_index
 from pipeline.report import changes as report_changes
 from pipeline.report import plan_report
+from pipeline.set_aside import SetAside, SetAsideBlock
 from pipeline.workspace import CandidateKey
 from workflows.data import data_root, evaluation_split, is_embedded
 from workflows.job import Job
@@ -70,7 +71,12 @@ def plan(job: Job) -> list[Entry]:
         for index in indexes.values()
     ]
     entries += [
-        _blocks_entry("cache" if isinstance(plan, CachePlan) else "import", p.key, p.blocks, p.reasons)
+        _blocks_entry(
+            "cache" if isinstance(plan, CachePlan) else "import",
+            p.key,
+            p.blocks,
+            SetAside(job.workspace.candidates_ledger(p.key)).read(indexes[p.key.split].row_digests),
+        )
         for plan in cached
         for p in ((*plan.views, plan) if isinstance(plan, CachePlan) else (plan,))
     ]
@@ -86,7 +92,15 @@ def plan(job: Job) -> list[Entry]:
         ranker = training.ranker_file
     if ranker is not None:
         ranked = ranking_plans(job, indexes, ranker)
-        entries += [_blocks_entry("rank", p.spec.key, p.blocks, p.reasons) for p in ranked]
+        entries += [
+            _blocks_entry(
+                "rank",
+                p.spec.key,
+                p.blocks,
+                SetAside(job.workspace.scores_ledger(p.spec.key, p.spec.ranker)).read(p.index.row_digests),
+            )
+            for p in ranked
+        ]
     index = evaluation_split(indexes, job.split)
     sources = evaluation_sources(job, indexes)
     why = results.changes(job.workspace, plan_evaluate(index, sources, job.config.evaluate, job.ground_truth))
@@ -114,9 +128,14 @@ def _index_entry(split: str, update: IndexUpdate) -> Entry:
     return Entry(stage="index", what=f"of {split}", todo=todo, reasons=(*found, *left_out))
 
 
-def _blocks_entry(stage: str, key: CandidateKey, blocks: Sequence[Block], reasons: Sequence[str]) -> Entry:
-    todo = f"{num_to_compute(blocks)} images in {len(blocks)} blocks" if blocks else ""
-    return Entry(stage=stage, what=key.words, todo=todo, reasons=tuple(reasons))
+def _blocks_entry(
+    stage: str, key: CandidateKey, blocks: Sequence[Block], set_aside: Mapping[int, SetAsideBlock]
+) -> Entry:
+    aside = [set_aside[block.number].words for block in blocks if block.number in set_aside]
+    tried = [block for block in blocks if block.number not in set_aside]
+    todo = f"{num_to_compute(tried)} images in {len(tried)} blocks" if tried else ""
+    named = [f"set aside until `crface {stage} --retry-failed`: {words}" for words in aside]
+    return Entry(stage=stage, what=key.words, todo=todo, reasons=(*describe(tried), *named))
 
 
 def _training_entry(plan: "TrainPlan") -> Entry:

@@ -60,6 +60,7 @@ def run_blocks(
     on_report: Callable[[Report], None],
     is_kept: bool = True,
     on_gpu: bool = False,
+    on_set_aside: Callable[[Block, str], object] | None = None,
 ) -> Outcome[Report]:
     """Call `function(spec, block)` for every block on the cluster and give what came back; none for no block.
 
@@ -72,7 +73,7 @@ def run_blocks(
     However many blocks there are, only BLOCKS_PER_THREAD per worker thread are in flight. A block that
     raises, or whose worker dies, is tried again when the others are done, alone on its worker, so that a
     crash is not blamed on a neighbour; after MAX_TRIES it is set aside. `on_report` is called in this
-    process as blocks finish.
+    process as blocks finish, `on_set_aside` with the block and the reason as one is set aside.
 
     Raises UserError when a task does (the user can mend that, and every block would meet it), or when the
     cluster goes away. Then, as on Ctrl-C, queued blocks are dropped, and those being computed finish or
@@ -102,6 +103,8 @@ def run_blocks(
                 again.append(block)
             else:
                 outcome.set_aside.append((block, reason))
+                if on_set_aside is not None:
+                    on_set_aside(block, reason)
     finally:
         flight.drop()
     return outcome

@@ -1,53 +1,32 @@
 """The stages as a user runs them: each finds out what is missing, does just that, and says what it did."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline import results
 from pipeline.ap_table import format_table
-from pipeline.blocks import num_to_compute
-from pipeline.cache import CachePlan, cache_block, finish_cache, plan_cache, prepare_cache
-from pipeline.commit import BlockReport
+from pipeline.cache import CachePlan, plan_cache
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, plan_evaluate
 from pipeline.findings import read_calibration, read_failures
 from pipeline.findings_text import format_calibration, format_failures
-from pipeline.fuse import FuseSpec, fuse_block
 from pipeline.imported import ImportedPlan, is_imported, plan_imported
 from pipeline.index import Index
 from pipeline.place import Place
 from pipeline.report import build_report, plan_report
 from pipeline.report import changes as report_changes
 from pipeline.workspace import command_line
-from workflows.cluster import dashboard_link, open_cluster
+from workflows.block_work import cache_work, rank_work, run_works
 from workflows.data import chosen_split, evaluation_split, is_embedded, stored_indexes, update_indexes
 from workflows.evaluating import evaluation_runner
 from workflows.job import Job
 from workflows.progress import show_progress, shown_if_long
-from workflows.scatter import Outcome, run_blocks
 
 if TYPE_CHECKING:
-    from pipeline.blocks import Block
     from pipeline.rank import RankPlan
     from pipeline.train_ranker import TrainPlan
-
-_MAX_NAMED = 10
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """The blocks of one store, and how they are done."""
-
-    what: str
-    function: Callable[[Any, "Block"], BlockReport]
-    spec: object
-    blocks: "list[Block]"
-    prepare: Callable[[], None]
-    finish: Callable[[], None]
 
 
 def index(job: Job) -> None:
@@ -56,29 +35,30 @@ def index(job: Job) -> None:
         update_indexes(job)
 
 
-def cache(job: Job) -> None:
-    """Store the candidates of every image by every detector."""
+def cache(job: Job, is_retry: bool = False) -> None:
+    """Store the candidates of every image by every detector; with `is_retry`, blocks set aside before, too."""
     with job.workspace.locked(command_line()):
         indexes = update_indexes(job)
         chosen = [chosen_split(indexes, job.split)] if job.split else list(indexes.values())
         plans = [
             candidate_plan(job, one, detector) for detector in job.config.cache.detectors for one in chosen
         ]
-        compute_candidates([plan for plan in plans if isinstance(plan, CachePlan)], job.cluster)
+        own = [plan for plan in plans if isinstance(plan, CachePlan)]
+        compute_candidates(own, job.cluster, is_retry)
         for imported in (plan for plan in plans if isinstance(plan, ImportedPlan)):
             if imported.blocks:
                 raise UserError(imported.advice)
             click.echo(f"import {imported.key.detector} on {imported.key.split}: nothing to do")
 
 
-def compute_candidates(plans: Sequence[CachePlan], cluster: str) -> None:
+def compute_candidates(plans: Sequence[CachePlan], cluster: str, is_retry: bool = False) -> None:
     """Carry out cache plans on one cluster, and say what was done; the caller holds the workspace's lock.
 
-    Raises UserError when blocks failed.
+    Raises UserError when blocks are set aside.
     """
     for note in (plan.note for plan in plans if plan.note):
         click.echo(note)
-    _run([_cache_work(part) for plan in plans for part in (*plan.views, plan)], cluster)
+    run_works([cache_work(part) for plan in plans for part in (*plan.views, plan)], cluster, is_retry)
 
 
 def train(job: Job) -> Place:
@@ -91,19 +71,20 @@ def train(job: Job) -> Place:
         return train_planned(plan)
 
 
-def rank(job: Job) -> None:
-    """Store refined confidences of the evaluation split's candidates."""
+def rank(job: Job, is_retry: bool = False) -> None:
+    """Store refined confidences of the evaluation split's candidates; `is_retry` as for `cache`."""
     with job.workspace.locked(command_line()):
         indexes = stored_indexes(job)
-        compute_scores(ranking_plans(job, indexes, ranker_file(job, indexes)), job.cluster)
+        plans = ranking_plans(job, indexes, ranker_file(job, indexes))
+        compute_scores(plans, job.cluster, is_retry)
 
 
-def compute_scores(plans: "Sequence[RankPlan]", cluster: str) -> None:
+def compute_scores(plans: "Sequence[RankPlan]", cluster: str, is_retry: bool = False) -> None:
     """Carry out ranking plans on one cluster, and say what was done; the caller holds the workspace's lock.
 
-    Raises UserError when blocks failed.
+    `is_retry` as for `cache`. Raises UserError when blocks failed.
     """
-    _run([_rank_work(plan) for plan in plans], cluster)
+    run_works([rank_work(plan) for plan in plans], cluster, is_retry)
 
 
 def evaluate(job: Job, show: bool = True) -> list[dict[str, Any]]:
@@ -225,76 +206,6 @@ def report_title(job: Job, index: Index) -> str:
     if is_embedded(job.workspace, index.data_root):
         return "embedded data set (generated)"
     return index.data_root.name
-
-
-def _cache_work(plan: CachePlan) -> _Work:
-    return _Work(
-        f"cache {plan.key.words}",
-        fuse_block if isinstance(plan.spec, FuseSpec) else cache_block,
-        plan.spec,
-        plan.blocks,
-        lambda: prepare_cache(plan),
-        lambda: finish_cache(plan),
-    )
-
-
-def _rank_work(plan: "RankPlan") -> _Work:
-    from pipeline.rank import finish_rank, prepare_rank, rank_block
-
-    return _Work(
-        f"rank {plan.spec.key.words}",
-        rank_block,
-        plan.spec,
-        plan.blocks,
-        lambda: prepare_rank(plan),
-        lambda: finish_rank(plan),
-    )
-
-
-def _run(works: list[_Work], cluster: str) -> None:
-    """Do the blocks of several stores on one cluster, which is not started when there are none."""
-    for work in works:
-        if not work.blocks:
-            click.echo(f"{work.what}: nothing to do")
-    todo = [work for work in works if work.blocks]
-    if not todo:
-        return
-    outcomes: list[Outcome[BlockReport]] = []
-    with ExitStack() as stack:
-        for work in todo:
-            work.prepare()
-            stack.callback(work.finish)  # also after Ctrl-C
-        client = stack.enter_context(open_cluster(cluster, sum(len(work.blocks) for work in todo)))
-        if (link := dashboard_link(client)) is not None:
-            click.echo(f"dashboard: {link}", err=True)
-        for work in todo:
-            with show_progress(work.what, num_to_compute(work.blocks)) as progress:
-                outcomes.append(
-                    run_blocks(
-                        client,
-                        work.function,
-                        work.spec,
-                        work.blocks,
-                        lambda done: progress.advance(done.num_images),
-                        on_gpu=work.function is not fuse_block,
-                    )
-                )
-    for work, outcome in zip(todo, outcomes, strict=True):
-        _tell(work, outcome)
-    for outcome in outcomes:
-        outcome.check()
-
-
-def _tell(work: _Work, outcome: Outcome[BlockReport]) -> None:
-    errors = [error for done in outcome.done for error in done.errors]
-    total = sum(done.num_images for done in outcome.done)
-    click.echo(
-        f"{work.what}: {total - len(errors)} images done" + (f", {len(errors)} left out" if errors else "")
-    )
-    for error in errors[:_MAX_NAMED]:
-        click.echo(f"  left out: {error}", err=True)
-    if len(errors) > _MAX_NAMED:
-        click.echo(f"  and {len(errors) - _MAX_NAMED} more", err=True)
 
 
 def train_planned(plan: "TrainPlan") -> Place:

@@ -31,12 +31,22 @@ def demo(seed: int | None, **options: Any) -> None:
     run_demo(job)
 
 
+_retry_failed = click.option(
+    "--retry-failed",
+    "is_retry",
+    is_flag=True,
+    help="Also try blocks that failed too often in an earlier run.",
+)
+
+
 @click.command()
 @job_options("data", "out", "config", "detector", "protocol", "cluster", "split")
-def cache(**options: Any) -> None:
+@_retry_failed
+def cache(is_retry: bool, **options: Any) -> None:
     """Store the candidates of every image, by every detector.
 
     Only what is missing or out of date is computed; an image that cannot be read is named, and the rest goes on.
+    A block that fails three times is set aside and named; then the exit status is 1.
 
     \b
     Example:  crface cache --data /data/WIDER_FACE --detector retinaface-mobilenet0.25
@@ -44,7 +54,7 @@ def cache(**options: Any) -> None:
     """
     from workflows import stages
 
-    stages.cache(make_job(**options))
+    stages.cache(make_job(**options), is_retry)
 
 
 @click.command()
@@ -65,7 +75,8 @@ def train(**options: Any) -> None:
 
 @click.command()
 @job_options("data", "out", "config", "detector", "protocol", "cluster", "ranker", "split")
-def rank(**options: Any) -> None:
+@_retry_failed
+def rank(is_retry: bool, **options: Any) -> None:
     """Store refined confidences for cached candidates.
 
     \b
@@ -74,7 +85,7 @@ def rank(**options: Any) -> None:
     """
     from workflows import stages
 
-    stages.rank(make_job(**options))
+    stages.rank(make_job(**options), is_retry)
 
 
 @click.command()

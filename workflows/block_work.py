@@ -1,0 +1,159 @@
+"""The blocks of one or more stores, carried out on one cluster: what is done, left out, set aside, and said of it."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.blocks import num_to_compute
+from pipeline.cache import CachePlan, cache_block, finish_cache, prepare_cache
+from pipeline.commit import BlockReport
+from pipeline.errors import UserError
+from pipeline.fuse import FuseSpec, fuse_block
+from pipeline.index import planned_index
+from pipeline.set_aside import SetAside, SetAsideBlock
+from workflows.cluster import dashboard_link, open_cluster
+from workflows.progress import show_progress
+from workflows.scatter import MAX_TRIES, Outcome, run_blocks
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from pipeline.blocks import Block
+    from pipeline.rank import RankPlan
+
+_MAX_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The blocks of one store, and how they are done."""
+
+    what: str
+    function: Callable[[Any, "Block"], BlockReport]
+    spec: object
+    blocks: "Sequence[Block]"
+    prepare: Callable[[], None]
+    finish: Callable[[], None]
+    set_aside: SetAside
+    row_digests: Callable[[], Sequence[str]]
+    """Of the images that the blocks are computed from, by row."""
+
+
+def cache_work(plan: CachePlan) -> Work:
+    """Give the blocks of a plan of the cache stage, its views' not among them."""
+    spec = plan.spec
+    return Work(
+        f"cache {plan.key.words}",
+        fuse_block if isinstance(spec, FuseSpec) else cache_block,
+        spec,
+        plan.blocks,
+        lambda: prepare_cache(plan),
+        lambda: finish_cache(plan),
+        SetAside(spec.workspace.candidates_ledger(plan.key)),
+        lambda: planned_index(spec.workspace, plan.key.split, spec.index_digest).row_digests,
+    )
+
+
+def rank_work(plan: "RankPlan") -> Work:
+    """Give the blocks of a plan of the rank stage."""
+    from pipeline.rank import finish_rank, prepare_rank, rank_block
+
+    return Work(
+        f"rank {plan.spec.key.words}",
+        rank_block,
+        plan.spec,
+        plan.blocks,
+        lambda: prepare_rank(plan),
+        lambda: finish_rank(plan),
+        SetAside(plan.spec.workspace.scores_ledger(plan.spec.key, plan.spec.ranker)),
+        lambda: plan.index.row_digests,
+    )
+
+
+def run_works(works: Sequence[Work], cluster: str, is_retry: bool = False) -> None:
+    """Do the blocks of several stores on one cluster, which is not started when there are none.
+
+    A block that fails MAX_TRIES times is set aside, in the workspace too: later runs leave it unless they are
+    a retry.
+
+    Raises UserError when blocks are set aside, now or since before; all others are finished then.
+    """
+    left: list[SetAsideBlock] = []
+    todo: list[Work] = []
+    for work in works:
+        before = work.set_aside.read(work.row_digests()) if work.blocks and not is_retry else {}
+        aside = [before[block.number] for block in work.blocks if block.number in before]
+        left += aside
+        if work.blocks:
+            work.set_aside.replace(aside)
+        blocks = [block for block in work.blocks if block.number not in before]
+        if blocks:
+            todo.append(replace(work, blocks=blocks))
+        else:
+            click.echo(f"{work.what}: nothing to do" + (" but what is set aside" if aside else ""))
+        _name("set aside before", [block.words for block in aside])
+    if todo:
+        left += _run(todo, cluster)
+    if left:
+        raise UserError(
+            f"{len(left)} block{'s' * (len(left) > 1)} failed {MAX_TRIES} times and "
+            f"{'are' if len(left) > 1 else 'is'} set aside; all others are finished. They are not tried again until "
+            f"their images change or you say so, with `crface {works[0].what.split()[0]} --retry-failed`"
+        )
+
+
+def _run(todo: Sequence[Work], cluster: str) -> list[SetAsideBlock]:
+    """Do blocks; give those that had to be set aside."""
+    with ExitStack() as stack:
+        for work in todo:
+            work.prepare()
+            stack.callback(work.finish)  # also after Ctrl-C
+        client = stack.enter_context(open_cluster(cluster, sum(len(work.blocks) for work in todo)))
+        if (link := dashboard_link(client)) is not None:
+            click.echo(f"dashboard: {link}", err=True)
+        outcomes = [_run_one(work, client) for work in todo]
+    for work, (outcome, aside) in zip(todo, outcomes, strict=True):
+        _tell(work, outcome, aside)
+    return [block for _, aside in outcomes for block in aside]
+
+
+def _run_one(work: Work, client: "Client") -> tuple[Outcome[BlockReport], list[SetAsideBlock]]:
+    aside: list[SetAsideBlock] = []
+
+    def set_aside(block: "Block", why: str) -> None:
+        # at once: an interrupted run shall not have to find out again
+        aside.append(work.set_aside.add(block, why, work.row_digests()))
+
+    with show_progress(work.what, num_to_compute(work.blocks)) as progress:
+        outcome = run_blocks(
+            client,
+            work.function,
+            work.spec,
+            work.blocks,
+            lambda done: progress.advance(done.num_images),
+            on_gpu=work.function is not fuse_block,
+            on_set_aside=set_aside,
+        )
+    return outcome, aside
+
+
+def _tell(work: Work, outcome: Outcome[BlockReport], aside: Sequence[SetAsideBlock]) -> None:
+    errors = [error for done in outcome.done for error in done.errors]
+    total = sum(done.num_images for done in outcome.done)
+    click.echo(
+        f"{work.what}: {total - len(errors)} images done"
+        + (f", {len(errors)} left out" if errors else "")
+        + (f", {sum(block.stop - block.start for block in aside)} set aside" if aside else "")
+    )
+    _name("left out", errors)
+    _name("set aside", [block.words for block in aside])
+
+
+def _name(how: str, lines: Sequence[str]) -> None:
+    for line in lines[:_MAX_NAMED]:
+        click.echo(f"  {how}: {line}", err=True)
+    if len(lines) > _MAX_NAMED:
+        click.echo(f"  and {len(lines) - _MAX_NAMED} more", err=True)

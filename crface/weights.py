@@ -1,5 +1,6 @@
 """Weights in files: state dicts read without running anything in the file, checked key by key, written."""
 
+import hashlib
 import json
 import pickle
 import warnings
@@ -76,6 +77,16 @@ def save_state(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> byte
     tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     words = json.dumps(dict(metadata), sort_keys=True)
     return save(tensors, metadata={_METADATA_KEY: words})  # safetensors writes several entries in any order
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """Hash names, types, shapes and values of tensors, in whatever order they come, to 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        values = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(values.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:

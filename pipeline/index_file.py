@@ -22,6 +22,10 @@ SCHEMA_VERSION = 1
 _GROUP_ROWS = 1024  # what is read at the least: 150 kB of labels and hashes
 _IMAGES_DIGEST = "images_digest"
 
+class IndexVersionError(UserError):
+    """An index was written by a version of this package with other columns."""
+
+
 Status = Literal["ok", "missing", "unreadable", "removed"]
 
 
@@ -175,7 +179,7 @@ def read_index_file(path: Place) -> tuple[Header, list[ImageRow]]:
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError, MemoryError) as error:
         raise UserError(f"the index {path} is damaged or no index: {advice}") from error
     if version is not None and version != str(SCHEMA_VERSION):
-        raise UserError(
+        raise IndexVersionError(
             f"the index {path} has schema version {version}, this crface reads {SCHEMA_VERSION}: {advice}"
         )
     raise UserError(f"the index {path} is damaged or no index: {advice}")

@@ -106,6 +106,19 @@ class Ledger:
                 path.unlink()
         remove_leftovers(self.folder, ".*")
 
+    def discard_damaged(self) -> list[Place]:
+        """Remove the files that are damaged, which unmakes the blocks that they record; give their paths."""
+        damaged = []
+        for path in [*self._parts(), self.folder / _GATHERED]:
+            try:
+                _read(path)
+            except FileNotFoundError:
+                continue
+            except _DAMAGE:
+                path.unlink()
+                damaged.append(path)
+        return damaged
+
     def _part(self, block: int) -> Place:
         return self.folder / f"block-{block:06d}.parquet"
 
@@ -121,7 +134,8 @@ class Ledger:
         except _DAMAGE as error:
             why = str(error).partition("\n")[0]
             raise UserError(
-                f"the ledger {path} is damaged ({why}): restore it, or delete it to compute all again"
+                f"the ledger {path} is damaged ({why}): restore it, or have `crface cache --verify` (`crface rank "
+                "--verify` for scores) compute all again"
             ) from error
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _NUM_KEPT = 2
+_DAMAGE = (OSError, SafetensorError, ValueError, KeyError, TypeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,11 @@ def write_checkpoint(folder: Place, checkpoint: Checkpoint) -> Place:
     """Write a checkpoint, then remove all but the last two."""
     from safetensors.torch import save  # loads PyTorch, which a plan that asks for `last_step` has no use for
 
+    from crface.weights import tensors_sha256
+
     path = folder / f"step-{checkpoint.steps_done:08d}.safetensors"
-    metadata = {"training": json.dumps({"steps_done": checkpoint.steps_done})}
-    write_atomically(path, save(dict(checkpoint.tensors), metadata))
+    about = {"steps_done": checkpoint.steps_done, "sha256": tensors_sha256(checkpoint.tensors)}
+    write_atomically(path, save(dict(checkpoint.tensors), {"training": json.dumps(about)}))
     for old in _files(folder)[:-_NUM_KEPT]:
         old.unlink()
     return path
@@ -40,13 +43,21 @@ def last_checkpoint(folder: Place) -> Checkpoint | None:
     """Read the newest checkpoint that can be read; None if there is none."""
     for path in reversed(_files(folder)):
         try:
-            with local_copy(path) as local, safe_open(local, framework="pt") as file:
-                steps_done = int(json.loads(file.metadata()["training"])["steps_done"])
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError):
-            continue  # damaged: the one before it costs a few steps, not the run
-        return Checkpoint(steps_done, tensors)
+            return _read(path)
+        except _DAMAGE:
+            continue  # the one before it costs a few steps, not the run
     return None
+
+
+def damaged_checkpoints(folder: Place) -> list[Place]:
+    """Read all checkpoints and give the files of those that are not what was written."""
+    damaged = []
+    for path in _files(folder):
+        try:
+            _read(path)
+        except _DAMAGE:
+            damaged.append(path)
+    return damaged
 
 
 def last_step(folder: Place) -> int:
@@ -57,3 +68,17 @@ def last_step(folder: Place) -> int:
 
 def _files(folder: Place) -> list[Place]:
     return listed(folder, "step-*.safetensors")
+
+
+def _read(path: Place) -> Checkpoint:
+    from crface.weights import tensors_sha256
+
+    with local_copy(path) as local, safe_open(local, framework="pt") as file:
+        about = dict(json.loads(file.metadata()["training"]))
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    # checkpoints of before this checksum have none
+    if about.get("sha256") not in (None, tensors_sha256(tensors)) or not path.stem.endswith(
+        f"{about['steps_done']:08d}"
+    ):
+        raise ValueError("its checksum does not match")
+    return Checkpoint(int(about["steps_done"]), tensors)

@@ -6,6 +6,7 @@ every inner chunk, every shard's index, and the counts.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,6 +59,16 @@ def create(path: Place, layout: Layout, num_images: int, block_images: int) -> N
         group.require_group("/".join(group_names))
     _values_array(zarr_store(path / layout.array), layout, num_images, block_images)
     _count_array(zarr_store(path / "count"), num_images, block_images)
+
+
+def metadata(layout: Layout, num_images: int, block_images: int) -> dict[str, bytes]:
+    """Give the metadata files of a store's two arrays, by their paths in it, as `create` writes them."""
+    files: dict[str, bytes] = {}
+    for name, make in (("count", _count_array), (layout.array, partial(_values_array, layout=layout))):
+        memory: dict[str, Any] = {}
+        make(MemoryStore(memory), num_images=num_images, block_images=block_images)
+        files[f"{name}/zarr.json"] = bytes(memory["zarr.json"].to_bytes())
+    return files
 
 
 # To put a block into a shard, Zarr reads the shard first, which fails on a damaged one and keeps what was

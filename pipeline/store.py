@@ -55,6 +55,8 @@ class RowStore:
         values, count = group[self.layout.array], group["count"]
         if not isinstance(values, zarr.Array) or not isinstance(count, zarr.Array) or not values.shards:
             raise ValueError("its arrays are not those that this version writes")
+        if 0 in (*values.shards, *values.chunks, *count.chunks):
+            raise ValueError("it has chunks without a row")
         self.path = path
         self.attrs: dict[str, Any] = dict(group.attrs)
         self.num_images: int = count.shape[0]
@@ -74,8 +76,8 @@ class RowStore:
             return cls(path, zarr.open_group(zarr_store(path, read_only=True), mode="r"))
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"the store {path} has damaged metadata ({error}): delete this folder and run "
-                f"`{cls.layout.command}` to compute it again"
+                f"the store {path} has damaged metadata ({error}): run `{cls.layout.command} --verify` to "
+                "mend them, or delete this folder to compute it again"
             ) from error
 
     @classmethod
@@ -118,7 +120,7 @@ class RowStore:
             return np.asarray(self._count[:], np.int32)
         except ValueError:
             starts = range(0, self.num_images, self.block_images)
-            return np.concatenate([self._block_counts(start) for start in starts])  # names the damaged one
+            return np.concatenate([self.block_counts(start) for start in starts])  # names the damaged one
 
     def read(self, row: int) -> Rows:
         """Give one image's rows, maybe none; reads that image's chunk, not the shard.
@@ -143,7 +145,7 @@ class RowStore:
         Raises DamagedBlockError, and ValueError when no block begins there.
         """
         stop = self._block_stop(start)
-        counts = self._block_counts(start)
+        counts = self.block_counts(start)
         if (counts < 0).all():  # there may be no shard at all
             return [None] * len(counts)
         with self._undamaged(start // self.block_images):
@@ -189,6 +191,11 @@ class RowStore:
         shard = "/".join([str(number), *("0" for _ in self.layout.row_shape)])
         return self.path / self.layout.array / "c" / shard, self.path / "count" / "c" / str(number)
 
+    def discard_block(self, number: int) -> None:
+        """Remove a block's files, so that it is computed again."""
+        for file in self.block_files(number):
+            file.unlink(missing_ok=True)
+
     def shard_bytes(self) -> dict[int, tuple[int, ...]]:
         """Give the sizes of the files of every block that has both, without opening any."""
         sizes: dict[int, tuple[int, ...]] = {}
@@ -215,7 +222,8 @@ class RowStore:
             )
         return min(start + self.block_images, self.num_images)
 
-    def _block_counts(self, start: int) -> Int32[np.ndarray, " image"]:
+    def block_counts(self, start: int) -> Int32[np.ndarray, " image"]:
+        """Give what `counts` gives for the images of the block that begins at `start`; raises DamagedBlockError."""
         with self._undamaged(start // self.block_images):
             return np.asarray(self._count[start : self._block_stop(start)], np.int32)
 
@@ -227,8 +235,8 @@ class RowStore:
             start = number * self.block_images
             rows = f"rows {start}:{min(start + self.block_images, self.num_images)}"
             raise DamagedBlockError(
-                f"block {number} ({rows}) of {self.path} is damaged ({error}): delete "
-                f"{self.block_files(number)[0]} and run `{self.layout.command}` to compute the block again"
+                f"block {number} ({rows}) of {self.path} is damaged ({error}): run "
+                f"`{self.layout.command} --verify` to compute it again"
             ) from error
 
 

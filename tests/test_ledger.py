@@ -110,7 +110,7 @@ def test_a_flipped_bit_in_the_gathered_ledger_is_found_or_did_no_harm(ledger: Le
     try:
         assert ledger.read() == {0: row(0, *"abcd"), 1: row(1, "e")}
     except UserError as error:
-        assert re.search(r"blocks\.parquet is damaged .*delete it", str(error))  # noqa: PT017 - either is right
+        assert re.search(r"blocks\.parquet is damaged .*`crface cache --verify`", str(error))  # noqa: PT017 - either is right
     finally:
         path.write_bytes(content)
 
@@ -120,7 +120,7 @@ def test_a_cut_gathered_ledger_is_an_error_that_names_it(ledger: Ledger) -> None
     ledger.gather()
     path = ledger.folder / "blocks.parquet"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(UserError, match=r"blocks\.parquet is damaged .*delete it"):
+    with pytest.raises(UserError, match=r"blocks\.parquet is damaged .*`crface cache --verify`"):
         ledger.read()
 
 

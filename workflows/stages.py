@@ -7,7 +7,7 @@ import click
 
 from pipeline import results
 from pipeline.ap_table import format_table
-from pipeline.cache import CachePlan, plan_cache
+from pipeline.cache import CachePlan, plan_cache, prepare_cache
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, plan_evaluate
 from pipeline.findings import read_calibration, read_failures
@@ -23,6 +23,7 @@ from workflows.data import chosen_split, evaluation_split, is_embedded, stored_i
 from workflows.evaluating import evaluation_runner
 from workflows.job import Job
 from workflows.progress import show_progress, shown_if_long
+from workflows.verifying import check_candidates, check_indexes, check_rankers, check_scores
 
 if TYPE_CHECKING:
     from pipeline.rank import RankPlan
@@ -35,15 +36,25 @@ def index(job: Job) -> None:
         update_indexes(job)
 
 
-def cache(job: Job, is_retry: bool = False) -> None:
-    """Store the candidates of every image by every detector; with `is_retry`, blocks set aside before, too."""
+def cache(job: Job, is_retry: bool = False, is_verified: bool = False) -> None:
+    """Store the candidates of every image by every detector.
+
+    With `is_retry`, blocks set aside before are tried, too; with `is_verified`, all that is stored is read
+    first, and what is damaged is computed again.
+    """
     with job.workspace.locked(command_line()):
+        if is_verified:
+            check_indexes(job)
         indexes = update_indexes(job)
+        if is_verified:
+            check_candidates(job, indexes)
         chosen = [chosen_split(indexes, job.split)] if job.split else list(indexes.values())
         plans = [
             candidate_plan(job, one, detector) for detector in job.config.cache.detectors for one in chosen
         ]
         own = [plan for plan in plans if isinstance(plan, CachePlan)]
+        for part in (part for plan in own for part in (*plan.views, plan) if is_verified):
+            prepare_cache(part)  # whose attributes may be damaged where there is nothing to compute
         compute_candidates(own, job.cluster, is_retry)
         for imported in (plan for plan in plans if isinstance(plan, ImportedPlan)):
             if imported.blocks:
@@ -61,9 +72,11 @@ def compute_candidates(plans: Sequence[CachePlan], cluster: str, is_retry: bool 
     run_works([cache_work(part) for plan in plans for part in (*plan.views, plan)], cluster, is_retry)
 
 
-def train(job: Job) -> Place:
-    """Train the ranker; gives its file."""
+def train(job: Job, is_verified: bool = False) -> Place:
+    """Train the ranker; gives its file. With `is_verified`, damaged rankers and checkpoints are removed first."""
     with job.workspace.locked(command_line()):
+        if is_verified:
+            check_rankers(job)
         plan = training_plan(job, stored_indexes(job))
         if plan.state == "done":
             click.echo(f"train: nothing to do, {plan.ranker_file} is trained")
@@ -71,20 +84,27 @@ def train(job: Job) -> Place:
         return train_planned(plan)
 
 
-def rank(job: Job, is_retry: bool = False) -> None:
-    """Store refined confidences of the evaluation split's candidates; `is_retry` as for `cache`."""
+def rank(job: Job, is_retry: bool = False, is_verified: bool = False) -> None:
+    """Store refined confidences of the evaluation split's candidates; `is_retry` and `is_verified` as for `cache`."""
     with job.workspace.locked(command_line()):
         indexes = stored_indexes(job)
+        if is_verified:
+            check_scores(job, indexes)
         plans = ranking_plans(job, indexes, ranker_file(job, indexes))
-        compute_scores(plans, job.cluster, is_retry)
+        compute_scores(plans, job.cluster, is_retry, is_verified)
 
 
-def compute_scores(plans: "Sequence[RankPlan]", cluster: str, is_retry: bool = False) -> None:
+def compute_scores(
+    plans: "Sequence[RankPlan]", cluster: str, is_retry: bool = False, is_verified: bool = False
+) -> None:
     """Carry out ranking plans on one cluster, and say what was done; the caller holds the workspace's lock.
 
-    `is_retry` as for `cache`. Raises UserError when blocks failed.
+    `is_retry` and `is_verified` as for `cache`. Raises UserError when blocks failed.
     """
-    run_works([rank_work(plan) for plan in plans], cluster, is_retry)
+    works = [rank_work(plan) for plan in plans]
+    for work in works if is_verified else ():
+        work.prepare()
+    run_works(works, cluster, is_retry)
 
 
 def evaluate(job: Job, show: bool = True) -> list[dict[str, Any]]:

@@ -5,17 +5,20 @@
 >>> confidences = model.refine(image, candidates)  # uint8 [H, W, 3] RGB, float32 [N, 5] -> float32 [N]
 """
 
+import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
+from torch import Tensor
 
 from crface.backbones import mobilenet_v1, resnet50
 from crface.ranker.interface import OutputRange, Ranker
 from crface.ranker.network import ConfidenceRanker
 from crface.ranker.per_box import PerBoxRanker
+from crface.weights import tensors_sha256
 
 __all__ = [
     "ConfidenceRanker",
@@ -58,12 +61,18 @@ def create(
 def load(path: str | Path) -> Ranker:
     """Read a ranker that `save` wrote, in evaluation mode, on the CPU.
 
-    Raises ValueError when the file is missing, no safetensors file, or not a ranker's.
+    Raises ValueError when the file is missing, no safetensors file, not a ranker's, or damaged.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["ranker"])
+            about = dict(json.loads((file.metadata() or {})["ranker"]))
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        recorded = about.pop("sha256", None)  # older files have none
+        if recorded not in (None, _sha256(about, state)):
+            raise ValueError(
+                f"the ranker {path} is damaged: it is not what its checksum is of; fetch it again, or make it "
+                "again with `crface train --verify`"
+            )
         model = create(about["name"], about["num_candidates"], about["image_side_px"], about["output_range"])
         model.load_state_dict(state)
     except (OSError, SafetensorError) as error:
@@ -87,9 +96,13 @@ def serialise(model: Ranker) -> bytes:
         "output_range": model.output_range,
     }
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    return to_bytes(
-        state, {"ranker": json.dumps(about)}
-    )  # one entry: safetensors writes several in any order
+    # one entry: safetensors writes several in any order
+    return to_bytes(state, {"ranker": json.dumps({**about, "sha256": _sha256(about, state)})})
+
+
+def _sha256(about: Mapping[str, object], state: Mapping[str, Tensor]) -> str:
+    words = json.dumps(about, sort_keys=True)
+    return hashlib.sha256(f"{words}\n{tensors_sha256(state)}".encode()).hexdigest()
 
 
 def _small(num_candidates: int, image_side_px: int, output_range: OutputRange) -> ConfidenceRanker:

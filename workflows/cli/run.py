@@ -37,12 +37,19 @@ _retry_failed = click.option(
     is_flag=True,
     help="Also try blocks that failed too often in an earlier run.",
 )
+_verify = click.option(
+    "--verify",
+    "is_verified",
+    is_flag=True,
+    help="First read all that is stored, name what is damaged, and make it again.",
+)
 
 
 @click.command()
 @job_options("data", "out", "config", "detector", "protocol", "cluster", "split")
 @_retry_failed
-def cache(is_retry: bool, **options: Any) -> None:
+@_verify
+def cache(is_retry: bool, is_verified: bool, **options: Any) -> None:
     """Store the candidates of every image, by every detector.
 
     Only what is missing or out of date is computed; an image that cannot be read is named, and the rest goes on.
@@ -51,15 +58,17 @@ def cache(is_retry: bool, **options: Any) -> None:
     \b
     Example:  crface cache --data /data/WIDER_FACE --detector retinaface-mobilenet0.25
               crface cache --data photos --cluster tcp://10.0.0.1:8786
+              crface cache --data photos --verify
     """
     from workflows import stages
 
-    stages.cache(make_job(**options), is_retry)
+    stages.cache(make_job(**options), is_retry, is_verified)
 
 
 @click.command()
 @job_options("data", "out", "config", "detector", "protocol")
-def train(**options: Any) -> None:
+@_verify
+def train(is_verified: bool, **options: Any) -> None:
     """Train the confidence ranker on the cached candidates of the train split.
 
     An interrupted training goes on from its last checkpoint, bit for bit on a CPU.
@@ -70,13 +79,14 @@ def train(**options: Any) -> None:
     """
     from workflows import stages
 
-    stages.train(make_job(**options))
+    stages.train(make_job(**options), is_verified)
 
 
 @click.command()
 @job_options("data", "out", "config", "detector", "protocol", "cluster", "ranker", "split")
 @_retry_failed
-def rank(is_retry: bool, **options: Any) -> None:
+@_verify
+def rank(is_retry: bool, is_verified: bool, **options: Any) -> None:
     """Store refined confidences for cached candidates.
 
     \b
@@ -85,7 +95,7 @@ def rank(is_retry: bool, **options: Any) -> None:
     """
     from workflows import stages
 
-    stages.rank(make_job(**options), is_retry)
+    stages.rank(make_job(**options), is_retry, is_verified)
 
 
 @click.command()

@@ -1,0 +1,204 @@
+"""Read everything that a workspace stores, name what is not what was written, and clear it for the next computation.
+
+Checksums find the damage: crc32c in every shard, its index and the counts, SHA-256 in the index of images, the
+ledger, rankers and checkpoints. Metadata of stores have none, but it is known what they should be. What is
+damaged is removed, or written anew where that needs no computing; the stage that made it finds it missing then.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+from pipeline.fingerprint import fingerprint
+from pipeline.index_file import IndexVersionError, read_index_file
+from pipeline.ledger import Ledger, LedgerRow
+from pipeline.shards import Layout, metadata
+from pipeline.store import CandidateStore, DamagedBlockError, RowStore, ScoreStore
+from pipeline.workspace import Workspace, write_atomically
+
+_GROUP = {"attributes": {}, "zarr_format": 3, "node_type": "group"}
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A file that is not what was written."""
+
+    path: Path
+    words: str
+    """What is wrong, and what becomes of it."""
+
+
+def verify_indexes(workspace: Workspace) -> list[Damage]:
+    """Move damaged indexes of images away; the data set has to be indexed again.
+
+    Raises UserError for an index of another schema version, which is no damage.
+    """
+    damage = []
+    for path in sorted(workspace.index("x").parent.glob("*.parquet")):
+        try:
+            read_index_file(path)
+        except IndexVersionError:
+            raise
+        except UserError:
+            path.replace(path.with_suffix(".damaged"))
+            damage.append(
+                Damage(path, f"is damaged: moved to {path.stem}.damaged, the images are indexed again")
+            )
+    return damage
+
+
+def verify_candidates(
+    workspace: Workspace, num_images: Mapping[str, int], progress: Callable[[int, int], None]
+) -> list[Damage]:
+    """Read all candidates of a workspace and clear what is damaged.
+
+    `num_images` are the rows of each split's index; `progress` is told of blocks, read and all.
+    """
+    trees = workspace.root / "candidates.zarr", workspace.root / "ledger" / "candidates"
+    return _verify_stores(CandidateStore, *trees, "*/*/*/*", num_images, progress)
+
+
+def verify_scores(
+    workspace: Workspace, num_images: Mapping[str, int], progress: Callable[[int, int], None]
+) -> list[Damage]:
+    """Read all refined confidences of a workspace and clear what is damaged, as `verify_candidates` does."""
+    trees = workspace.root / "scores.zarr", workspace.root / "ledger" / "scores"
+    return _verify_stores(ScoreStore, *trees, "*/*/*/*/*", num_images, progress)
+
+
+def verify_rankers(workspace: Workspace) -> list[Damage]:
+    """Read all rankers and checkpoints; what is damaged is removed, and the training goes on before it."""
+    from pipeline.ranker_checkpoints import damaged_checkpoints
+
+    damage = []
+    for folder in sorted(workspace.ranker("x").parent.glob("*")):
+        for path in damaged_checkpoints(folder / "checkpoints"):
+            path.unlink()
+            damage.append(Damage(path, "is damaged: the training goes on from the checkpoint before it"))
+        damaged = [path for path in sorted(folder.glob("*.safetensors")) if not _is_ranker(path)]
+        for path in damaged:
+            path.unlink()
+            damage.append(Damage(path, "is damaged: it is made again by `crface train`"))
+        if folder / "best.safetensors" in damaged and not (folder / "ranker.safetensors").exists():
+            # the best state so far is in no checkpoint: what is not finished has to begin again
+            for path in (folder / "validation.csv", *(folder / "checkpoints").glob("*")):
+                path.unlink(missing_ok=True)
+    return damage
+
+
+def _verify_stores(
+    kind: type[RowStore],
+    tree: Path,
+    ledgers: Path,
+    levels: str,
+    num_images: Mapping[str, int],
+    progress: Callable[[int, int], None],
+) -> list[Damage]:
+    stores = [path for path in sorted(tree.glob(levels)) if path.is_dir()]
+    damage: list[Damage] = []
+    done: dict[Path, dict[int, LedgerRow]] = {}
+    for path in stores:
+        ledger = Ledger(ledgers / path.relative_to(tree))
+        damage += [
+            Damage(file, "is damaged: the blocks that it recorded are computed again")
+            for file in ledger.discard_damaged()
+        ]
+        done[path] = {number: row for number, row in ledger.read().items() if row.row_digests}
+    num_read, num_blocks = 0, sum(map(len, done.values()))
+    for path in stores:
+        num_rows = num_images.get(path.relative_to(tree).parts[0], 0)
+        damage += _verify_groups(path, tree)
+        damage += _verify_arrays(path, kind.layout, done[path], num_rows)
+        if not kind.exists(path):
+            continue
+        store = kind.open(path)
+        for number, row in done[path].items():
+            damage += _verify_block(store, number, row)
+            num_read += 1
+            progress(num_read, num_blocks)
+    return damage
+
+
+def _verify_block(store: RowStore, number: int, row: LedgerRow) -> Iterator[Damage]:
+    words = f"is damaged: block {number}, images {row.start} to {row.stop - 1}, is computed again"
+    shard, counts = store.block_files(number)
+    if row.start != number * store.block_images or row.start >= store.num_images:
+        return  # recorded under another block size: not done anyway
+    sizes = tuple(file.stat().st_size if file.exists() else -1 for file in (shard, counts))
+    if sizes != row.shard_bytes:
+        yield Damage(shard if sizes[0] != row.shard_bytes[0] else counts, words)
+        return
+    try:
+        store.read_block(row.start)
+    except DamagedBlockError:
+        try:
+            store.block_counts(row.start)
+            damaged = shard
+        except DamagedBlockError:
+            damaged = counts
+        store.discard_block(number)
+        yield Damage(damaged, words)
+
+
+def _verify_arrays(
+    path: Path, layout: Layout, done: Mapping[int, LedgerRow], num_indexed: int
+) -> Iterator[Damage]:
+    """Compare the arrays' metadata with what they should be, and write them anew if they differ."""
+    files = [path / name for name in metadata(layout, 1, 1)]
+    # what the metadata say of themselves is what is in question: the chunks tell the block size by theirs
+    sizes = Counter((file.stat().st_size - 4) // 4 for file in path.glob("count/c/[0-9]*"))
+    if not sizes:
+        return  # nothing is stored
+    ((block_images, _),) = sizes.most_common(1)
+    num_recorded = max((row.stop for row in done.values()), default=0)
+    found = [_json(file) for file in files]
+    allowed = range(num_recorded, max(num_recorded, num_indexed) + 1)
+    num_images = next(
+        (n for doc in found if (n := _num_images(doc)) in allowed), max(num_recorded, num_indexed)
+    )
+    for (name, data), doc in zip(metadata(layout, num_images, block_images).items(), found, strict=True):
+        if doc != json.loads(data):
+            write_atomically(path / name, data)
+            yield Damage(path / name, "is not what this version writes: it is written anew")
+
+
+def _verify_groups(path: Path, tree: Path) -> Iterator[Damage]:
+    """Look at the groups from a store up to its tree, and make those empty that are damaged: a run fills them in."""
+    for folder in (path, *path.parents):
+        document = _json(folder / "zarr.json")
+        attributes = document.get("attributes")
+        is_sound = {**document, "attributes": {}} == _GROUP and isinstance(attributes, dict)
+        if folder == path and isinstance(attributes, dict) and "parts" in attributes:
+            is_sound = is_sound and fingerprint(attributes["parts"]) == path.name
+        if not is_sound:
+            write_atomically(folder / "zarr.json", json.dumps(_GROUP, indent=2).encode())
+            yield Damage(folder / "zarr.json", "is damaged: it is written anew")
+        if folder == tree:
+            return
+
+
+def _is_ranker(path: Path) -> bool:
+    from crface import ranker
+
+    try:
+        ranker.load(path)
+    except ValueError:
+        return False
+    return True
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _num_images(document: Mapping[str, Any]) -> int:
+    shape = document.get("shape")
+    return shape[0] if isinstance(shape, list) and shape and isinstance(shape[0], int) else -1

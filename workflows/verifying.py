@@ -1,0 +1,57 @@
+"""`--verify`: find what is damaged in a workspace, say what, and have the stage that runs next compute it again."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import click
+
+from pipeline.errors import UserError
+from pipeline.index import Index
+from pipeline.verify import Damage, verify_candidates, verify_indexes, verify_rankers, verify_scores
+from pipeline.workspace import Workspace
+from workflows.data import EMBEDDED
+from workflows.job import Job
+from workflows.progress import shown_if_long
+
+Verify = Callable[[Workspace, Mapping[str, int], Callable[[int, int], None]], list[Damage]]
+
+
+def check_indexes(job: Job) -> None:
+    """Clear damaged indexes of images away and name them; for the start of a command that indexes.
+
+    Raises UserError when nothing else tells where the images are.
+    """
+    damage = verify_indexes(job.workspace)
+    _tell(damage)
+    is_known = job.data is not None or any(job.workspace.index("x").parent.glob("*.parquet"))
+    if damage and not is_known and not (job.workspace.root / EMBEDDED).is_dir():
+        raise UserError("the index told where the images are: run the same command again with --data FOLDER")
+
+
+def check_candidates(job: Job, indexes: Mapping[str, Index]) -> None:
+    """Read all candidates; clear damaged blocks away and name them."""
+    _check(job, indexes, "candidates", verify_candidates)
+
+
+def check_scores(job: Job, indexes: Mapping[str, Index]) -> None:
+    """Read all refined confidences; clear damaged blocks away and name them."""
+    _check(job, indexes, "scores", verify_scores)
+
+
+def check_rankers(job: Job) -> None:
+    """Read all rankers and checkpoints; remove damaged ones and name them."""
+    damage = verify_rankers(job.workspace)
+    _tell(damage)
+    click.echo(f"verify rankers: {len(damage) or 'nothing'} damaged")
+
+
+def _check(job: Job, indexes: Mapping[str, Index], what: str, verify: Verify) -> None:
+    sizes = {split: len(index) for split, index in indexes.items()}
+    with shown_if_long(f"verify {what}", "blocks") as progress:
+        damage = verify(job.workspace, sizes, progress)
+    _tell(damage)
+    click.echo(f"verify {what}: {len(damage) or 'nothing'} damaged")
+
+
+def _tell(damage: Sequence[Damage]) -> None:
+    for one in damage:
+        click.echo(f"  {one.path} {one.words}", err=True)

@@ -41,11 +41,12 @@ def open_complete(workspace: Workspace, index: Index, key: CandidateKey) -> Cand
     missing, _ = missing_blocks(workspace, index, key, store.block_images)
     if missing:
         aside = SetAside(workspace.candidates_ledger(key)).read(index.row_digests)
-        if aside.keys() >= {block.number for block in missing}:
+        named = [aside[block.number].words for block in missing if block.number in aside]
+        if len(named) == len(missing):
             raise UserError(
                 f"the candidates of {key.detector} on the {key.split} split are not complete: "
-                f"{'; '.join(block.words for block in list(aside.values())[:_MAX_NAMED])} (set aside after "
-                "failing too often); mend that and run `crface cache --retry-failed`"
+                f"{'; '.join(named[:_MAX_NAMED])} (set aside after failing too often); mend that and run "
+                "`crface cache --retry-failed`"
             )
         is_import = store.attrs.get("parts", {}).get("stage") == "import"
         raise UserError(

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
 import detectors
 from detectors.base import Precision
@@ -255,9 +255,29 @@ def _loaded(detector: str, device: str, precision: Precision, fingerprint: str) 
 def _detected(
     detector: detectors.Detector, view: View, batch: Sequence[DecodedImage]
 ) -> Iterator[ComputedRow]:
-    found = view_candidates(detector, view, [image.pixels for image in batch])
+    found = _found(detector, view, [image.pixels for image in batch])
     for image, candidates in zip(batch, found, strict=True):
         yield ComputedRow(image.row.row, _checked(candidates, image.row.path), image.row.sha256)
+
+
+def _found(
+    detector: detectors.Detector, view: View, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]
+) -> list[Float32[np.ndarray, "_ 5"]]:
+    """Ask the detector; where a GPU has no room for its answer, about half of the images at a time.
+
+    Raises torch.OutOfMemoryError when there is no room for one: the block fails, and is set aside if it does again.
+    """
+    import torch
+
+    try:
+        return view_candidates(detector, view, images)
+    except torch.OutOfMemoryError:
+        if len(images) == 1:
+            raise
+    # outside of the handler, whose traceback would hold on to the memory
+    torch.cuda.empty_cache()
+    half = len(images) // 2
+    return [*_found(detector, view, images[:half]), *_found(detector, view, images[half:])]
 
 
 def _checked(candidates: Float32[np.ndarray, "_ 5"], path: str) -> Float32[np.ndarray, "_ 5"]:

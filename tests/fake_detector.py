@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from detectors import DetectorEntry
 
@@ -45,6 +46,17 @@ class FakeDetector:
         return found[::-1] if green == UNSORTED else found
 
 
+class LimitedDetector(FakeDetector):
+    """Has room for as many images at a time as FAKE_DETECTOR_ROOM says; notes how many it is asked for."""
+
+    def candidates(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        with Path(os.environ["FAKE_DETECTOR_LOG"]).open("a") as file:
+            file.write(f"{len(images)} images\n")
+        if len(images) > int(os.environ["FAKE_DETECTOR_ROOM"]):
+            raise torch.OutOfMemoryError("CUDA out of memory (so says the test)")
+        return [expected(int(image[0, 0, 0])) for image in images]
+
+
 def _is_first_time() -> bool:
     try:
         with Path(os.environ["FAKE_DETECTOR_FLAG"]).open("x") as flag:
@@ -55,6 +67,7 @@ def _is_first_time() -> bool:
 
 
 ENTRY = DetectorEntry(description="for tests", version=1, create=lambda weights, device: FakeDetector())
+LIMITED = DetectorEntry(description="for tests", version=1, create=lambda weights, device: LimitedDetector())
 NEWER = DetectorEntry(description="for tests", version=2, create=lambda weights, device: FakeDetector())
 RENAMED = DetectorEntry(
     description="for tests",

@@ -1,5 +1,6 @@
 """Carry out one block of any stage: compute its rows, keep its others, replace its shard, record it."""
 
+import errno
 import os
 import socket
 import time
@@ -10,6 +11,9 @@ from pipeline.blocks import Block
 from pipeline.errors import UserError
 from pipeline.ledger import Ledger, LedgerRow
 from pipeline.store import DamagedBlockError, Rows, RowStore
+
+_FOR_THE_USER = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT)
+"""No room, no right, or the folder is gone: every block would meet it, and none of it passes by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,8 @@ def compute_block(
     the others those that the shard has nothing for. The ledger's row is taken back before the shard is
     replaced and written anew after it, so that no half-written block counts as done.
 
-    Raises UserError when the block cannot be written.
+    Raises UserError when the block cannot be written until the user does something, OSError when another try
+    may be enough.
     """
     started = time.perf_counter()
     before = ledger.row(block.number)
@@ -82,6 +87,8 @@ def compute_block(
             )
         )
     except OSError as error:
+        if error.errno not in _FOR_THE_USER:
+            raise  # a hiccup of the store, maybe: the block is tried again
         raise UserError(
             f"cannot write block {block.number} of {store.path}: {error.strerror or error}; mend that and "
             "run the same command again: finished blocks are kept"

@@ -92,3 +92,12 @@ def leaks(folder: str, block: Block) -> tuple[int, float]:
     _leaked.append(bytearray(b"x") * LEAK_BYTES)
     time.sleep(1.5)  # longer than from one look at the memory to the next
     return os.getpid(), time.time()
+
+
+def takes_all_memory_on_one(folder: str, block: Block) -> int:
+    number(folder, block)
+    taken = []
+    while block.number == 1:
+        taken.append(bytearray(os.urandom(1 << 20) * 16))
+        time.sleep(0.01)
+    return block.number

@@ -100,8 +100,8 @@ def run_works(works: Sequence[Work], cluster: str, is_retry: bool = False) -> No
     if left:
         raise UserError(
             f"{len(left)} block{'s' * (len(left) > 1)} failed {MAX_TRIES} times and "
-            f"{'are' if len(left) > 1 else 'is'} set aside; all others are finished. They are not tried again until "
-            f"their images change or you say so, with `crface {works[0].what.split()[0]} --retry-failed`"
+            f"{'are' if len(left) > 1 else 'is'} set aside; all others are finished. What is set aside is tried "
+            f"again when its images change, or by `crface {works[0].what.split()[0]} --retry-failed`"
         )
 
 

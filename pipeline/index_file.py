@@ -22,6 +22,7 @@ SCHEMA_VERSION = 1
 _GROUP_ROWS = 1024  # what is read at the least: 150 kB of labels and hashes
 _IMAGES_DIGEST = "images_digest"
 
+
 class IndexVersionError(UserError):
     """An index was written by a version of this package with other columns."""
 

@@ -213,6 +213,15 @@ def listed(folder: Place, pattern: str) -> list[Place]:
     return [folder / name for name in sorted(names) if PurePosixPath(name).match(pattern)]
 
 
+def ways_down(place: Place, depth: int) -> list[PurePosixPath]:
+    """List the ways to the folders so many levels below, sorted; an object store has those that hold something."""
+    if isinstance(place, Path):
+        found = [path for path in place.glob("/".join("*" * depth)) if path.is_dir()]
+        return sorted(PurePosixPath(path.relative_to(place)) for path in found)
+    ways = {tuple(name.split("/")[:depth]) for name in place.below() if name.count("/") >= depth}
+    return [PurePosixPath(*way) for way in sorted(ways)]
+
+
 def remove_leftovers(folder: Place, pattern: str) -> None:
     """Remove what killed writers left half written; an object store has none of that."""
     if isinstance(folder, Path):

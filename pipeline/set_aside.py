@@ -8,9 +8,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from pipeline.blocks import Block
+from pipeline.place import Place
 from pipeline.workspace import write_atomically
 
 _FILE = "set_aside.json"
@@ -38,7 +38,7 @@ class SetAsideBlock:
 class SetAside:
     """The record of one store; `folder` is its ledger's."""
 
-    folder: Path
+    folder: Place
 
     def read(self, row_digests: Sequence[str]) -> dict[int, SetAsideBlock]:
         """Give by number the blocks whose images are still those that they failed on; `row_digests` as the index's."""

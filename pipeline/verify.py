@@ -9,13 +9,13 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
 from pipeline.fingerprint import fingerprint
 from pipeline.index_file import IndexVersionError, read_index_file
 from pipeline.ledger import Ledger, LedgerRow
+from pipeline.place import Place, listed, local_copy, ways_down
 from pipeline.shards import Layout, metadata
 from pipeline.store import CandidateStore, DamagedBlockError, RowStore, ScoreStore
 from pipeline.workspace import Workspace, write_atomically
@@ -27,7 +27,7 @@ _GROUP = {"attributes": {}, "zarr_format": 3, "node_type": "group"}
 class Damage:
     """A file that is not what was written."""
 
-    path: Path
+    path: Place
     words: str
     """What is wrong, and what becomes of it."""
 
@@ -38,13 +38,14 @@ def verify_indexes(workspace: Workspace) -> list[Damage]:
     Raises UserError for an index of another schema version, which is no damage.
     """
     damage = []
-    for path in sorted(workspace.index("x").parent.glob("*.parquet")):
+    for path in listed(workspace.index("x").parent, "*.parquet"):
         try:
             read_index_file(path)
         except IndexVersionError:
             raise
         except UserError:
-            path.replace(path.with_suffix(".damaged"))
+            write_atomically(path.parent / f"{path.stem}.damaged", path.read_bytes())
+            path.unlink()
             damage.append(
                 Damage(path, f"is damaged: moved to {path.stem}.damaged, the images are indexed again")
             )
@@ -59,7 +60,7 @@ def verify_candidates(
     `num_images` are the rows of each split's index; `progress` is told of blocks, read and all.
     """
     trees = workspace.root / "candidates.zarr", workspace.root / "ledger" / "candidates"
-    return _verify_stores(CandidateStore, *trees, "*/*/*/*", num_images, progress)
+    return _verify_stores(CandidateStore, *trees, 4, num_images, progress)
 
 
 def verify_scores(
@@ -67,7 +68,7 @@ def verify_scores(
 ) -> list[Damage]:
     """Read all refined confidences of a workspace and clear what is damaged, as `verify_candidates` does."""
     trees = workspace.root / "scores.zarr", workspace.root / "ledger" / "scores"
-    return _verify_stores(ScoreStore, *trees, "*/*/*/*/*", num_images, progress)
+    return _verify_stores(ScoreStore, *trees, 5, num_images, progress)
 
 
 def verify_rankers(workspace: Workspace) -> list[Damage]:
@@ -75,42 +76,43 @@ def verify_rankers(workspace: Workspace) -> list[Damage]:
     from pipeline.ranker_checkpoints import damaged_checkpoints
 
     damage = []
-    for folder in sorted(workspace.ranker("x").parent.glob("*")):
+    rankers = workspace.ranker("x").parent
+    for folder in (rankers / way for way in ways_down(rankers, 1)):
         for path in damaged_checkpoints(folder / "checkpoints"):
             path.unlink()
             damage.append(Damage(path, "is damaged: the training goes on from the checkpoint before it"))
-        damaged = [path for path in sorted(folder.glob("*.safetensors")) if not _is_ranker(path)]
+        damaged = [path for path in listed(folder, "*.safetensors") if not _is_ranker(path)]
         for path in damaged:
             path.unlink()
             damage.append(Damage(path, "is damaged: it is made again by `crface train`"))
         if folder / "best.safetensors" in damaged and not (folder / "ranker.safetensors").exists():
             # the best state so far is in no checkpoint: what is not finished has to begin again
-            for path in (folder / "validation.csv", *(folder / "checkpoints").glob("*")):
+            for path in (folder / "validation.csv", *listed(folder / "checkpoints", "*")):
                 path.unlink(missing_ok=True)
     return damage
 
 
 def _verify_stores(
     kind: type[RowStore],
-    tree: Path,
-    ledgers: Path,
-    levels: str,
+    tree: Place,
+    ledgers: Place,
+    depth: int,
     num_images: Mapping[str, int],
     progress: Callable[[int, int], None],
 ) -> list[Damage]:
-    stores = [path for path in sorted(tree.glob(levels)) if path.is_dir()]
+    stores = {way: tree / way for way in ways_down(tree, depth)}
     damage: list[Damage] = []
-    done: dict[Path, dict[int, LedgerRow]] = {}
-    for path in stores:
-        ledger = Ledger(ledgers / path.relative_to(tree))
+    done: dict[Place, dict[int, LedgerRow]] = {}
+    for way, path in stores.items():
+        ledger = Ledger(ledgers / way)
         damage += [
             Damage(file, "is damaged: the blocks that it recorded are computed again")
             for file in ledger.discard_damaged()
         ]
         done[path] = {number: row for number, row in ledger.read().items() if row.row_digests}
     num_read, num_blocks = 0, sum(map(len, done.values()))
-    for path in stores:
-        num_rows = num_images.get(path.relative_to(tree).parts[0], 0)
+    for way, path in stores.items():
+        num_rows = num_images.get(way.parts[0], 0)
         damage += _verify_groups(path, tree)
         damage += _verify_arrays(path, kind.layout, done[path], num_rows)
         if not kind.exists(path):
@@ -145,12 +147,12 @@ def _verify_block(store: RowStore, number: int, row: LedgerRow) -> Iterator[Dama
 
 
 def _verify_arrays(
-    path: Path, layout: Layout, done: Mapping[int, LedgerRow], num_indexed: int
+    path: Place, layout: Layout, done: Mapping[int, LedgerRow], num_indexed: int
 ) -> Iterator[Damage]:
     """Compare the arrays' metadata with what they should be, and write them anew if they differ."""
     files = [path / name for name in metadata(layout, 1, 1)]
     # what the metadata say of themselves is what is in question: the chunks tell the block size by theirs
-    sizes = Counter((file.stat().st_size - 4) // 4 for file in path.glob("count/c/[0-9]*"))
+    sizes = Counter((file.stat().st_size - 4) // 4 for file in listed(path / "count" / "c", "[0-9]*"))
     if not sizes:
         return  # nothing is stored
     ((block_images, _),) = sizes.most_common(1)
@@ -166,7 +168,7 @@ def _verify_arrays(
             yield Damage(path / name, "is not what this version writes: it is written anew")
 
 
-def _verify_groups(path: Path, tree: Path) -> Iterator[Damage]:
+def _verify_groups(path: Place, tree: Place) -> Iterator[Damage]:
     """Look at the groups from a store up to its tree, and make those empty that are damaged: a run fills them in."""
     for folder in (path, *path.parents):
         document = _json(folder / "zarr.json")
@@ -181,17 +183,18 @@ def _verify_groups(path: Path, tree: Path) -> Iterator[Damage]:
             return
 
 
-def _is_ranker(path: Path) -> bool:
+def _is_ranker(path: Place) -> bool:
     from crface import ranker
 
     try:
-        ranker.load(path)
+        with local_copy(path) as local:
+            ranker.load(local)
     except ValueError:
         return False
     return True
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(path: Place) -> dict[str, Any]:
     try:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError):

@@ -1,11 +1,13 @@
 """`--verify`: find what is damaged in a workspace, say what, and have the stage that runs next compute it again."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import click
 
 from pipeline.errors import UserError
 from pipeline.index import Index
+from pipeline.place import listed
 from pipeline.verify import Damage, verify_candidates, verify_indexes, verify_rankers, verify_scores
 from pipeline.workspace import Workspace
 from workflows.data import EMBEDDED
@@ -22,8 +24,12 @@ def check_indexes(job: Job) -> None:
     """
     damage = verify_indexes(job.workspace)
     _tell(damage)
-    is_known = job.data is not None or any(job.workspace.index("x").parent.glob("*.parquet"))
-    if damage and not is_known and not (job.workspace.root / EMBEDDED).is_dir():
+    is_known = job.data is not None or bool(listed(job.workspace.index("x").parent, "*.parquet"))
+    if (
+        damage
+        and not is_known
+        and not (isinstance(job.workspace.root, Path) and (job.workspace.root / EMBEDDED).is_dir())
+    ):
         raise UserError("the index told where the images are: run the same command again with --data FOLDER")
 
 

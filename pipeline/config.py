@@ -1,6 +1,5 @@
 """A run's configuration: a TOML file validated into frozen, typed objects; each section decides one stage's bytes."""
 
-import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, get_args, get_origin
@@ -8,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, get_args, get_ori
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from detectors.base import Precision
+from detectors.toml_text import MAX_BYTES, parse_toml
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+
+_MAX_SHOWN = 80  # characters of a value that is refused
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -175,17 +177,20 @@ def read_toml(name_or_path: str, kind: type[Config]) -> Config:
     shipped = folder / f"{name_or_path}.toml"
     try:
         is_shipped = "/" not in name_or_path and shipped.is_file()
-        text = (shipped if is_shipped else Path(name_or_path)).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        with (shipped if is_shipped else Path(name_or_path)).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
         names = ", ".join(sorted(file.name.removesuffix(".toml") for file in folder.iterdir()))
-        why = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"cannot read the configuration {name_or_path}: {why}; give a TOML file, or one of {names}"
+            f"cannot read the configuration {name_or_path}: {error.strerror or error}; "
+            f"give a TOML file, or one of {names}"
         ) from error
     try:
-        return kind.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        content = parse_toml(data)
+    except ValueError as error:
         raise UsageError(f"{name_or_path} is not valid TOML: {error}") from error
+    try:
+        return kind.model_validate(content)
     except ValidationError as error:
         complaints = "; ".join(_complaint(kind, item) for item in error.errors())
         raise UsageError(f"{name_or_path}: {complaints}") from error
@@ -195,7 +200,9 @@ def _complaint(kind: type[BaseModel], error: "ErrorDetails") -> str:
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"there is no key {key}; there are {', '.join(_keys_beside(kind, error['loc']))}"
-    return f"{key} = {error['input']!r}: {error['msg'][:1].lower()}{error['msg'][1:]}"
+    value = repr(error["input"])
+    shown = value if len(value) <= _MAX_SHOWN else value[:_MAX_SHOWN] + "..."
+    return f"{key} = {shown}: {error['msg'][:1].lower()}{error['msg'][1:]}"
 
 
 def _keys_beside(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

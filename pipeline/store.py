@@ -53,7 +53,8 @@ class RowStore:
 
     def __init__(self, path: Place, group: zarr.Group):
         values, count = group[self.layout.array], group["count"]
-        if not isinstance(values, zarr.Array) or not isinstance(count, zarr.Array) or not values.shards:
+        is_right = isinstance(values, zarr.Array) and isinstance(count, zarr.Array) and bool(values.shards)
+        if not is_right or (values.dtype, count.dtype) != (np.float32, np.int32):
             raise ValueError("its arrays are not those that this version writes")
         if 0 in (*values.shards, *values.chunks, *count.chunks):
             raise ValueError("it has chunks without a row")
@@ -74,7 +75,7 @@ class RowStore:
             raise NotComputed(f"nothing is stored in {path}: run `{cls.layout.command}` first")
         try:
             return cls(path, zarr.open_group(zarr_store(path, read_only=True), mode="r"))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(
                 f"the store {path} has damaged metadata ({error}): run `{cls.layout.command} --verify` to "
                 "mend them, or delete this folder to compute it again"

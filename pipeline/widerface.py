@@ -99,6 +99,10 @@ def _annotation(path: str, rows: list[_Line], source: Path | str) -> Annotation:
         columns = row.text.split()
         if len(columns) not in _COLUMNS:
             raise _bad_row(row, f"{len(columns)} columns instead of 10 (or 4: x y w h)", path, source)
+        if (
+            "_" in row.text or not row.text.isascii()
+        ):  # float() takes 1_000 for a number, no other reader does
+            raise _bad_row(row, "not all numbers", path, source)
         try:
             values[index, : len(columns)] = [float(column) for column in columns]
         except ValueError:

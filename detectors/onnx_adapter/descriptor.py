@@ -1,6 +1,5 @@
 """What the adapter has to be told about an ONNX file: the TOML descriptor."""
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,6 +11,7 @@ from detectors.onnx_adapter.centre_map import CentreMap
 from detectors.onnx_adapter.per_stride import PerStride
 from detectors.onnx_adapter.ready_boxes import ReadyBoxes
 from detectors.onnx_adapter.section import Section
+from detectors.toml_text import MAX_BYTES, parse_toml
 
 _SHIPPED: Final = Path(__file__).parent.parent / "descriptors"
 
@@ -44,10 +44,13 @@ def read_descriptor(path: Path) -> Descriptor:
     Raises ValueError when the file cannot be read or describes nothing, naming each wrong key.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ValueError(f"the descriptor {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    try:
+        content = parse_toml(data)
+    except ValueError as error:
         raise ValueError(
             f"the descriptor {path} is not valid TOML ({error}): write onnx@DESCRIPTOR.toml"
         ) from error

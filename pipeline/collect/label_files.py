@@ -76,7 +76,15 @@ def read_labels(paths: Sequence[Path], categories: Sequence[str] = ()) -> list[L
                 others += _from_coco(json.loads(data), path)
             else:
                 wider += _from_wider(data, path)
-        except (ElementTree.ParseError, ValueError, KeyError, TypeError) as error:
+        # OverflowError: an infinite size; RecursionError: brackets without end; LookupError: an unknown encoding too
+        except (
+            ElementTree.ParseError,
+            ValueError,
+            LookupError,
+            TypeError,
+            OverflowError,
+            RecursionError,
+        ) as error:
             what = f"there is no {error}" if isinstance(error, KeyError) else str(error)
             raise UserError(f"cannot read the labels {path}: {what}") from error
     wanted = _wanted(others, categories)
@@ -111,7 +119,9 @@ def _from_coco(content: dict[str, Any], source: Path) -> list[_Image]:
     images = {
         image["id"]: _Image(
             str(image["file_name"]),
-            (int(image["width"]), int(image["height"])) if "width" in image and "height" in image else None,
+            (_whole(image["width"]), _whole(image["height"]))
+            if "width" in image and "height" in image
+            else None,
             [],
             source,
         )
@@ -121,7 +131,7 @@ def _from_coco(content: dict[str, Any], source: Path) -> list[_Image]:
         where = f"annotation {number}"
         if annotation["image_id"] not in images:
             raise ValueError(f"{where} is of image {annotation['image_id']!r}, which is not in `images`")
-        x, y, width, height = (float(value) for value in annotation["bbox"])
+        x, y, width, height = (_number(value) for value in annotation["bbox"])
         images[annotation["image_id"]].boxes.append(
             _Box((x, y, width, height), names[annotation["category_id"]], bool(annotation.get("iscrowd", 0)))
         )
@@ -129,11 +139,9 @@ def _from_coco(content: dict[str, Any], source: Path) -> list[_Image]:
 
 
 def _from_xml(data: bytes, source: Path) -> list[_Image]:
-    if (
-        b"<!DOCTYPE" in data or b"<!ENTITY" in data
-    ):  # entities can grow without bound; no label file needs them
-        raise ValueError("it has a document type definition, which no label file needs: refused")
-    root = ElementTree.fromstring(data)  # noqa: S314 - without entities there is nothing to expand
+    # not a search for "<!DOCTYPE" in the bytes: in UTF-16 it is written otherwise
+    parser = ElementTree.XMLParser(target=_NoDoctype())  # noqa: S314 - without entities there is nothing to expand
+    root = ElementTree.fromstring(data, parser)  # noqa: S314
     if root.tag == "annotation":
         return [_from_voc(root, source)]
     if root.tag == "dataset" and root.find("images") is not None:
@@ -147,13 +155,13 @@ def _from_voc(root: ElementTree.Element, source: Path) -> _Image:
     boxes = []
     for item in root.findall("object"):
         left, top, right, bottom = (
-            float(_text(item, f"bndbox/{corner}")) for corner in ("xmin", "ymin", "xmax", "ymax")
+            _number(_text(item, f"bndbox/{corner}")) for corner in ("xmin", "ymin", "xmax", "ymax")
         )
         is_invalid = (item.findtext("difficult") or "0").strip() == "1"
         boxes.append(_Box((left, top, right - left, bottom - top), _text(item, "name"), is_invalid))
     size = None
     if root.find("size") is not None:
-        size = int(_text(root, "size/width")), int(_text(root, "size/height"))
+        size = _whole(_text(root, "size/width")), _whole(_text(root, "size/height"))
         size = size if min(size) > 0 else None  # some programs write 0 for unknown
     return _Image(_text(root, "filename"), size, boxes, source)
 
@@ -161,12 +169,35 @@ def _from_voc(root: ElementTree.Element, source: Path) -> _Image:
 def _from_dlib(image: ElementTree.Element, source: Path) -> _Image:
     boxes = []
     for box in image.findall("box"):
-        x, y, width, height = (float(box.attrib[name]) for name in ("left", "top", "width", "height"))
+        x, y, width, height = (_number(box.attrib[name]) for name in ("left", "top", "width", "height"))
         boxes.append(_Box((x, y, width, height), None, box.get("ignore") == "1"))
     size = None
     if "width" in image.attrib and "height" in image.attrib:
-        size = int(image.attrib["width"]), int(image.attrib["height"])
+        size = _whole(image.attrib["width"]), _whole(image.attrib["height"])
     return _Image(image.attrib["file"], size, boxes, source)
+
+
+class _NoDoctype(ElementTree.TreeBuilder):
+    """Refuses a document type definition: its entities can grow without bound, and no label file needs one."""
+
+    def doctype(self, name: str, public: str | None, system: str | None) -> None:
+        raise ValueError("it has a document type definition, which no label file needs: refused")
+
+
+def _number(value: object) -> float:
+    """Take a number as every program reads it: Python alone reads 1_000, and digits of other scripts."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise TypeError(f"{value!r} is no number")
+    if isinstance(value, str) and ("_" in value or not value.isascii()):
+        raise ValueError(f"{value!r} is no number")
+    return float(value)
+
+
+def _whole(value: object) -> int:
+    number = _number(value)
+    if number != int(number):
+        raise ValueError(f"{value!r} is no whole number")
+    return int(number)
 
 
 def _text(element: ElementTree.Element, path: str) -> str:
@@ -194,7 +225,8 @@ def _wanted(images: Sequence[_Image], categories: Sequence[str]) -> set[str | No
 
 def _labelled(image: _Image, wanted: set[str | None]) -> LabelledImage:
     boxes = [box for box in image.boxes if box.category in wanted]
-    values = np.array([box.xywh for box in boxes], np.float32).reshape(-1, 4)
+    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, which is refused
+        values = np.array([box.xywh for box in boxes], np.float64).astype(np.float32).reshape(-1, 4)
     if not np.isfinite(values).all() or (values[:, 2:] < 0).any():
         raise UserError(
             f"{image.source}: a box of {image.name} is not finite or has a negative size: mend or remove it"

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.io
 from jaxtyping import Bool, Float64
 
 from pipeline.errors import UserError
+from pipeline.mat5 import read_mat
 
 Faces = Float64[np.ndarray, "face 4"]
 Kept = Bool[np.ndarray, " face"]
@@ -64,10 +64,10 @@ def read_kept(path: Path, names: Sequence[str], faces: Sequence[Faces]) -> tuple
 
 def _read_variables(path: Path, wanted: Sequence[str]) -> dict[str, Any]:
     try:
-        variables: dict[str, Any] = scipy.io.loadmat(str(path), variable_names=list(wanted))
+        variables = read_mat(path.read_bytes(), wanted)
     except OSError as error:
         raise UserError(f"cannot read the ground truth {path}: {error.strerror or error}") from error
-    except Exception as error:  # scipy reports damage by whatever breaks first, zlib.error among them
+    except ValueError as error:
         raise _damaged(path, f"it is no readable .mat file ({error})") from error
     for variable in wanted:
         if variable not in variables:
@@ -78,7 +78,7 @@ def _read_variables(path: Path, wanted: Sequence[str]) -> dict[str, Any]:
 def _read_names(path: Path, variables: Mapping[str, Any]) -> list[str]:
     try:
         parts = [
-            (event.item(), file.item())
+            (event, file)
             for event, files in zip(variables["event_list"].flat, variables["file_list"].flat, strict=True)
             for file in files.flat
         ]

@@ -78,6 +78,11 @@ test-all: setup ## the test suite with the slow tests
 test-slurm: setup ## a real Slurm of one node: needs root, installs Debian's packages
 	CRFACE_INSTALL_SLURM=1 $(BIN)/python -m pytest tests/test_slurm.py -m slow
 
+FUZZ_SECONDS ?= 600
+fuzz: setup ## look for inputs that break a reader, with Atheris
+	@if $(BIN)/python -m pip install --quiet atheris; then $(BIN)/python tests/fuzz.py $(FUZZ_SECONDS); \
+	else echo "skipped: Atheris cannot be installed here (it runs on Linux and macOS)"; fi
+
 format: setup ## format the code
 	$(BIN)/ruff check --fix --quiet . && $(BIN)/ruff format .
 
@@ -93,4 +98,4 @@ smoke: setup ## the installed command end to end on a small data set, in about a
 clean: ## remove the environment, the caches, and the demo's workspace
 	rm -rf $(VENV) runs/demo runs/smoke .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup demo cache train rank evaluate resolutions protocols report plan doctor bench test test-all test-slurm format lint smoke clean
+.PHONY: help setup demo cache train rank evaluate resolutions protocols report plan doctor bench test test-all test-slurm fuzz format lint smoke clean

@@ -7,7 +7,7 @@ the bytes that are there before anything is made of it, and what unpacks to more
 import zlib
 from collections.abc import Collection, Iterator
 from math import prod
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,8 @@ MAX_UNPACKED_BYTES: Final = 512 * 1024 * 1024
 
 _MAX_DEPTH: Final = 8  # WIDER FACE's cells hold cells that hold numbers: 3
 _HEADER: Final = 128
+_Order = Literal["<", ">"]
+_ORDERS: Final[dict[bytes, _Order]] = {b"IM": "<", b"MI": ">"}
 _MATRIX, _COMPRESSED = 14, 15
 _CELL, _CHAR = 1, 4
 _NUMBERS: Final = range(6, 16)
@@ -44,7 +46,7 @@ def read_mat(data: bytes, wanted: Collection[str]) -> dict[str, Any]:
     Raises ValueError for what is no file of version 5, damaged, larger than `MAX_UNPACKED_BYTES`, or has
     anything else than cells, texts and real numbers in a wanted variable.
     """
-    order = {b"IM": "<", b"MI": ">"}.get(data[126:128])
+    order = _ORDERS.get(data[126:128])
     if order is None or data[124:126][:: 1 if order == "<" else -1] != b"\x00\x01":
         raise ValueError("it is no MATLAB file of version 5")
     variables: dict[str, Any] = {}
@@ -72,7 +74,7 @@ class _Matrix(NamedTuple):
     rest: Iterator[tuple[int, bytes]]
 
 
-def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
+def _elements(data: bytes, order: _Order) -> Iterator[tuple[int, bytes]]:
     """Give type and content of one element after the other."""
     position = 0
     while position < len(data):
@@ -108,7 +110,7 @@ def _unpacked(content: bytes, most: int) -> bytes:
     return unpacked
 
 
-def _opened(content: bytes, order: str) -> _Matrix:
+def _opened(content: bytes, order: _Order) -> _Matrix:
     """Read what every matrix begins with."""
     parts = _elements(content, order)
     try:
@@ -122,7 +124,7 @@ def _opened(content: bytes, order: str) -> _Matrix:
     return _Matrix(name, int(flags[0]) & 0xFF, bool(int(flags[0]) >> 8 & _COMPLEX), shape, parts)
 
 
-def _value(matrix: _Matrix, order: str, depth: int) -> Any:
+def _value(matrix: _Matrix, order: _Order, depth: int) -> Any:
     size = prod(matrix.shape)
     where = f"in {matrix.name}" if matrix.name else "in a cell"
     if matrix.kind == _CELL:
@@ -146,7 +148,7 @@ def _value(matrix: _Matrix, order: str, depth: int) -> Any:
     return values.reshape(matrix.shape, order="F")
 
 
-def _cell(kind: int, content: bytes, order: str, depth: int) -> Any:
+def _cell(kind: int, content: bytes, order: _Order, depth: int) -> Any:
     if kind != _MATRIX:
         raise ValueError(f"an element of type {kind} where a cell was expected")
     if not content:  # MATLAB's way to write an empty cell
@@ -154,7 +156,7 @@ def _cell(kind: int, content: bytes, order: str, depth: int) -> Any:
     return _value(_opened(content, order), order, depth)
 
 
-def _text(kind: int, content: bytes, shape: tuple[int, ...], order: str) -> str:
+def _text(kind: int, content: bytes, shape: tuple[int, ...], order: _Order) -> str:
     if kind not in _ENCODINGS:
         raise ValueError(f"a text of type {kind}")
     encoding = _ENCODINGS[kind] + ("" if kind in (1, 2, 16) else "-le" if order == "<" else "-be")
@@ -167,7 +169,7 @@ def _text(kind: int, content: bytes, shape: tuple[int, ...], order: str) -> str:
     return text
 
 
-def _numbers(kind: int, content: bytes, order: str) -> np.ndarray:
+def _numbers(kind: int, content: bytes, order: _Order) -> np.ndarray:
     if kind not in _DTYPES:
         raise ValueError(f"numbers of type {kind}")
     dtype = np.dtype(_DTYPES[kind]).newbyteorder(order)

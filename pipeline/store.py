@@ -53,8 +53,9 @@ class RowStore:
 
     def __init__(self, path: Place, group: zarr.Group):
         values, count = group[self.layout.array], group["count"]
-        is_right = isinstance(values, zarr.Array) and isinstance(count, zarr.Array) and bool(values.shards)
-        if not is_right or (values.dtype, count.dtype) != (np.float32, np.int32):
+        if not isinstance(values, zarr.Array) or not isinstance(count, zarr.Array) or not values.shards:
+            raise ValueError("its arrays are not those that this version writes")
+        if values.dtype != np.dtype("float32") or count.dtype != np.dtype("int32"):
             raise ValueError("its arrays are not those that this version writes")
         if 0 in (*values.shards, *values.chunks, *count.chunks):
             raise ValueError("it has chunks without a row")

@@ -16,7 +16,6 @@ from detectors.protocols import DetectionProtocol, fuse, view_candidates
 from pipeline.config import CacheConfig, EvaluateConfig
 from pipeline.errors import UsageError, UserError
 from pipeline.fingerprint import fingerprint
-from pipeline.images import read_image
 from pipeline.index import Index
 from pipeline.loading import load_detector
 from pipeline.place import Place, local_copy
@@ -88,11 +87,11 @@ def time_images(
             raise UsageError(str(error)) from error
         clock = _Clock(detector, protocol, ranker, evaluate, device)
         for row in chosen[: timed.warm_up]:
-            clock.run(read_image(timed.index.image_path(row)))
+            clock.run(timed.index.read_image(row))
         clock.forget()
         for done, row in enumerate(chosen):
             progress(number * len(chosen) + done, len(work) * len(chosen))
-            clock.run(read_image(timed.index.image_path(row)))
+            clock.run(timed.index.read_image(row))
         table += [
             TimingRow(
                 split=timed.index.split,

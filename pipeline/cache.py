@@ -28,7 +28,7 @@ from pipeline.decoding import DecodedImage, decoded_images
 from pipeline.errors import UsageError, UserError
 from pipeline.fingerprint import Parts, fingerprint
 from pipeline.fuse import FuseSpec, fuse_parts
-from pipeline.images import DECODING, MAX_PIXELS
+from pipeline.images import DECODING
 from pipeline.index import Index, planned_rows
 from pipeline.ledger import Ledger
 from pipeline.loading import load_detector
@@ -130,9 +130,9 @@ def _plan_view(
     config: CacheConfig,
     note: str = "",
 ) -> CachePlan:
-    parts = _parts(identity, view, MAX_PIXELS, config.precision)
+    parts = _parts(identity, view, config.max_pixels, config.precision)
     key = CandidateKey(index.split, identity["detector"], filed_as, fingerprint(parts))
-    spec = CacheSpec(workspace, key, detector, view, config.precision, index.digest, MAX_PIXELS)
+    spec = CacheSpec(workspace, key, detector, view, config.precision, index.digest, config.max_pixels)
     blocks, block_images = missing_blocks(workspace, index, key, config.block_images)
     words = _words(of_view(view), config)
     return CachePlan(key, spec, blocks, parts, len(index), block_images, words, note=note)

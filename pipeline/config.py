@@ -51,7 +51,18 @@ class CacheConfig(Section):
         "float32",
         description="what a network's convolutions are computed in; for this package's own detectors",
     )
+    max_megapixels: float = Field(
+        200.0,
+        gt=0,
+        le=1000,  # OpenCV takes no more than 2^30 pixels
+        description="larger images are refused by their header, before anything is decoded",
+    )
     block_images: int = Field(32, ge=1, le=4096, description="images in one block, which is one Zarr shard")
+
+    @property
+    def max_pixels(self) -> int:
+        """The limit in pixels."""
+        return round(self.max_megapixels * 1e6)
 
 
 class TrainConfig(Section):

@@ -53,6 +53,7 @@ def _decode(index: Index | IndexPart, number: int, max_pixels: int) -> DecodedIm
     if row.status != "ok":
         return _failed(row, "", "" if row.status == "removed" else row.reason)
     path = index.image_path(number)
+    max_pixels = max(max_pixels, row.width * row.height)  # whoever indexed it may have allowed more
     try:
         data = read_bytes(path, max_pixels)
     except ImageError as error:

@@ -9,9 +9,11 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 
 from pipeline.dataset import list_images, read_annotations, split_files
 from pipeline.errors import UserError
+from pipeline.images import MAX_PIXELS, read_image
 from pipeline.index_file import (
     Header,
     ImageRow,
@@ -82,6 +84,11 @@ class Index:
     def image_path(self, i: int) -> Path:
         """Give the absolute path of row `i`'s image, whatever its status."""
         return self.image_folder / self.row(i).path
+
+    def read_image(self, i: int) -> UInt8[np.ndarray, "height width 3"]:
+        """Decode row `i`'s image, by the limit that it was indexed with; raises ImageError as `images.read_image`."""
+        row = self.row(i)
+        return read_image(self.image_path(i), max(MAX_PIXELS, row.width * row.height))
 
     @cached_property
     def ok_rows(self) -> tuple[int, ...]:
@@ -198,6 +205,7 @@ def update_index(
     progress: Callable[[int, int], None] | None = None,
     *,
     is_dry_run: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> IndexUpdate:
     """Bring a split's index up to date with the files; nothing is written if nothing changed.
 
@@ -207,7 +215,7 @@ def update_index(
     not ok; a data set that moved is followed. An image that is missing, damaged, or a link out of the data
     set gets a status and a reason, and stops nothing.
 
-    A dry run finds all that out and writes nothing.
+    Images of more than `max_pixels` are among the unreadable. A dry run finds all that out and writes nothing.
 
     `progress` is called with images done and images in all. Only one process may update a workspace at a
     time: hold `workspace.locked`.
@@ -229,7 +237,7 @@ def update_index(
     old = load_index(workspace, split) if path.exists() else None
     old_rows = {row.path: row for row in old.all_rows} if old else {}
     order = [*old_rows, *(name for name in labels if name not in old_rows)]
-    rows = scan_images(files, order, labels, old_rows, progress)
+    rows = scan_images(files, order, labels, old_rows, progress, max_pixels)
     header = Header(
         split=split,
         data_root=str(files.data_root),

@@ -21,17 +21,20 @@ def scan_images(
     labels: Mapping[str, Annotation],
     old_rows: Mapping[str, ImageRow],
     progress: Callable[[int, int], None] | None,
+    max_pixels: int,
 ) -> list[ImageRow]:
     """Make one row for each path of `order`, in that order; a path without labels is no longer listed.
 
-    An old row that is ok, and whose file has the same size and time of change, keeps its facts unread. All
-    other files are read, hashed and decoded, several at a time (none of the three holds the GIL).
+    An old row that is ok, within `max_pixels`, and whose file has the same size and time of change, keeps its
+    facts unread. All other files are read, hashed and decoded, several at a time (none of the three holds the GIL).
     """
     rows: list[ImageRow] = []
     with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
         try:
             for row in pool.map(
-                lambda i: _look_at(files, i, order[i], labels.get(order[i]), old_rows.get(order[i])),
+                lambda i: _look_at(
+                    files, i, order[i], labels.get(order[i]), old_rows.get(order[i]), max_pixels
+                ),
                 range(len(order)),
             ):
                 rows.append(row)
@@ -44,7 +47,12 @@ def scan_images(
 
 
 def _look_at(
-    files: SplitFiles, number: int, path: str, labels: Annotation | None, old: ImageRow | None
+    files: SplitFiles,
+    number: int,
+    path: str,
+    labels: Annotation | None,
+    old: ImageRow | None,
+    max_pixels: int,
 ) -> ImageRow:
     if labels is None:
         assert old is not None  # a path is in the order because it is listed or was
@@ -59,17 +67,21 @@ def _look_at(
         return _row(number, labels, status="missing", reason=reason)
     # The file's state is taken before its bytes: a change in between shows at the next update.
     size_bytes, mtime_ns = info.st_size, info.st_mtime_ns
-    if old is not None and old.status == "ok" and (old.size_bytes, old.mtime_ns) == (size_bytes, mtime_ns):
+    if old is not None and _is_as_before(old, size_bytes, mtime_ns) and old.width * old.height <= max_pixels:
         return replace(old, faces=labels.faces, is_valid=labels.is_valid, attributes=labels.attributes)
     sha256 = ""
     try:
         _refuse_link_outside(location, files)
-        data = read_bytes(location)
+        data = read_bytes(location, max_pixels)
         sha256 = hashlib.sha256(data).hexdigest()
-        height, width, _ = decode_image(data, location).shape
+        height, width, _ = decode_image(data, location, max_pixels).shape
     except ImageError as error:
         return _row(number, labels, sha256, size_bytes, mtime_ns, status="unreadable", reason=error.reason)
     return _row(number, labels, sha256, size_bytes, mtime_ns, width, height)
+
+
+def _is_as_before(old: ImageRow, size_bytes: int, mtime_ns: int) -> bool:
+    return old.status == "ok" and (old.size_bytes, old.mtime_ns) == (size_bytes, mtime_ns)
 
 
 def _row(

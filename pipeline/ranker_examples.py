@@ -12,7 +12,6 @@ from jaxtyping import Float32, UInt8
 
 from crface.training import Example, draw, make_example
 from pipeline.config import TrainConfig
-from pipeline.images import read_image
 from pipeline.index import Index
 from pipeline.store import CandidateStore
 
@@ -109,7 +108,7 @@ class ExampleSource:
         )
 
     def _read(self, row: int) -> Photograph:
-        image = read_image(self._index.image_path(row))
+        image = self._index.read_image(row)
         labels = self._index.row(row)
         height, width = image.shape[:2]
         factor = min(1.0, 2 * self.config.image_side_px / max(height, width))

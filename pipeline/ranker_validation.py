@@ -15,7 +15,6 @@ from crface.boxes import nms
 from crface.evaluation import widerface_ap
 from crface.ranker import PerBoxRanker, Ranker
 from pipeline.config import EvaluateConfig
-from pipeline.images import read_image
 from pipeline.index import Index
 from pipeline.place import Place, local_copy
 from pipeline.store import CandidateStore
@@ -111,7 +110,7 @@ class Validation:
             # those behind the last that the ranker hears and behind the threshold cannot become detections
             candidates = candidates[: max(model.num_candidates, int(is_above.sum()))]
             is_above = is_above[: len(candidates)]
-            refined = model.refine(read_image(self._index.image_path(row)), candidates)
+            refined = model.refine(self._index.read_image(row), candidates)
             candidates = np.column_stack([candidates[:, :4], refined])
         kept = torch.from_numpy(candidates[is_above])
         kept = kept[nms(kept[:, :4], kept[:, 4], _CONFIG.nms_iou)]

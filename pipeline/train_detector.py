@@ -24,7 +24,6 @@ from detectors.train_config import DetectorTrainConfig
 from detectors.training import StepReport, Trainer, batch_rows, sample_generator
 from pipeline.errors import UserError
 from pipeline.fingerprint import differences
-from pipeline.images import read_image
 from pipeline.index import ImageRow, Index
 from pipeline.landmarks import read_landmarks
 from pipeline.workspace import write_atomically
@@ -213,7 +212,7 @@ class _Photographs:
         row = self._rows[number]
         image = self._kept.get(number)
         if image is None:
-            image = read_image(self._index.image_path(row.row))
+            image = self._index.read_image(row.row)
             with self._lock:
                 if number not in self._kept and image.nbytes <= self._bytes_left:
                     self._kept[number] = image

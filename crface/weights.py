@@ -4,6 +4,7 @@ import hashlib
 import json
 import pickle
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -107,6 +108,12 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 
 
 def _load_checkpoint(path: Path) -> object:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                raise ValueError(
+                    "its parts are compressed, which PyTorch never does: they may unpack to any size"
+                )
     with warnings.catch_warnings():
         # of an unusual pickle protocol: if it cannot be read, the error says so
         warnings.simplefilter("ignore", UserWarning)

@@ -69,6 +69,17 @@ def test_a_program_in_place_of_data_does_not_run(tmp_path: Path, write, suffix: 
         assert not sprung.exists()
 
 
+def test_a_checkpoint_that_would_unpack_to_more_than_itself_is_refused(tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(1_000_000)}, tmp_path / "good.pth")
+    with zipfile.ZipFile(tmp_path / "good.pth") as good, zipfile.ZipFile(tmp_path / "bomb.pth", "w") as bomb:
+        for part in good.namelist():
+            bomb.writestr(part, good.read(part), compress_type=zipfile.ZIP_DEFLATED)
+    assert load_state(tmp_path / "good.pth")["weight"].shape == (1_000_000,)
+    assert (tmp_path / "bomb.pth").stat().st_size < 10_000
+    with pytest.raises(ValueError, match="its parts are compressed"):
+        load_state(tmp_path / "bomb.pth")
+
+
 def _calls() -> list[tuple[Path, ast.Call, str]]:
     root = Path(__file__).parents[1]
     return [

@@ -5,10 +5,13 @@ import ssl
 import stat
 from pathlib import Path
 
+import click
 import psutil
 import pytest
+from click.testing import CliRunner
 
 from pipeline.errors import UserError
+from workflows.cli.options import job_options
 from workflows.cluster import open_cluster
 from workflows.tls import AUTHORITY, CERTIFICATE, KEY, tls_required
 
@@ -33,6 +36,22 @@ def test_dask_is_told_nothing_any_more_when_the_command_ends(tmp_path: Path) -> 
     with tls_required(tmp_path / "tls"):
         assert os.environ["DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION"] == "True"
     assert dict(os.environ) == before
+
+
+def test_the_option_holds_for_its_command_alone(tmp_path: Path) -> None:
+    @click.command()
+    @job_options("cluster")
+    def command(cluster: str) -> None:
+        click.echo(f"{cluster} {os.environ['DASK_DISTRIBUTED__COMM__TLS__CA_FILE']}")
+
+    result = CliRunner().invoke(command, ["--tls", str(tmp_path / "tls")], catch_exceptions=False)
+    assert result.output == f"local {tmp_path / 'tls' / AUTHORITY}\n"
+    assert "DASK_DISTRIBUTED__COMM__TLS__CA_FILE" not in os.environ
+
+
+def test_with_tls_an_open_scheduler_is_not_joined(tmp_path: Path) -> None:
+    with tls_required(tmp_path), pytest.raises(UserError, match="tcp"), open_cluster("tcp://127.0.0.1:9"):
+        pass
 
 
 def test_what_lacks_of_given_certificates_is_named(tmp_path: Path) -> None:
@@ -60,6 +79,12 @@ def test_a_client_without_the_certificate_is_turned_away(tmp_path: Path) -> None
             pass  # another authority signed it
         plain = address.replace("tls://", "tcp://")
         with _without_tls(), pytest.raises(UserError, match="no Dask scheduler answers"), open_cluster(plain):
+            pass
+        with (
+            _without_tls(),
+            pytest.raises(UserError, match="no Dask scheduler answers"),
+            open_cluster(address),
+        ):
             pass
         with open_cluster(address) as joined:
             assert joined.submit(sum, [3, 4]).result(120) == 7

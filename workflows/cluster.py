@@ -174,7 +174,13 @@ def _joined(address: str) -> Iterator[Client]:
     try:
         where = {"address": address} if "://" in address else {"scheduler_file": address}
         client = Client(**where, timeout=_WAIT_S, set_as_default=False)  # type: ignore[no-untyped-call]
-    except (OSError, TimeoutError, ValueError) as error:
+    except (
+        OSError,
+        TimeoutError,
+        ValueError,
+        RuntimeError,
+        TypeError,
+    ) as error:  # those two: only one has TLS
         raise UserError(f"no Dask scheduler answers at {address}: {error}") from error
     with client:
         try:

@@ -120,7 +120,7 @@ def test_nothing_is_read_or_written_when_nothing_changed(
 ):
     first = _update(workspace, data)
     before = workspace.index("val").stat()
-    monkeypatch.setattr(index_scan, "read_bytes", lambda path: pytest.fail(f"read {path}"))
+    monkeypatch.setattr(index_scan, "read_bytes", lambda path, *limit: pytest.fail(f"read {path}"))
     again = _update(workspace, data)
     assert _counts(again) == (0, 0, 0, 0)
     assert (first.is_written, again.is_written) == (True, False)
@@ -136,7 +136,9 @@ def test_only_the_changed_image_is_read_again(
     data.draw("a/2.jpg", seed=9, size=(11, 22))
     read: list[str] = []
     real = index_scan.read_bytes
-    monkeypatch.setattr(index_scan, "read_bytes", lambda path: (read.append(path.name), real(path))[1])
+    monkeypatch.setattr(
+        index_scan, "read_bytes", lambda path, *limit: (read.append(path.name), real(path))[1]
+    )
     update = _update(workspace, data)
     assert read == ["2.jpg"]
     assert _counts(update) == (0, 1, 0, 0)

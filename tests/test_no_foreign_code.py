@@ -2,6 +2,7 @@
 
 import ast
 import pickle
+import re
 import zipfile
 from pathlib import Path
 
@@ -115,3 +116,13 @@ def test_no_line_of_the_project_can_load_a_pickle_or_run_a_text() -> None:
 def test_the_trap_of_these_tests_would_spring(tmp_path: Path) -> None:
     pickle.loads(pickle.dumps(Trap(tmp_path / "sprung")))
     assert (tmp_path / "sprung").exists()
+
+
+def test_the_report_escapes_all_that_comes_from_data() -> None:
+    folder = Path(__file__).parents[1] / "pipeline" / "report"
+    assert "autoescape=True" in (folder / "page.py").read_text()
+    for template in folder.glob("*.j2"):
+        trusted = re.findall(r"(\S+)\s*\|\s*safe\b", template.read_text())
+        assert all(word.endswith('"') for word in trusted), (
+            f"{template.name} trusts more than its own words: {trusted}"
+        )

@@ -95,7 +95,6 @@ class _PlaceType(click.Path):
         return super().convert(value, param, ctx)
 
 
-
 def _require_tls(context: click.Context, parameter: click.Parameter, folder: Path | None) -> None:
     if folder is not None:
         context.with_resource(tls_required(folder))

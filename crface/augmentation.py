@@ -15,6 +15,10 @@ SMALLEST_CROP = 0.6
 """Least share of either side that a crop keeps; half of the pictures are not cropped at all."""
 SMALLEST_SCALE = 0.75
 """The long side of a picture is drawn between this share of the square's side and all of it."""
+SMALLEST_WIDE_SCALE = 0.35
+"""The same for wide transforms, where the logarithm is drawn evenly."""
+STRONGEST_BLUR = 0.35
+"""Least share of either side that a blurred picture is shrunk to; half of those of wide transforms are blurred."""
 BRIGHTNESS = 32.0
 """Greatest addition to every channel, of 255."""
 CONTRAST = 0.3
@@ -39,6 +43,8 @@ class Transform:
     is_mirrored: bool
     colours: Float32[np.ndarray, "3 4"]
     """Affine map of (r, g, b, 1)."""
+    blur: tuple[float, float] = (1.0, 1.0)
+    """Shares of its width and height that the picture is shrunk to and enlarged again; 1: it is not."""
 
     def picture(self, image: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "rows columns 3"]:
         """Make the picture of an RGB photograph."""
@@ -49,6 +55,12 @@ class Transform:
         scaled = cv2.resize(
             cropped, self.size, interpolation=cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR
         )
+        if self.blur != (1.0, 1.0):
+            shrunk = tuple(
+                max(1, round(side * share)) for side, share in zip(self.size, self.blur, strict=True)
+            )
+            scaled = cv2.resize(scaled, shrunk, interpolation=cv2.INTER_AREA)
+            scaled = cv2.resize(scaled, self.size, interpolation=cv2.INTER_LINEAR)
         coloured = cv2.transform(scaled, self.colours)  # rounds and saturates
         return np.asarray(cv2.flip(coloured, 1) if self.is_mirrored else coloured, np.uint8)
 
@@ -74,17 +86,23 @@ class Transform:
         return moved
 
 
-def draw_transform(random: np.random.Generator, width: int, height: int, side_px: int) -> Transform:
+def draw_transform(
+    random: np.random.Generator, width: int, height: int, side_px: int, is_wide: bool = False
+) -> Transform:
     """Draw a transform of a photograph of this size into a picture that fits a square of `side_px`.
 
-    The same generator state gives the same transform.
+    A wide one makes more of a few photographs than the paper does: much smaller pictures too, and blurred
+    ones. The same generator state gives the same transform.
     """
     is_cropped = random.random() < 0.5
     shares = random.uniform(SMALLEST_CROP, 1.0, 2) if is_cropped else np.ones(2)
     window_width, window_height = max(1, round(width * shares[0])), max(1, round(height * shares[1]))
     left = int(random.integers(width - window_width + 1))
     top = int(random.integers(height - window_height + 1))
-    long_side = side_px * random.uniform(SMALLEST_SCALE, 1.0)
+    long_side = side_px * (
+        SMALLEST_WIDE_SCALE ** random.random() if is_wide else random.uniform(SMALLEST_SCALE, 1.0)
+    )
+    is_blurred = is_wide and random.random() < 0.5
     scale = long_side / max(window_width, window_height)
     return Transform(
         window=(left, top, window_width, window_height),
@@ -96,6 +114,9 @@ def draw_transform(random: np.random.Generator, width: int, height: int, side_px
             saturation=random.uniform(1 - SATURATION, 1 + SATURATION),
             hue_degrees=random.uniform(-HUE_DEGREES, HUE_DEGREES),
         ),
+        blur=(random.uniform(STRONGEST_BLUR, 1.0), random.uniform(STRONGEST_BLUR, 1.0))
+        if is_blurred
+        else (1.0, 1.0),
     )
 
 

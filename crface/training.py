@@ -15,6 +15,7 @@ from crface.ranker.inputs import on_square, relative_rows
 from crface.ranker.interface import is_box_row
 
 _ORDER, _DETECTOR, _AUGMENTATION = range(3)
+_TAIL_ABOVE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,13 @@ def make_example(
     seed: tuple[int, int, int],
     num_candidates: int,
     side_px: int,
+    is_wide: bool = False,
 ) -> Example:
     """Augment one image with its candidates (highest confidence first) and faces, all in its pixels.
+
+    Wide: by a wide transform, and where there are more than N candidates a third of the rows are drawn from all that
+    follow the first two thirds with a confidence above 0.01: detectors whose confidences have a long tail are met
+    where their tail matters.
 
     `seed` is (seed of the run, step, place in the batch). Candidates whose centre the crop cuts off are gone,
     and those behind them move up to the N rows. The oracle confidence is that of the original boxes with all
@@ -72,8 +78,11 @@ def make_example(
     """
     run_seed, step, place = seed
     random = np.random.default_rng([run_seed, _AUGMENTATION, step, place])
-    transform = draw_transform(random, image.shape[1], image.shape[0], side_px)
-    kept = candidates[transform.holds(candidates[:, :4])][:num_candidates]
+    transform = draw_transform(random, image.shape[1], image.shape[0], side_px, is_wide)
+    kept = candidates[transform.holds(candidates[:, :4])]
+    if is_wide:
+        kept = _with_tail(random, kept, num_candidates)
+    kept = kept[:num_candidates]
     oracle = np.zeros(num_candidates, np.float32)
     face = np.full(num_candidates, -1, np.int64)
     oracle[: len(kept)], face[: len(kept)] = closest_face(
@@ -88,6 +97,15 @@ def make_example(
         face=face,
         size=(picture.shape[1], picture.shape[0]),
     )
+
+
+def _with_tail(
+    random: np.random.Generator, candidates: Float32[np.ndarray, "candidate 5"], num_rows: int
+) -> Float32[np.ndarray, "row 5"]:
+    num_first = num_rows * 2 // 3
+    tail = num_first + np.flatnonzero(candidates[num_first:, 4] > _TAIL_ABOVE)
+    drawn = random.permutation(tail)[: num_rows - num_first]
+    return np.concatenate([candidates[:num_first], candidates[np.sort(drawn)]])
 
 
 def collated(

@@ -4,7 +4,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from detectors.base import Precision
 from detectors.toml_text import MAX_BYTES, parse_toml
@@ -68,7 +68,9 @@ class CacheConfig(Section):
 class TrainConfig(Section):
     """The ranker and its training (paper 3.2 - 3.4, 4.2, 5.5)."""
 
-    ranker: Literal["large", "small", "per-box"] = Field("small", description="which network (crface.ranker)")
+    ranker: Literal["large", "small", "per-box", "second-opinion"] = Field(
+        "small", description="which network (crface.ranker)"
+    )
     num_candidates: int = Field(5000, ge=2, le=5000, description="N: candidates the ranker takes, best first")
     image_side_px: int = Field(
         1024, ge=64, le=4096, description="images are scaled so that their long side is this"
@@ -86,11 +88,15 @@ class TrainConfig(Section):
         "rank-margin",
         "rank-batch",
         "faces-first",
+        "face-or-not",
         "varifocal",
     ] = Field("rank", description="which loss (crface.losses)")
     num_pairs: int = Field(10, ge=1, le=4999, description="pairs at distances 1..n (paper 3.2, Table 2)")
     batch_size: int = Field(32, ge=1, le=4096)
     iterations: int = Field(100_000, ge=1)
+    augmentation: Literal["paper", "wide"] = Field(
+        "paper", description="wide: also much smaller and blurred pictures, and candidates of the tail"
+    )
     learning_rate: float = Field(1e-3, gt=0.0, lt=1.0)
     final_learning_rate: float = Field(1e-6, gt=0.0, lt=1.0)
     average_decay: float = Field(
@@ -105,6 +111,7 @@ class TrainConfig(Section):
     initial_weights: str = Field(
         "",
         description="a RetinaFace checkpoint or an ImageNet classifier to begin from; empty: random weights",
+        validate_default=True,
     )
     validation_share: float = Field(
         0.0,
@@ -115,6 +122,13 @@ class TrainConfig(Section):
     validate_every: int = Field(1000, ge=1, description="iterations between two looks at the held-out images")
     seed: int = Field(0, ge=0)
     checkpoint_every: int = Field(1000, ge=1, description="iterations between checkpoints")
+
+    @field_validator("initial_weights")
+    @classmethod
+    def _opinion_needs_a_detector(cls, weights: str, info: ValidationInfo) -> str:
+        if info.data.get("ranker") == "second-opinion" and not weights:
+            raise ValueError('ranker = "second-opinion" asks a detector: name the file of a RetinaFace')
+        return weights
 
 
 class EvaluateConfig(Section):

@@ -105,6 +105,7 @@ class ExampleSource:
             seed,
             self.config.num_candidates,
             self.config.image_side_px,
+            self.config.augmentation == "wide",
         )
 
     def _read(self, row: int) -> Photograph:

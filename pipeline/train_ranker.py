@@ -28,7 +28,7 @@ from pipeline.place import Place, listed
 from pipeline.ranker_checkpoints import last_step
 from pipeline.workspace import CandidateKey, Workspace, write_atomically
 
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Raised whenever the code changes in a way that changes a trained ranker."""
 
 

@@ -103,7 +103,7 @@ def test_the_per_box_ranker_can_begin_from_published_retinaface_weights(shared: 
     assert isinstance(model, PerBoxRanker)
     assert start_from(model, path) == "the backbone, pyramid and context modules of a detector"
     state = load_state(path)
-    found = model.trunk.state_dict()
+    found = model.sight.trunk.state_dict()
     taken = [key for key in found if key in state]
     assert len(taken) >= len(found) - sum(key.endswith("num_batches_tracked") for key in found)
     assert all(torch.equal(found[key], state[key]) for key in taken)

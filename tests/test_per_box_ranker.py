@@ -252,7 +252,7 @@ def test_boxes_without_area_or_outside_of_the_picture_get_a_confidence() -> None
 
 def test_it_has_one_million_parameters() -> None:
     model = ranker.create("per-box")
-    trunk = sum(p.numel() for p in model.trunk.parameters())
+    trunk = sum(p.numel() for p in model.sight.trunk.parameters())
     samples = 3 * (64 * 32 + 32) + (3 * 34 * 32 * 128 + 128) + 2 * 128
     about = (12 * 128 + 128) + (256 * 128 + 128)
     attention = 2 * (2 * 128 + 3 * 128 * 128 + 2 * 128 + 7 * 128 + 128)

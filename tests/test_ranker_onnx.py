@@ -57,7 +57,7 @@ def test_the_onnx_file_gives_the_confidences_of_refine_for_images_of_any_size(na
         corners = random.uniform(0, [width * 0.7, height * 0.7], (count, 2))
         confidences = np.sort(random.uniform(0.05, 0.95, (count, 1)), axis=0)[::-1]
         candidates = np.concatenate([corners, corners + 0.3 * height, confidences], axis=1).astype(np.float32)
-        if name == "per-box":
+        if isinstance(model, PerBoxRanker):
             picture, size = scaled_picture(image, SIDE_PX, multiple_of=32)
         else:
             picture, size = square_picture(image, SIDE_PX)
@@ -66,7 +66,7 @@ def test_the_onnx_file_gives_the_confidences_of_refine_for_images_of_any_size(na
             "rows": relative_rows(candidates, width, height, NUM_CANDIDATES)[None],
             "size": np.array([size], np.float32),
         }
-        if name != "per-box":
+        if not isinstance(model, PerBoxRanker):
             del inputs["size"]  # which the paper's networks do not look at
         (found,) = session.run(["confidences"], inputs)
         np.testing.assert_allclose(found[0, :count], model.refine(image, candidates), atol=1e-4)

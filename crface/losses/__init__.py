@@ -7,6 +7,7 @@
 | `rank-margin` | that order, with the oracle's distance | paper 3.2; Joachims et al. 2009 |
 | `rank-batch` | the oracle's order of pairs across the images of the batch | beyond the paper |
 | `faces-first` | faces over background across the batch, then the best box of each face | beyond the paper |
+| `face-or-not` | faces over background across the batch, whatever box is on them | beyond the paper |
 | `varifocal` | each box's oracle confidence, faces weighing most | Zhang et al. 2021 |
 """
 
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor
 
-from crface.losses.across_images import batch_rank_loss, faces_first_loss
+from crface.losses.across_images import batch_rank_loss, face_or_not_loss, faces_first_loss
 from crface.losses.order import margin_rank_loss, rank_loss
 from crface.losses.regression import cross_entropy, l1, l2, smooth_l1, varifocal
 from crface.losses.targets import Scale, Targets
@@ -55,5 +56,6 @@ _LOSSES: dict[str, Callable[[int, Scale], Loss]] = {
     ),
     "rank-batch": lambda *_: batch_rank_loss,
     "faces-first": lambda _, scale: lambda refined, targets: faces_first_loss(refined, targets, scale),
+    "face-or-not": lambda _, scale: lambda refined, targets: face_or_not_loss(refined, targets, scale),
     "varifocal": lambda _, scale: lambda refined, targets: varifocal(refined, targets, scale),
 }

@@ -5,6 +5,8 @@ of all others. The paper's argument that "the order across different images does
 NMS" (3.2) is right about NMS and silent about AP.
 """
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
@@ -20,6 +22,8 @@ _TEMPERATURE: dict[Scale, float] = {"confidence": 0.05, "logit": 0.5}
 """How far background has to fall behind a face until it hardly counts as being in front of it."""
 
 _SINGLE_BUCKETS = 64
+
+_NOT_FROM, _FACE_FROM = 0.25, 0.45  # IoU; between them a box is neither quite
 
 
 def batch_rank_loss(refined: Float[Tensor, "image box"], targets: Targets) -> Float[Tensor, ""]:
@@ -81,6 +85,19 @@ def faces_first_loss(
     worse = oracle[best] - oracle
     duplicates = (worse * F.softplus(score - score[best])).sum() / worse.sum().clamp(min=1e-12)
     return total + DUPLICATE_WEIGHT * duplicates
+
+
+def face_or_not_loss(
+    refined: Float[Tensor, "image box"], targets: Targets, scale: Scale = "confidence"
+) -> Float[Tensor, ""]:
+    """`faces_first_loss` of targets that do not tell how well a box lies on its face; 0 as that is.
+
+    The oracle confidence is replaced by a ramp, 0 up to IoU 0.25 and 1 from 0.45: a box is on a face from IoU 0.35,
+    and the boxes on a face have no order among them. How tight a box should be is a habit of those who
+    labelled a data set, and a ranker that has learnt one set's habit does harm on another (docs/results.md).
+    """
+    ramp = ((targets.oracle - _NOT_FROM) / (_FACE_FROM - _NOT_FROM)).clamp(0, 1)
+    return faces_first_loss(refined, replace(targets, oracle=ramp), scale)
 
 
 def _best_of_face(targets: Targets, is_on_face: Bool[Tensor, "image box"]) -> Tensor:

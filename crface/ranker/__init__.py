@@ -17,7 +17,7 @@ from torch import Tensor
 from crface.backbones import mobilenet_v1, resnet50
 from crface.ranker.interface import OutputRange, Ranker
 from crface.ranker.network import ConfidenceRanker
-from crface.ranker.per_box import PerBoxRanker
+from crface.ranker.per_box import PerBoxRanker, per_box_ranker, second_opinion_ranker
 from crface.weights import tensors_sha256
 
 __all__ = [
@@ -43,7 +43,8 @@ def create(
 ) -> Ranker:
     """Make the ranker called `name` with random weights; untrained, it leaves every confidence as it is.
 
-    "large" and "small" are the paper's (3.4, 5.5); "per-box" is the step beyond (`crface.ranker.per_box`).
+    "large" and "small" are the paper's (3.4, 5.5); "per-box" and "second-opinion" are the step beyond
+    (`crface.ranker.per_box`).
     `num_candidates` is N, `image_side_px` the long side that pictures are scaled to, `output_range` how
     the paper's rankers keep confidences within 0..1 ("clipped" is the paper's). Raises ValueError for an unknown name,
     listing the known ones, and for fewer than 2 candidates or 32 pixels.
@@ -126,5 +127,6 @@ def _large(num_candidates: int, image_side_px: int, output_range: OutputRange) -
 _RANKERS: dict[str, Callable[[int, int, OutputRange], Ranker]] = {
     "large": _large,
     "small": _small,
-    "per-box": PerBoxRanker,
+    "per-box": per_box_ranker,
+    "second-opinion": second_opinion_ranker,
 }

@@ -1,4 +1,4 @@
-"""The per-box ranker: logit of a box's confidence plus a residual from what is in the box and around it."""
+"""The per-box rankers: logit of a box's confidence plus a residual from what is in the box and around it."""
 
 import numpy as np
 import torch
@@ -10,8 +10,8 @@ from crface.ranker.inputs import relative_rows, scaled_picture, to_tensor
 from crface.ranker.interface import OutputRange, Ranker, check_input, evaluating, is_box_row
 from crface.ranker.per_box.attention import NeighbourAttention
 from crface.ranker.per_box.overlaps import NUM_FEATURES, find_overlaps, pair_features
-from crface.ranker.per_box.samples import BoxSampler
-from crface.ranker.per_box.trunk import STRIDES, Trunk
+from crface.ranker.per_box.sights import Look, Opinion, Sight
+from crface.ranker.per_box.trunk import STRIDES
 
 LARGEST_RESIDUAL = 6.0
 """No confidence moves by more logits: odds of 1 to 1 become 400 to 1. Without a bound a few boxes end at exactly
@@ -20,8 +20,42 @@ LARGEST_RESIDUAL = 6.0
 _WIDTH = 128
 _NUM_ATTENTIONS = 2
 _NUM_GEOMETRY = 8
+_PLACE = 4  # the first columns of the geometry: where in the picture, and how large beside it
+_NUM_HEARD_OF_OPINIONS = 1000
 _SMALLEST = 2.0**-24  # 1 minus it is the largest single-precision number below 1
 _BLOCK = 1024
+
+
+def per_box_ranker(num_candidates: int, image_side_px: int, output_range: OutputRange) -> "PerBoxRanker":
+    """Make the ranker that learns to see: for pictures like those that it is trained on."""
+    return PerBoxRanker(
+        "per-box",
+        Look(_WIDTH),
+        num_candidates,
+        image_side_px,
+        output_range,
+        knows_place=True,
+        num_heard=num_candidates,
+    )
+
+
+def second_opinion_ranker(
+    num_candidates: int, image_side_px: int, output_range: OutputRange
+) -> "PerBoxRanker":
+    """Make the ranker that asks a face detector: for pictures and detectors that it is not trained on.
+
+    It is not told where a box lies, nor how large it is beside the picture: that says more about a data set's
+    pictures than about faces.
+    """
+    return PerBoxRanker(
+        "second-opinion",
+        Opinion(_WIDTH),
+        num_candidates,
+        image_side_px,
+        output_range,
+        knows_place=False,
+        num_heard=max(num_candidates, _NUM_HEARD_OF_OPINIONS),
+    )
 
 
 class PerBoxRanker(Ranker):
@@ -32,21 +66,33 @@ class PerBoxRanker(Ranker):
     whatever the detector saw, so the cost does not grow with the size of the photograph.
 
     `share` is how much of the residual `refine` adds, 0..1: 1 after training, less where held-out pictures say
-    so. Every box is refined, but only the `num_candidates` most confident are heard as neighbours: as many as a
-    training example has, so that a long tail of boxes that nobody trusts changes nothing. `output_range` is
+    so. Every box is refined, but only the `num_heard` most confident are heard as neighbours, so that the cost has a
+    bound and a long tail of boxes that nobody trusts changes nothing. `sight` is what is seen of a box in the picture,
+    `knows_place` whether its place and size in the picture are told. `output_range` is
     without effect: a logit's confidence lies in 0..1 by itself.
     """
 
-    def __init__(self, num_candidates: int, image_side_px: int, output_range: OutputRange) -> None:
+    def __init__(
+        self,
+        name: str,
+        sight: Sight,
+        num_candidates: int,
+        image_side_px: int,
+        output_range: OutputRange,
+        *,
+        knows_place: bool,
+        num_heard: int,
+    ) -> None:
         super().__init__()
-        self.name = "per-box"
+        self.name = name
         self.scale = "logit"
         self.num_candidates = num_candidates
         self.image_side_px = image_side_px
         self.output_range = output_range
-        self.trunk = Trunk()
-        self.sample = BoxSampler(_WIDTH)
-        self.describe = nn.Linear(_NUM_GEOMETRY + NUM_FEATURES, _WIDTH)
+        self.sight = sight
+        self._num_heard = num_heard
+        self._first_geometry = 0 if knows_place else _PLACE
+        self.describe = nn.Linear(_NUM_GEOMETRY - self._first_geometry + NUM_FEATURES, _WIDTH)
         self.join = nn.Linear(2 * _WIDTH, _WIDTH)
         self.attention = nn.ModuleList(NeighbourAttention(_WIDTH) for _ in range(_NUM_ATTENTIONS))
         self.norm = nn.LayerNorm(_WIDTH)
@@ -83,16 +129,21 @@ class PerBoxRanker(Ranker):
         sizes: Float[Tensor, "image 2"],
     ) -> Float[Tensor, "image box"]:
         """Give what is added to each logit, within +-`LARGEST_RESIDUAL`; for padding a number without meaning."""
-        levels = self.trunk(images)
+        if self.training:  # pictures of a batch share a square, which may be larger than the largest of them
+            width, height = (-(-int(side) // STRIDES[-1]) * STRIDES[-1] for side in sizes.amax(dim=0).ceil())
+            images = images[:, :, :height, :width]
+        maps = self.sight.maps(images)
         logit = logit_of(rows[..., 4])
         boxes = rows[..., :4] * sizes.repeat(1, 2)[:, None]
-        overlaps = find_overlaps(rows, logit, self.num_candidates)
+        overlaps = find_overlaps(rows, logit, self._num_heard)
         step = rows.shape[1] if self.training else _BLOCK  # the samples of 5000 boxes fill 65 MB
         seen = [
-            self.sample(levels, boxes[:, start : start + step])
+            self.sight.read(maps, boxes[:, start : start + step])
             for start in range(0, max(1, rows.shape[1]), max(1, step))
         ]
-        about = torch.cat([_geometry(rows, boxes, logit), overlaps.features], dim=-1)
+        about = torch.cat(
+            [_geometry(rows, boxes, logit)[..., self._first_geometry :], overlaps.features], dim=-1
+        )
         features: Tensor = self.join(
             torch.cat([*[torch.cat(seen, dim=1)], F.relu(self.describe(about))], dim=-1)
         )

@@ -1,4 +1,4 @@
-"""Picture features for the per-box ranker: a light RetinaFace without its heads.
+"""Picture features for the per-box rankers: a light RetinaFace without its heads.
 
 Backbone, feature pyramid and context modules are those of RetinaFace (Deng et al. 2019), with the key names of
 its published PyTorch checkpoints, so a training can begin from weights that know faces (`crface.ranker.start`).

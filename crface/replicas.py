@@ -4,12 +4,23 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 import torch
-from torch import nn
-from torch.distributed import ReduceOp, all_reduce, barrier, destroy_process_group, init_process_group
+from torch import Tensor, nn
+from torch.distributed import (
+    ReduceOp,
+    all_gather,
+    all_reduce,
+    barrier,
+    broadcast,
+    destroy_process_group,
+    init_process_group,
+)
 from torch.nn.parallel import DistributedDataParallel
+
+_PATIENCE = timedelta(hours=2)  # the first process may be busy with held-out images while the others wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +35,15 @@ class Replicas:
         """Whether this process is the one that writes files and speaks."""
         return self.rank == 0
 
-    def wrap(self, network: nn.Module) -> nn.Module:
-        """Give the module to call so that gradients are averaged over all processes; the network itself if alone."""
+    def wrap(self, network: nn.Module, *, may_lack_gradients: bool = True) -> nn.Module:
+        """Give the module to call so that gradients are averaged over all processes; the network itself if alone.
+
+        A head without a loss (landmarks without labels) has no gradient, which is looked for, and no error, where
+        parts of the network may lack them.
+        """
         if self.count == 1:
             return network
-        # a head without a loss (landmarks without labels) has no gradient, which is no error
-        return DistributedDataParallel(network, find_unused_parameters=True)
+        return DistributedDataParallel(network, find_unused_parameters=may_lack_gradients)
 
     def mean(self, value: float) -> float:
         """Give the mean of every process's value, the same to all."""
@@ -38,6 +52,35 @@ class Replicas:
         total = torch.tensor(value, dtype=torch.float64, device=_device())
         all_reduce(total, ReduceOp.SUM)
         return total.item() / self.count
+
+    def part(self, whole: int) -> slice:
+        """Give the places of this process's part of a batch of `whole`, which must be a multiple of the count."""
+        size = whole // self.count
+        return slice(self.rank * size, (self.rank + 1) * size)
+
+    def gathered(self, part: Tensor) -> Tensor:
+        """Put the parts of all processes, of equal shapes, behind one another; a gradient reaches this one's alone."""
+        if self.count == 1:
+            return part
+        sent = part.detach().contiguous()
+        parts = [torch.empty_like(sent) for _ in range(self.count)]
+        all_gather(parts, sent)
+        parts[self.rank] = part
+        return torch.cat(parts)
+
+    def extend(self, lowest: Tensor, highest: Tensor) -> None:
+        """Replace numbers by the lowest, and others by the highest, that any process has."""
+        if self.count > 1:
+            all_reduce(lowest, ReduceOp.MIN)
+            all_reduce(highest, ReduceOp.MAX)
+
+    def as_first_says(self, answer: bool) -> bool:
+        """Give the first process's answer, the same to all."""
+        if self.count == 1:
+            return answer
+        said = torch.tensor(int(answer), device=_device())
+        broadcast(said, 0)
+        return bool(said.item())
 
     def wait(self) -> None:
         """Come back when every process has called this."""
@@ -60,8 +103,9 @@ def joined() -> Iterator[Replicas]:
         yield ALONE
         return
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        # a process that sees one GPU alone has number 0 for it, whatever its own number
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=_PATIENCE)
     try:
         yield Replicas(int(os.environ["RANK"]), count)
     finally:

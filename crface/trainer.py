@@ -12,9 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crface.losses import Loss
+from crface.losses import Loss, Targets
 from crface.ranker.inputs import to_tensor
 from crface.ranker.interface import Ranker
+from crface.ranker.network import ConfidenceRanker
+from crface.replicas import ALONE, Replicas
+from crface.shared_norm import share_statistics
 from crface.training import Example, collated
 
 Precision = Literal["float32", "bfloat16"]
@@ -32,6 +35,11 @@ class Trainer:
     `average_decay` above 0 keeps an exponential average of the weights, of which a step leaves that share (less in
     the first steps, so that the random start is soon forgotten); `max_gradient_norm` above 0 scales longer
     gradients down to that length. The paper does neither, and single precision is not said.
+
+    Of several processes (`replicas`) each has a trainer, steps on its part of every batch, and holds the same
+    weights after it: those of one process that has the whole batch, to a rounding. Batch norms take the
+    statistics of all parts, and each process computes the loss of the whole batch from the scores of all, so
+    that a loss may normalise by the batch, or compare its images, as it likes.
     """
 
     def __init__(
@@ -45,8 +53,13 @@ class Trainer:
         average_decay: float = 0.0,
         max_gradient_norm: float = 0.0,
         precision: Precision = "float32",
+        replicas: Replicas = ALONE,
     ) -> None:
         self.model = model
+        self.replicas = replicas
+        if replicas.count > 1:
+            share_statistics(model, replicas.count)
+        self._forward = replicas.wrap(model, may_lack_gradients=False)
         self._loss = loss
         self._schedule = (iterations, learning_rate, final_learning_rate)
         self._optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
@@ -58,9 +71,10 @@ class Trainer:
             self._average = {key: value.clone() for key, value in self._averaged_tensors().items()}
 
     def step(self, step: int, examples: Sequence[Example]) -> tuple[float, float]:
-        """Learn from one batch; gives its loss before the step, and the learning rate.
+        """Learn from one batch, or this process's part of it; gives its loss before the step, and the learning rate.
 
-        Raises FloatingPointError when the loss is not finite; the weights are then as they were before.
+        Raises FloatingPointError, in all processes, when the loss is not finite; the weights are then as they
+        were before.
         """
         rate = learning_rate(step, *self._schedule)
         for group in self._optimizer.param_groups:
@@ -69,13 +83,16 @@ class Trainer:
         pictures, rows, sizes, targets = collated(examples, device)
         self.model.train()
         with torch.autocast(device.type, torch.bfloat16, enabled=self._is_mixed):
-            scores = self.model(to_tensor(pictures), rows, sizes)
-        loss = self._loss(scores.float(), targets)
+            scores = self._forward(to_tensor(pictures), rows, sizes)
+        if isinstance(self.model, ConfidenceRanker):
+            self.replicas.extend(self.model.lowest, self.model.highest)
+        loss = self._loss(self.replicas.gathered(scores.float()), self._all(targets))
         value = loss.item()
         if not np.isfinite(value):
             raise FloatingPointError(f"the loss is {value} at step {step}")
         self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        # the gradients' mean is taken over processes, of which each has those of its own scores: their sum is meant
+        (loss * self.replicas.count).backward()  # type: ignore[no-untyped-call]
         if self._max_gradient_norm > 0:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._max_gradient_norm)
         self._optimizer.step()
@@ -122,6 +139,15 @@ class Trainer:
                 self._average[key].copy_(value)
         except (RuntimeError, ValueError) as error:
             raise ValueError(f"the checkpoint does not fit the network: {error}") from error
+
+    def _all(self, targets: Targets) -> Targets:
+        """The targets of all processes' parts."""
+        return Targets(
+            predicted=self.replicas.gathered(targets.predicted),
+            oracle=self.replicas.gathered(targets.oracle),
+            face=self.replicas.gathered(targets.face),
+            is_box=self.replicas.gathered(targets.is_box.byte()).bool(),
+        )
 
     def _averaged_tensors(self) -> dict[str, Tensor]:
         """What an average is kept of: weights and statistics. Single numbers (counts, ranges) are not averaged."""

@@ -120,6 +120,11 @@ class TrainConfig(Section):
         description="share of the train images held out to choose the best state by their AP; 0: the last is taken",
     )
     validate_every: int = Field(1000, ge=1, description="iterations between two looks at the held-out images")
+    patience: int = Field(
+        0,
+        ge=0,
+        description="looks at the held-out images without a better AP after which training ends; 0: it never does",
+    )
     seed: int = Field(0, ge=0)
     checkpoint_every: int = Field(1000, ge=1, description="iterations between checkpoints")
 

@@ -5,17 +5,22 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from crface.replicas import ALONE, Replicas
 from crface.training import Example, draw, make_example
 from pipeline.config import TrainConfig
 from pipeline.index import Index
 from pipeline.store import CandidateStore
 
 _BATCHES_AHEAD = 3
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +36,9 @@ class Photograph:
 class ExampleSource:
     """The images to train on with their candidates by each detector, as augmented examples.
 
-    Images are kept reduced, those read first stay in memory: a reduction keeps every detail that the ranker
-    can be shown, and fills the memory, and a processor's time, less than the whole. Safe to use from several
-    threads.
+    Images are kept reduced, those read first stay in memory with their candidates (reading these costs as much
+    as decoding a small JPEG): a reduction keeps every detail that the ranker can be shown, and fills the memory,
+    and a processor's time, less than the whole. Safe to use from several threads.
     """
 
     def __init__(
@@ -49,26 +54,33 @@ class ExampleSource:
         self._rows = rows
         self._stores = stores
         self._kept: dict[int, Photograph] = {}
+        self._found: dict[tuple[int, int], Float32[np.ndarray, "_ 5"]] = {}
         self._bytes_left = image_cache_bytes
         self._lock = threading.Lock()
 
     def photograph(self, image: int) -> Photograph:
         """Give an image by its place among the rows; raises ImageError if it cannot be read any more."""
-        kept = self._kept.get(image)
-        if kept is not None:
-            return kept
-        made = self._read(self._rows[image])
-        with self._lock:
-            if image not in self._kept and made.image.nbytes <= self._bytes_left:
-                self._kept[image] = made
-                self._bytes_left -= made.image.nbytes
+        made = self._kept.get(image)
+        if made is None:
+            made = self._read(self._rows[image])
+            self._keep(self._kept, image, made, made.image.nbytes)
         return made
 
-    def batches(self, first_step: int, num_threads: int) -> Generator[list[Example], None, None]:
+    def candidates(self, image: int, detector: int) -> Float32[np.ndarray, "candidate 5"]:
+        """Give a detector's candidates of an image, by their places, in pixels of the original."""
+        found = self._found.get((image, detector))
+        if found is None:
+            found = self._stores[detector].read(self._rows[image])
+            self._keep(self._found, (image, detector), found, found.nbytes)
+        return found
+
+    def batches(
+        self, first_step: int, num_threads: int, replicas: Replicas = ALONE
+    ) -> Generator[list[Example], None, None]:
         """Give the examples of every step from `first_step` on, in order; a few batches are made ahead.
 
-        What a batch holds depends on the configuration and the step alone (see `crface.training.draw`).
-        Closing the iterator drops what was made ahead.
+        Of several processes each gets its part of every batch. What a batch holds depends on the configuration
+        and the step alone (see `crface.training.draw`). Closing the iterator drops what was made ahead.
         """
         config = self.config
         ahead: deque[list[Future[Example]]] = deque()
@@ -76,10 +88,11 @@ class ExampleSource:
         try:
             for step in range(first_step, config.iterations):
                 drawn = draw(config.seed, step, len(self._rows), len(self._stores), config.batch_size)
+                mine = list(enumerate(drawn.images))[replicas.part(config.batch_size)]
                 ahead.append(
                     [
                         pool.submit(self._example, image, drawn.detector, (config.seed, step, place))
-                        for place, image in enumerate(drawn.images)
+                        for place, image in mine
                     ]
                 )
                 if len(ahead) > _BATCHES_AHEAD:
@@ -89,6 +102,15 @@ class ExampleSource:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
+    def batch(self, step: int) -> list[Example]:
+        """Give the examples of one step, those of all processes."""
+        config = self.config
+        drawn = draw(config.seed, step, len(self._rows), len(self._stores), config.batch_size)
+        return [
+            self._example(image, drawn.detector, (config.seed, step, place))
+            for place, image in enumerate(drawn.images)
+        ]
+
     def paths(self, step: int) -> list[str]:
         """Name the images of a step, in the order of its batch."""
         config = self.config
@@ -97,7 +119,7 @@ class ExampleSource:
 
     def _example(self, image: int, detector: int, seed: tuple[int, int, int]) -> Example:
         photograph = self.photograph(image)
-        candidates = self._stores[detector].read(self._rows[image])
+        candidates = self.candidates(image, detector)
         return make_example(
             photograph.image,
             np.concatenate([candidates[:, :4] * photograph.scale, candidates[:, 4:]], axis=1),
@@ -107,6 +129,13 @@ class ExampleSource:
             self.config.image_side_px,
             self.config.augmentation == "wide",
         )
+
+    def _keep(self, kept: dict[Key, Value], key: Key, value: Value, num_bytes: int) -> None:
+        """Keep what was read, if it is not there and there is room for it."""
+        with self._lock:
+            if key not in kept and num_bytes <= self._bytes_left:
+                kept[key] = value
+                self._bytes_left -= num_bytes
 
     def _read(self, row: int) -> Photograph:
         image = self._index.read_image(row)

@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import io
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 
 from crface import losses, ranker
 from crface.ranker.start import start_from
+from crface.replicas import ALONE, Replicas
 from crface.trainer import Trainer
 from crface.training import Example
 from pipeline.config import TrainConfig
@@ -20,13 +21,15 @@ from pipeline.place import Place
 from pipeline.ranker_checkpoints import Checkpoint, last_checkpoint, last_step, write_checkpoint
 from pipeline.ranker_examples import ExampleSource
 from pipeline.ranker_validation import Validation
-from pipeline.train_ranker import TrainProgress
+from pipeline.train_ranker import TrainingDivergedError, TrainProgress
 from pipeline.workspace import write_atomically
 
 _EVENT_EVERY = 10
 
 
-def resumed_trainer(folder: Place, config: TrainConfig, device: str) -> tuple[Trainer, int]:
+def resumed_trainer(
+    folder: Place, config: TrainConfig, device: str, replicas: Replicas = ALONE
+) -> tuple[Trainer, int]:
     """Give the trainer as the newest checkpoint left it, and its steps; without one, a new one and 0.
 
     Raises UserError when the checkpoint is of another network, or the initial weights do not fit.
@@ -48,6 +51,7 @@ def resumed_trainer(folder: Place, config: TrainConfig, device: str) -> tuple[Tr
         average_decay=config.average_decay,
         max_gradient_norm=config.max_gradient_norm,
         precision=config.precision,
+        replicas=replicas,
     )
     checkpoint = last_checkpoint(folder / "checkpoints")
     if checkpoint is None:
@@ -70,36 +74,54 @@ def take_steps(
 ) -> None:
     """Take all steps that are left, with a checkpoint now and then and at the end; tell `progress` of each.
 
-    With a `validation`, it looks at the state every so many steps and at the end.
+    With a `validation`, it looks at the state every so many steps and at the end, and may end the training. Of
+    several processes, each of which calls this, the first one writes, and it alone has the validation.
 
-    Raises UserError when the loss is not finite, which names the images; their batch is kept in `folder`.
+    Raises TrainingDivergedError when the loss is not finite, which names the images; their batch is kept in `folder`.
     """
-    config = examples.config
-    with closing(examples.batches(steps_done, num_threads)) as batches, Record(folder, steps_done) as record:
+    config, replicas = examples.config, trainer.replicas
+    with ExitStack() as stack:
+        batches = stack.enter_context(closing(examples.batches(steps_done, num_threads, replicas)))
+        record = stack.enter_context(Record(folder, steps_done)) if replicas.is_first else None
+        is_over = validation is not None and validation.is_over(config.patience)
+        if replicas.as_first_says(is_over):
+            return  # it was stopped before the ranker was written
         for step, batch in enumerate(batches, start=steps_done):
             try:
                 loss, rate = trainer.step(step, batch)
             except FloatingPointError as error:
-                kept = _keep_batch(folder, step, batch)
-                raise UserError(
+                path = folder / f"failed-step-{step}.npz"
+                if replicas.is_first:
+                    _keep_batch(path, batch if replicas.count == 1 else examples.batch(step))
+                raise TrainingDivergedError(
                     f"training stopped: {error}; the last checkpoint is of step "
                     f"{last_step(folder / 'checkpoints')}; lower train.learning_rate (it is "
-                    f"{config.learning_rate}), or look at the batch, which is kept in {kept}: "
+                    f"{config.learning_rate}), or look at the batch, which is kept in {path}: "
                     f"{', '.join(examples.paths(step))}"
                 ) from error
-            is_last = step + 1 == config.iterations
-            record.add(step + 1, loss, rate, is_last)
+            done, ap = step + 1, None
+            is_last = done == config.iterations
             # before the checkpoint: what is resumed after it will not look at this state again
-            if validation is not None and ((step + 1) % config.validate_every == 0 or is_last):
-                record.add_validation(step + 1, validation.look(step + 1, trainer.trained()))
-            if (step + 1) % config.checkpoint_every == 0 or is_last:
-                record.write()
-                write_checkpoint(folder / "checkpoints", Checkpoint(step + 1, trainer.state()))
+            if done % config.validate_every == 0 or is_last:
+                if validation is not None:
+                    ap = validation.look(done, trainer.trained())
+                    is_over = validation.is_over(config.patience)
+                if config.patience:
+                    is_last = replicas.as_first_says(is_over) or is_last
+            if record is not None:
+                record.add(done, loss, rate, is_last)
+                if ap is not None:
+                    record.add_validation(done, ap)
+                if done % config.checkpoint_every == 0 or is_last:
+                    record.write()
+                    write_checkpoint(folder / "checkpoints", Checkpoint(done, trainer.state()))
             if progress is not None:
-                progress(TrainProgress(step + 1, config.iterations, loss, rate))
+                progress(TrainProgress(done, config.iterations, loss, rate))
+            if is_last:
+                return
 
 
-def _keep_batch(folder: Place, step: int, batch: Sequence[Example]) -> Place:
+def _keep_batch(path: Place, batch: Sequence[Example]) -> None:
     """Write a batch as arrays of the names of its fields."""
     fields = {
         field.name: np.stack([np.asarray(getattr(example, field.name)) for example in batch])
@@ -107,9 +129,7 @@ def _keep_batch(folder: Place, step: int, batch: Sequence[Example]) -> Place:
     }
     content = io.BytesIO()
     np.savez_compressed(content, allow_pickle=False, **fields)
-    path = folder / f"failed-step-{step}.npz"
     write_atomically(path, content.getvalue())
-    return path
 
 
 class Record:

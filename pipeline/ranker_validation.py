@@ -76,6 +76,11 @@ class Validation:
         write_atomically(self._table, text.getvalue().encode())
         return ap
 
+    def is_over(self, patience: int) -> bool:
+        """Tell whether the last `patience` looks all missed the best AP before them; never for a patience of 0."""
+        aps = [ap for step, ap in sorted(self._aps.items()) if step > 0]
+        return 0 < patience < len(aps) and max(aps[-patience:]) <= max(aps[:-patience])
+
     def best(self) -> Ranker:
         """Give the best ranker, on the CPU; a per-box one with the share of its residual that does best.
 

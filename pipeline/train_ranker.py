@@ -15,21 +15,28 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from pipeline.candidates import open_complete
 from pipeline.config import TrainConfig
-from pipeline.errors import UserError
+from pipeline.errors import UsageError, UserError
 from pipeline.fingerprint import differences, file_sha256, fingerprint
 from pipeline.index import Index
 from pipeline.place import Place, listed
 from pipeline.ranker_checkpoints import last_step
 from pipeline.workspace import CandidateKey, Workspace, write_atomically
 
+if TYPE_CHECKING:
+    from crface.replicas import Replicas
+
 CODE_VERSION = 3
 """Raised whenever the code changes in a way that changes a trained ranker."""
+
+
+class TrainingDivergedError(UserError):
+    """The loss is no longer finite: another learning rate, or a look at the batch, may mend that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +89,11 @@ def plan_train(
     is read but the index, the names in `rankers/` and the bytes of the initial weights, so the plan can be made
     before the candidates exist.
 
-    Raises UserError when the initial weights cannot be read.
+    Raises UserError when the initial weights cannot be read, UsageError for patience without held-out images.
     """
     parts: dict[str, Any] = {
         "code_version": CODE_VERSION,
-        "train": config.model_dump(mode="json", exclude={"checkpoint_every", "initial_weights"}),
+        "train": _deciding(config),
         "initial weights": _sha256(config.initial_weights),
         # numbered: their order decides which one a step draws, and one may take part with two sets of weights
         "candidates": {
@@ -96,6 +103,11 @@ def plan_train(
         "images": index.digest,
         "labels": index.labels_digest,
     }
+    if config.patience and not config.validation_share:
+        raise UsageError(
+            f"train.patience = {config.patience} ends a training by the AP on held-out images, of which there are "
+            "none: set train.validation_share, 0.1 say"
+        )
     folder = workspace.ranker(fingerprint(parts))
     steps_done = last_step(folder / "checkpoints")
     state: Literal["done", "resume", "new"] = "resume" if steps_done else "new"
@@ -124,23 +136,33 @@ def train(
     progress: Callable[[TrainProgress], None] | None = None,
     image_cache_bytes: int = 1 << 30,
     num_threads: int = 2,
+    replicas: "Replicas | None" = None,
 ) -> Place:
     """Train the planned ranker, from its last checkpoint if there is one, and give its file; nothing if done.
 
     `num_threads` threads read and augment; decoded images stay in memory up to `image_cache_bytes`. An
     interruption at any moment leaves what the next call goes on from. The caller holds the workspace's lock.
+    Each of several processes calls this with its `replicas`, for one ranker; the first of them writes.
 
-    Raises UserError when the split has no labels or faces, when its candidates are not all cached, and when
-    the loss is no longer finite, or the initial weights do not fit.
+    Raises UserError when the processes cannot share a batch, when the split has no labels or faces, when its
+    candidates are not all cached, and when the initial weights do not fit; TrainingDivergedError, which is one,
+    when the loss is no longer finite.
     """
     if plan.state == "done":
         return plan.ranker_file
     # imported here, as only a training needs them: PyTorch takes longer to load than a plan to make
     from crface import ranker
+    from crface.replicas import ALONE
     from pipeline.ranker_examples import ExampleSource
     from pipeline.ranker_run import resumed_trainer, take_steps
     from pipeline.ranker_validation import Validation, held_out
 
+    replicas = replicas or ALONE
+    if plan.config.batch_size % replicas.count:
+        raise UserError(
+            f"a batch of {plan.config.batch_size} images cannot be shared by {replicas.count} processes: "
+            "change train.batch_size"
+        )
     stores = [open_complete(plan.workspace, plan.index, key) for key in plan.keys]
     has_candidates = np.all([store.counts() >= 0 for store in stores], axis=0)
     rows = [row for row in plan.index.ok_rows if has_candidates[row]]
@@ -149,18 +171,28 @@ def train(
             f"the {plan.index.split} split of {plan.index.data_root} has no labelled face in a readable "
             "image: a ranker cannot be trained on it"
         )
-    write_atomically(plan.folder / "parts.json", json.dumps(plan.parts, indent=2).encode())
-    write_atomically(plan.folder / "config.toml", _as_toml(plan.config).encode())
-    trainer, steps_done = resumed_trainer(plan.folder, plan.config, device)
+    if replicas.is_first:
+        write_atomically(plan.folder / "parts.json", json.dumps(plan.parts, indent=2).encode())
+        write_atomically(plan.folder / "config.toml", _as_toml(plan.config).encode())
+    trainer, steps_done = resumed_trainer(plan.folder, plan.config, device, replicas)
+    replicas.wait()  # a checkpoint that the first one writes is none that the others should begin from
     rows, held_out_rows = held_out(rows, plan.config.validation_share, plan.config.seed)
     examples = ExampleSource(plan.index, rows, stores, plan.config, image_cache_bytes)
     validation = None
-    if held_out_rows:
+    if held_out_rows and replicas.is_first:
         validation = Validation(plan.folder, plan.index, held_out_rows, stores, steps_done)
     take_steps(trainer, examples, plan.folder, steps_done, progress, num_threads, validation)
-    trained = trainer.trained() if validation is None else validation.best()
-    write_atomically(plan.ranker_file, ranker.serialise(trained))
+    if replicas.is_first:
+        trained = trainer.trained() if validation is None else validation.best()
+        write_atomically(plan.ranker_file, ranker.serialise(trained))
+    replicas.wait()
     return plan.ranker_file
+
+
+def _deciding(config: TrainConfig) -> dict[str, Any]:
+    """What of the section decides the ranker; an option that is newer than rankers only where it is used."""
+    values: dict[str, Any] = config.model_dump(mode="json", exclude={"checkpoint_every", "initial_weights"})
+    return {key: value for key, value in values.items() if value or key != "patience"}
 
 
 def _news(workspace: Workspace, parts: Mapping[str, Any]) -> list[str]:

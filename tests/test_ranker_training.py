@@ -16,6 +16,7 @@ from crface.augmentation import Transform, colour_map, draw_transform
 from crface.boxes import iou
 from crface.trainer import Trainer, learning_rate
 from crface.training import Example, draw, make_example
+from pipeline.candidates import open_complete
 from pipeline.errors import UserError
 from pipeline.ranker_examples import ExampleSource
 from pipeline.train_ranker import TrainPlan, TrainProgress, plan_train, train
@@ -368,3 +369,17 @@ def test_an_image_is_read_once_while_memory_lasts(tmp_path: Path) -> None:
     first = images.photograph(0)
     assert images.photograph(0) is first
     assert images.photograph(1) is not images.photograph(1)
+
+
+def test_candidates_are_read_once_while_memory_lasts(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    stores = [open_complete(world.workspace, world.index(), world.cache())]
+    sources = [
+        ExampleSource(world.index(), range(6), stores, small_config(), cache_bytes)
+        for cache_bytes in (400, 0)
+    ]
+    first, never = ([source.candidates(0, 0) for _ in range(2)] for source in sources)
+    assert first[0] is first[1]  # 20 boxes of 20 bytes
+    assert sources[0].candidates(1, 0) is not sources[0].candidates(1, 0)
+    assert never[0] is not never[1]
+    np.testing.assert_array_equal(first[0], candidates(0, len("pretended")))

@@ -14,10 +14,10 @@ from crface import losses, ranker
 from crface.backbones import mobilenet_v1
 from crface.ranker import PerBoxRanker
 from crface.trainer import Trainer
-from pipeline.errors import UserError
+from pipeline.errors import UsageError, UserError
 from pipeline.images import read_image
 from pipeline.rank import finish_rank, plan_rank, prepare_rank, rank_block
-from pipeline.ranker_validation import held_out
+from pipeline.ranker_validation import Validation, held_out
 from pipeline.store import ScoreStore
 from pipeline.train_ranker import TrainPlan, plan_train, train
 
@@ -186,3 +186,52 @@ def test_initial_weights_that_are_missing_or_of_another_network_are_refused_in_w
     save_file({"conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "other.safetensors")
     with pytest.raises(UserError, match=r"train.initial_weights: .* does not fit the trunk"):
         train(planned(world, initial_weights=str(tmp_path / "other.safetensors")))
+
+
+@pytest.mark.parametrize(
+    ("aps", "patience", "is_over"),
+    [
+        ((0.9, 0.5, 0.4), 1, True),  # the first number is the detector's, which no training has to beat
+        ((0.9, 0.5, 0.6), 1, False),
+        ((0.1, 0.5, 0.4, 0.4), 2, True),
+        ((0.1, 0.5, 0.4, 0.6), 2, False),
+        ((0.1, 0.5, 0.5), 1, True),  # as good is not better
+        ((0.1, 0.5), 1, False),
+        ((0.1, 0.5, 0.4, 0.3), 0, False),
+    ],
+)
+def test_a_training_is_over_when_as_many_looks_as_its_patience_found_nothing_better(
+    aps: tuple[float, ...], patience: int, is_over: bool
+) -> None:
+    looks = Validation.__new__(Validation)
+    looks._aps = dict(enumerate(aps))
+    assert looks.is_over(patience) == is_over
+
+
+def test_a_training_that_gets_no_better_ends_early_and_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Validation, "ap", lambda *_: 0.5)
+    plan = planned(World(tmp_path), validation_share=0.34, validate_every=1, patience=2)
+    seen: list[int] = []
+    train(plan, progress=lambda done: seen.append(done.steps_done))
+    assert seen == [1, 2, 3]  # the first look is the best, and two more find nothing better
+    plan.ranker_file.unlink()  # as if it had been cut off right there
+    again = plan_train(plan.workspace, plan.index, plan.keys, plan.config)
+    assert (again.state, again.steps_done) == ("resume", 3)
+    train(again, progress=lambda done: seen.append(done.steps_done))
+    assert seen == [1, 2, 3]
+    assert plan.ranker_file.is_file()
+
+
+def test_patience_without_held_out_images_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"train.patience = 3 .* set train.validation_share"):
+        planned(World(tmp_path), patience=3)
+
+
+def test_patience_decides_the_name_of_a_ranker_only_where_there_is_any(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    assert "patience" not in planned(world).parts["train"]
+    patient = planned(world, validation_share=0.34, patience=2)
+    assert patient.parts["train"]["patience"] == 2
+    assert patient.fingerprint != planned(world, validation_share=0.34).fingerprint

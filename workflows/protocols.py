@@ -25,7 +25,8 @@ from pipeline.workspace import Workspace, command_line
 from workflows.data import chosen_split, evaluation_split, is_embedded, update_indexes
 from workflows.job import Job
 from workflows.progress import shown_if_long
-from workflows.stages import compute_candidates, compute_scores, ranker_file, train_planned
+from workflows.ranker_training import train_planned
+from workflows.stages import compute_candidates, compute_scores, ranker_file
 
 
 @dataclass(frozen=True, slots=True)

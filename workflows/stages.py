@@ -22,7 +22,8 @@ from workflows.block_work import cache_work, rank_work, run_works
 from workflows.data import chosen_split, evaluation_split, is_embedded, stored_indexes, update_indexes
 from workflows.evaluating import evaluation_runner
 from workflows.job import Job
-from workflows.progress import show_progress, shown_if_long
+from workflows.progress import shown_if_long
+from workflows.ranker_training import train_planned, workspace_held
 from workflows.verifying import check_candidates, check_indexes, check_rankers, check_scores
 
 if TYPE_CHECKING:
@@ -72,16 +73,17 @@ def compute_candidates(plans: Sequence[CachePlan], cluster: str, is_retry: bool 
     run_works([cache_work(part) for plan in plans for part in (*plan.views, plan)], cluster, is_retry)
 
 
-def train(job: Job, is_verified: bool = False) -> Place:
-    """Train the ranker; gives its file. With `is_verified`, damaged rankers and checkpoints are removed first."""
-    with job.workspace.locked(command_line()):
-        if is_verified:
+def train(job: Job, num_threads: int = 2, is_verified: bool = False) -> Place:
+    """Train the ranker, alone or as one of the processes that torchrun started; gives its file.
+
+    With `is_verified`, damaged rankers and checkpoints are removed first.
+    """
+    with workspace_held(job) as replicas:
+        if is_verified and (replicas is None or replicas.is_first):
             check_rankers(job)
-        plan = training_plan(job, stored_indexes(job))
-        if plan.state == "done":
-            click.echo(f"train: nothing to do, {plan.ranker_file} is trained")
-            return plan.ranker_file
-        return train_planned(plan)
+        if is_verified and replicas is not None:
+            replicas.wait()
+        return train_planned(training_plan(job, stored_indexes(job)), num_threads, replicas)
 
 
 def rank(job: Job, is_retry: bool = False, is_verified: bool = False) -> None:
@@ -226,29 +228,3 @@ def report_title(job: Job, index: Index) -> str:
     if is_embedded(job.workspace, index.data_root):
         return "embedded data set (generated)"
     return index.data_root.name
-
-
-def train_planned(plan: "TrainPlan") -> Place:
-    """Train a planned ranker with progress; gives its file. The caller holds the workspace's lock.
-
-    Raises UserError as `pipeline.train_ranker.train` does.
-    """
-    import torch
-
-    from pipeline.train_ranker import TrainProgress
-    from pipeline.train_ranker import train as run_train
-
-    if plan.state == "resume":
-        click.echo(f"train: goes on after step {plan.steps_done}")
-    config = plan.config
-    with show_progress(
-        f"train {config.ranker} ranker", config.iterations, "steps", plan.steps_done
-    ) as progress:
-
-        def show(step: TrainProgress) -> None:
-            progress.reach(step.steps_done, note=f"loss {step.loss:.4f}, rate {step.learning_rate:.1e}")
-
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        path = run_train(plan, device, progress=show)
-    click.echo(f"train: {path}")
-    return path

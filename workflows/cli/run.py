@@ -67,19 +67,29 @@ def cache(is_retry: bool, is_verified: bool, **options: Any) -> None:
 
 @click.command()
 @job_options("data", "out", "config", "detector", "protocol")
+@click.option(
+    "--threads",
+    "num_threads",
+    default=2,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Threads that read and augment, in each process (`crface bench loader`).",
+)
 @_verify
-def train(is_verified: bool, **options: Any) -> None:
+def train(num_threads: int, is_verified: bool, **options: Any) -> None:
     """Train the confidence ranker on the cached candidates of the train split.
 
-    An interrupted training goes on from its last checkpoint, bit for bit on a CPU.
+    An interrupted training goes on from its last checkpoint, bit for bit on a CPU. Under torchrun the processes
+    share each batch.
 
     \b
     Example:  crface train --data /data/WIDER_FACE --config paper
               tensorboard --logdir runs/WIDER_FACE/rankers
+              torchrun --no-python --nproc-per-node 4 crface train --data /data/WIDER_FACE --config paper
     """
     from workflows import stages
 
-    stages.train(make_job(**options), is_verified)
+    stages.train(make_job(**options), num_threads, is_verified)
 
 
 @click.command()

@@ -1,0 +1,70 @@
+"""Train a ranker as a user does: alone or as one of torchrun's processes, with progress and a word on where it is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.place import Place
+from pipeline.workspace import command_line
+from workflows.job import Job
+from workflows.progress import show_progress
+
+if TYPE_CHECKING:
+    from crface.replicas import Replicas
+    from pipeline.train_ranker import TrainPlan, TrainProgress
+
+
+@contextmanager
+def workspace_held(job: Job) -> Iterator[Replicas | None]:
+    """Hold the job's workspace, of several processes the first for all; gives this one among them, None if alone.
+
+    Raises UserError when another command holds the workspace.
+    """
+    with ExitStack() as stack:
+        replicas = None
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            from crface.replicas import joined  # with torch, which a plan that is done need not wait for
+
+            replicas = stack.enter_context(joined())
+        if replicas is None or replicas.is_first:
+            stack.enter_context(job.workspace.locked(command_line()))
+        if replicas is not None:
+            replicas.wait()
+        yield replicas
+
+
+def train_planned(plan: TrainPlan, num_threads: int = 2, replicas: Replicas | None = None) -> Place:
+    """Train what is planned; gives the ranker's file. The first process speaks.
+
+    Raises UserError as `pipeline.train_ranker.train` does.
+    """
+    is_first = replicas is None or replicas.is_first
+    if plan.state == "done":
+        if is_first:
+            click.echo(f"train: nothing to do, {plan.ranker_file} is trained")
+        return plan.ranker_file
+    import torch
+
+    from pipeline.train_ranker import train
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if not is_first:
+        return train(plan, device, num_threads=num_threads, replicas=replicas)
+    if plan.state == "resume":
+        click.echo(f"train: goes on after step {plan.steps_done}")
+    config = plan.config
+    with show_progress(
+        f"train {config.ranker} ranker", config.iterations, "steps", plan.steps_done
+    ) as progress:
+
+        def show(step: TrainProgress) -> None:
+            progress.reach(step.steps_done, note=f"loss {step.loss:.4f}, rate {step.learning_rate:.1e}")
+
+        path = train(plan, device, progress=show, num_threads=num_threads, replicas=replicas)
+    click.echo(f"train: {path}")
+    return path

@@ -8,6 +8,7 @@ import click
 
 from pipeline.errors import UserError
 from workflows.cli import (
+    ablate,
     bench,
     dataset,
     detect,
@@ -55,6 +56,7 @@ for command in (
     protocols.evaluate_protocols,
     run.report,
     run.plan,
+    ablate.ablate,
     score.score,
     export.export_detections,
     export_ranker.export_ranker,

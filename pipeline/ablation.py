@@ -1,0 +1,267 @@
+"""Ablations (paper 5.1): rankers that differ in one setting, each trained from several seeds and measured.
+
+Every training with its AP is one task, whose rows lie in `results/ablation/<fingerprint>.parquet`: it is done once,
+whichever sweep asks for it. The ranker itself lies where `crface train` would have put it.
+"""
+
+import shutil
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+import numpy as np
+
+from pipeline.ablation_rows import AblationRow, read_rows, write_rows
+from pipeline.blocks import Block
+from pipeline.candidates import open_complete
+from pipeline.config import EvaluateConfig, TrainConfig
+from pipeline.errors import UsageError
+from pipeline.evaluate import EVALUATE_VERSION
+from pipeline.fingerprint import fingerprint
+from pipeline.ground_truth import SETTINGS, ground_truth_sha256
+from pipeline.index import Index, planned_index
+from pipeline.rank import RANK_VERSION
+from pipeline.shards import UNREADABLE
+from pipeline.train_ranker import TrainingDivergedError, TrainPlan, plan_train, train
+from pipeline.workspace import CandidateKey, Workspace
+
+if TYPE_CHECKING:
+    from crface.ranker import Ranker
+
+Sweep = Literal["losses", "pairs"]
+"""Table 1 of the paper, with the losses beyond it; Table 2."""
+
+ABLATION_VERSION: Final = 1
+"""Raised when the code changes in a way that changes these numbers, apart from training and evaluation."""
+
+DETECTOR: Final = "detector"
+"""The setting that trains nothing: the detector's own confidence, and the oracle's."""
+
+NUM_PAIRS: Final = (1, 2, 3, 5, 10, 20, 50, 100)
+"""Of Table 2."""
+
+_IMAGE_CACHE_BYTES: Final = 256 << 20  # several workers share a machine's memory
+_Found = Mapping[tuple[CandidateKey, str], Mapping[str, float]]
+"""AP in SETTINGS by candidates and confidence."""
+
+_ALONE = threading.Lock()
+"""One training at a time in a process: the network's random start is drawn from torch's global state."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AblationTask:
+    """One ranker of a sweep, or what needs none (DETECTOR)."""
+
+    setting: str
+    seed: int
+    fingerprint: str
+    """Of everything that decides the AP; names the file of its rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AblationSpec:
+    """What all tasks of a sweep share; a few kilobytes, sent along with each."""
+
+    workspace: Workspace
+    sweep: Sweep
+    train_keys: tuple[CandidateKey, ...]
+    test_keys: tuple[CandidateKey, ...]
+    train: TrainConfig
+    evaluate: EvaluateConfig
+    train_digest: str
+    """Of the index of the train split, as the next three are of the split that AP is measured on."""
+    test_digest: str
+    labels_digest: str
+    ground_truth_sha256: str
+    ground_truth: Path | None
+    tasks: tuple[AblationTask, ...]
+    """Those to do, by the number of their block."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AblationPlan:
+    """A sweep, and how much of it is there."""
+
+    spec: AblationSpec
+    """With the tasks that are missing."""
+    tasks: tuple[AblationTask, ...]
+    """All, in the order of the table."""
+
+    @property
+    def blocks(self) -> list[Block]:
+        """One block for each task that is missing."""
+        return [Block(number, number, number + 1, (number,), ()) for number in range(len(self.spec.tasks))]
+
+
+def settings_of(sweep: Sweep) -> tuple[str, ...]:
+    """List what a sweep varies: the losses by name, or the numbers of pairs."""
+    if sweep == "losses":
+        return get_args(TrainConfig.model_fields["loss"].annotation)
+    return tuple(map(str, NUM_PAIRS))
+
+
+def configured(base: TrainConfig, sweep: Sweep, setting: str, seed: int) -> TrainConfig:
+    """Give the training of one setting and seed: all else is the base's; pairs are for the paper's loss."""
+    changes = {"loss": setting} if sweep == "losses" else {"loss": "rank", "num_pairs": int(setting)}
+    return base.model_copy(update={**changes, "seed": seed})
+
+
+def plan_ablation(
+    workspace: Workspace,
+    sweep: Sweep,
+    indexes: tuple[Index, Index],
+    keys: tuple[Sequence[CandidateKey], Sequence[CandidateKey]],
+    configs: tuple[TrainConfig, EvaluateConfig],
+    num_seeds: int,
+    settings: Sequence[str] = (),
+    ground_truth: Path | None = None,
+) -> AblationPlan:
+    """Decide which trainings make a sweep, and which of them are not done; nothing is written.
+
+    `indexes` and `keys` are those of the train split and of the split that AP is measured on. Seeds count up from
+    the configuration's. `settings` are some of `settings_of(sweep)`; none mean all.
+
+    Raises UsageError for a setting that the sweep does not have, UserError as `plan_train` does and when there is
+    neither ground truth nor a label.
+    """
+    known = settings_of(sweep)
+    if unknown := [setting for setting in settings if setting not in known]:
+        raise UsageError(f"the sweep of {sweep} has no setting {unknown[0]}; choose of {', '.join(known)}")
+    (train_index, test_index), (base, evaluate) = indexes, configs
+    sha256 = ground_truth_sha256(test_index, ground_truth)
+    parts: dict[str, Any] = {
+        "versions": [ABLATION_VERSION, EVALUATE_VERSION, RANK_VERSION],
+        "evaluate": evaluate.model_dump(exclude={"resamples"}),
+        "split": test_index.split,
+        "images": test_index.digest,
+        "labels": test_index.labels_digest,
+        "ground truth": sha256,
+        "candidates": {f"{key.detector} {key.protocol}": key.fingerprint for key in keys[1]},
+    }
+    tasks = [AblationTask(setting=DETECTOR, seed=0, fingerprint=fingerprint(parts | {"training": ""}))]
+    for setting in settings or known:
+        for seed in range(base.seed, base.seed + num_seeds):
+            training = plan_train(workspace, train_index, keys[0], configured(base, sweep, setting, seed))
+            name = fingerprint(parts | {"training": training.fingerprint})
+            tasks.append(AblationTask(setting=setting, seed=seed, fingerprint=name))
+    spec = AblationSpec(
+        workspace=workspace,
+        sweep=sweep,
+        train_keys=tuple(keys[0]),
+        test_keys=tuple(keys[1]),
+        train=base,
+        evaluate=evaluate,
+        train_digest=train_index.digest,
+        test_digest=test_index.digest,
+        labels_digest=test_index.labels_digest,
+        ground_truth_sha256=sha256,
+        ground_truth=None if ground_truth is None else ground_truth.absolute(),
+        tasks=tuple(task for task in tasks if read_rows(workspace, task.fingerprint) is None),
+    )
+    return AblationPlan(spec=spec, tasks=tuple(tasks))
+
+
+def check_candidates(plan: AblationPlan, train_index: Index, test_index: Index) -> None:
+    """Raise UserError unless all candidates that the sweep needs are cached: said before a cluster is started."""
+    for index, keys in ((train_index, plan.spec.train_keys), (test_index, plan.spec.test_keys)):
+        for key in keys:
+            open_complete(plan.spec.workspace, index, key)
+
+
+def ablation_block(spec: AblationSpec, block: Block) -> str:
+    """Train the ranker of one task, measure it, and write its rows; gives the task's setting.
+
+    A training that was cut off goes on from its last checkpoint, wherever that was written. One whose loss
+    diverges is a result: its AP is NaN. Checkpoints are removed once the rows are there.
+
+    Raises UserError when candidates are missing, or this process sees other files than the driver.
+    """
+    import torch  # here, not above: a plan need not wait for it
+
+    from crface import ranker
+
+    task = spec.tasks[block.number]
+    with _ALONE:
+        if task.setting == DETECTOR:
+            write_rows(spec.workspace, task.fingerprint, _rows(spec, _measured(spec, None)))
+            return task.setting
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        plan = _training(spec, task)
+        started = time.monotonic()
+        found: _Found
+        try:
+            file = train(plan, device, image_cache_bytes=_IMAGE_CACHE_BYTES, num_threads=1)
+        except TrainingDivergedError:
+            found = {(key, "ranked"): dict.fromkeys(SETTINGS, float("nan")) for key in spec.test_keys}
+        else:
+            found = _measured(spec, ranker.load(file).to(device))
+        rows = _rows(spec, found, plan.fingerprint, time.monotonic() - started)
+        write_rows(spec.workspace, task.fingerprint, rows)
+        shutil.rmtree(plan.folder / "checkpoints", ignore_errors=True)
+    return task.setting
+
+
+def _training(spec: AblationSpec, task: AblationTask) -> TrainPlan:
+    index = planned_index(spec.workspace, spec.train_keys[0].split, spec.train_digest)
+    config = configured(spec.train, spec.sweep, task.setting, task.seed)
+    return plan_train(spec.workspace, index, spec.train_keys, config)
+
+
+def _measured(spec: AblationSpec, model: "Ranker | None") -> _Found:
+    """Official AP of each detector's candidates: ranked by the model, or, without one, predicted and oracle.
+
+    The same numbers as ranking and evaluating give, without storing what is only needed once.
+    """
+    from crface.evaluation import widerface_ap
+    from pipeline.detections import ORACLE_ALL, PREDICTED, image_detections, stored_detections
+    from pipeline.evaluation_block import open_labels
+    from pipeline.images import read_image
+
+    split = spec.test_keys[0].split
+    labels = open_labels(
+        spec.workspace,
+        split,
+        spec.test_digest,
+        spec.labels_digest,
+        spec.ground_truth,
+        spec.ground_truth_sha256,
+    )
+    stores = {key: open_complete(spec.workspace, labels.index, key) for key in spec.test_keys}
+    is_unreadable = np.any([store.counts() == UNREADABLE for store in stores.values()], axis=0)
+    images = [(row, image) for row, image in labels.image_of_row.items() if not is_unreadable[row]]
+    detections: dict[tuple[CandidateKey, str], list[np.ndarray]] = {}
+    for row, image in images:
+        pixels = None if model is None else read_image(labels.index.image_path(row))
+        for key, store in stores.items():
+            candidates = store.read(row)
+            if model is None or pixels is None:
+                both = image_detections(candidates, None, labels.truth.faces[image], spec.evaluate)
+                here = {"predicted": both[PREDICTED], "oracle": both[ORACLE_ALL]}
+            else:
+                refined = model.refine(pixels, candidates)
+                here = {"ranked": stored_detections(candidates, refined, spec.evaluate)}
+            for confidence, rows in here.items():
+                detections.setdefault((key, confidence), []).append(rows)
+    faces = [labels.truth.faces[image] for _, image in images]
+    kept = {setting: [labels.truth.kept[setting][image] for _, image in images] for setting in SETTINGS}
+    return {what: widerface_ap(rows, faces, kept, spec.evaluate.iou) for what, rows in detections.items()}
+
+
+def _rows(spec: AblationSpec, found: _Found, training: str = "", seconds: float = 0.0) -> list[AblationRow]:
+    return [
+        AblationRow(
+            split=key.split,
+            detector=key.detector,
+            protocol=key.protocol,
+            confidence=confidence,
+            training=training,
+            seconds=seconds,
+            ap_easy=float(ap["easy"]),
+            ap_medium=float(ap["medium"]),
+            ap_hard=float(ap["hard"]),
+        )
+        for (key, confidence), ap in found.items()
+    ]

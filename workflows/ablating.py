@@ -1,0 +1,84 @@
+"""Run a sweep of trainings over a cluster as a user does: what is missing is done, then the table is shown."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from pipeline.ablation import AblationPlan, Sweep, ablation_block, check_candidates, plan_ablation
+from pipeline.ablation_rows import write_sweep
+from pipeline.ablation_table import format_sweep, sweep_rows
+from pipeline.errors import UserError
+from pipeline.workspace import command_line
+from workflows.cluster import open_cluster
+from workflows.data import chosen_split, evaluation_split, stored_indexes
+from workflows.job import Job
+from workflows.progress import show_progress
+from workflows.scatter import MAX_TRIES, Outcome, run_blocks
+from workflows.stages import candidate_plan, report_title
+
+
+def ablate(
+    job: Job, sweep: Sweep, settings: Sequence[str], num_seeds: int, show: bool
+) -> list[dict[str, Any]]:
+    """Train and measure what a sweep lacks, store its rows and table; gives the rows as JSON values.
+
+    Raises UserError when candidates are missing, or trainings failed: all others are kept, and in the table.
+    """
+    with job.workspace.locked(command_line()):
+        indexes = stored_indexes(job)
+        train, test = chosen_split(indexes, "train"), evaluation_split(indexes, job.split)
+        keys = tuple(
+            [candidate_plan(job, index, d).key for d in job.config.cache.detectors] for index in (train, test)
+        )
+        plan = plan_ablation(
+            job.workspace,
+            sweep,
+            (train, test),
+            (keys[0], keys[1]),
+            (job.config.train, job.config.evaluate),
+            num_seeds,
+            settings,
+            job.ground_truth,
+        )
+        outcome: Outcome[str] = Outcome()
+        if plan.blocks:
+            check_candidates(plan, train, test)
+            outcome = _run(plan, job.cluster)
+        elif show:
+            click.echo(f"ablate {sweep}: nothing to do, all {len(plan.tasks)} tasks are done")
+        rows = sweep_rows(plan)
+        text = format_sweep(plan, rows, report_title(job, test))
+        path = write_sweep(job.workspace, sweep, rows, text)
+    if show:
+        click.echo(f"\n{text}\n\nstored in {path} and {path.with_suffix('.parquet').name}")
+    _check(plan, outcome)
+    return [row.as_json() for row in rows]
+
+
+def _run(plan: AblationPlan, cluster: str) -> Outcome[str]:
+    blocks = plan.blocks
+    what = f"ablate {plan.spec.sweep}"
+    with (
+        open_cluster(cluster, len(blocks)) as client,
+        show_progress(what, len(plan.tasks), "tasks", len(plan.tasks) - len(blocks)) as progress,
+    ):
+        return run_blocks(
+            client,
+            ablation_block,
+            plan.spec,
+            blocks,
+            lambda setting: progress.advance(note=f"last: {setting}"),
+        )
+
+
+def _check(plan: AblationPlan, outcome: Outcome[str]) -> None:
+    """Raise UserError naming the tasks that were set aside; nothing happens if none were."""
+    if not outcome.set_aside:
+        return
+    tasks = [(plan.spec.tasks[block.number], why) for block, why in outcome.set_aside]
+    named = "; ".join(f"{task.setting}, seed {task.seed}: {why}" for task, why in tasks)
+    raise UserError(
+        f"{len(tasks)} of {outcome.num_blocks} tasks failed {MAX_TRIES} times: {named}. All others are stored; the "
+        "same command tries these again"
+    )

@@ -118,3 +118,40 @@ def scaling(num_images: int, block_images: int, workers: int, seconds: float, as
         click.echo(json.dumps(figures, indent=2))
     else:
         click.echo("\n".join(bench_scaling.as_lines(steps, spread)))
+
+
+@bench.command()
+@job_options("data", "out", "config", "detector", "protocol")
+@click.option(
+    "--images",
+    "num_images",
+    default=200,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How many examples.",
+)
+@click.option(
+    "--threads",
+    "threads",
+    multiple=True,
+    type=click.IntRange(1),
+    help="How many threads make them; may be repeated.  [default: 1 and 2]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON on standard output.")
+def loader(num_images: int, threads: tuple[int, ...], as_json: bool, **options: Any) -> None:
+    """Measure how fast `crface train` gets its examples, and how many cores a GPU needs for them.
+
+    Of the train split, whose candidates have to be cached; nothing is kept in memory between two images.
+
+    \b
+    Example:  crface bench loader
+              crface bench loader --data /data/WIDER_FACE --config paper --threads 4 --threads 16
+    """
+    from pipeline import bench_loader
+    from workflows.loader_timing import time_loader
+
+    found = time_loader(make_job(**options), num_images, threads or (1, 2))
+    if as_json:
+        click.echo(json.dumps(bench_loader.as_json(found), indent=2))
+    else:
+        click.echo("\n".join(bench_loader.as_lines(found)))

@@ -73,7 +73,7 @@ def format_sweep(plan: AblationPlan, rows: Sequence[SweepRow], title: str) -> st
 
 
 def _one_table(plan: AblationPlan, rows: Sequence[SweepRow], settings: Sequence[str], detector: str) -> str:
-    lines = [f"{detector[:25]:25}{'easy':>12}{'medium':>12}{'hard':>12}  {'paper':14}"]
+    lines = [f"{detector[:25]:25}{'easy':>12}{'medium':>12}{'hard':>12}  paper"]
     for setting in settings:
         wanted = sum(task.setting == setting for task in plan.tasks)
         confidence = "predicted" if setting == DETECTOR else "ranked"

@@ -4,7 +4,6 @@ Every training with its AP is one task, whose rows lie in `results/ablation/<fin
 whichever sweep asks for it. The ranker itself lies where `crface train` would have put it.
 """
 
-import shutil
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from pipeline.evaluate import EVALUATE_VERSION
 from pipeline.fingerprint import fingerprint
 from pipeline.ground_truth import SETTINGS, ground_truth_sha256
 from pipeline.index import Index, planned_index
+from pipeline.place import listed, local_copy
 from pipeline.rank import RANK_VERSION
 from pipeline.shards import UNREADABLE
 from pipeline.train_ranker import TrainingDivergedError, TrainPlan, plan_train, train
@@ -197,10 +197,13 @@ def ablation_block(spec: AblationSpec, block: Block) -> str:
         except TrainingDivergedError:
             found = {(key, "ranked"): dict.fromkeys(SETTINGS, float("nan")) for key in spec.test_keys}
         else:
-            found = _measured(spec, ranker.load(file).to(device))
+            with local_copy(file) as local:
+                trained = ranker.load(local)
+            found = _measured(spec, trained.to(device))
         rows = _rows(spec, found, plan.fingerprint, time.monotonic() - started)
         write_rows(spec.workspace, task.fingerprint, rows)
-        shutil.rmtree(plan.folder / "checkpoints", ignore_errors=True)
+        for checkpoint in listed(plan.folder / "checkpoints", "*"):
+            checkpoint.unlink(missing_ok=True)
     return task.setting
 
 

@@ -3,13 +3,13 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
+from pipeline.place import Place, in_memory
 from pipeline.workspace import Workspace, write_atomically
 
 
@@ -51,7 +51,7 @@ _SCHEMA: Final = pa.schema(_COLUMNS)
 _SWEEP_SCHEMA: Final = pa.schema([("setting", pa.string()), ("seed", pa.int64()), *_COLUMNS])
 
 
-def task_file(workspace: Workspace, fingerprint: str) -> Path:
+def task_file(workspace: Workspace, fingerprint: str) -> Place:
     """Give the file of one task's rows."""
     return workspace.results / "ablation" / f"{fingerprint}.parquet"
 
@@ -59,7 +59,7 @@ def task_file(workspace: Workspace, fingerprint: str) -> Path:
 def read_rows(workspace: Workspace, fingerprint: str) -> list[AblationRow] | None:
     """Read one task's rows; None if it is not done, or what is there cannot be read."""
     try:
-        table = pq.read_table(task_file(workspace, fingerprint), partitioning=None)
+        table = pq.read_table(in_memory(task_file(workspace, fingerprint)), page_checksum_verification=True)
     except (OSError, pa.ArrowException):
         return None
     if not table.schema.equals(_SCHEMA):
@@ -75,20 +75,23 @@ def write_rows(workspace: Workspace, fingerprint: str, rows: Sequence[AblationRo
     _write(task_file(workspace, fingerprint), [asdict(row) for row in rows], _SCHEMA)
 
 
-def write_sweep(workspace: Workspace, sweep: str, rows: Sequence[SweepRow], text: str) -> Path:
+def write_sweep(workspace: Workspace, sweep: str, rows: Sequence[SweepRow], text: str) -> Place:
     """Write `results/ablation-<sweep>.parquet` and the table as `.txt`; gives the latter.
 
     Raises UserError when they cannot be written.
     """
     path = workspace.results / f"ablation-{sweep}.parquet"
     _write(path, [row.as_json() for row in rows], _SWEEP_SCHEMA)
-    write_atomically(path.with_suffix(".txt"), (text + "\n").encode())
-    return path.with_suffix(".txt")
+    as_text = workspace.results / f"ablation-{sweep}.txt"
+    write_atomically(as_text, (text + "\n").encode())
+    return as_text
 
 
-def _write(path: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
+def _write(path: Place, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(rows), schema), buffer, compression="zstd")
+    pq.write_table(
+        pa.Table.from_pylist(list(rows), schema), buffer, compression="zstd", write_page_checksum=True
+    )
     try:
         write_atomically(path, buffer.getvalue())
     except OSError as error:

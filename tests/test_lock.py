@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-_EXTRAS = ("demo", "onnx", "dashboard", "dev")
+_EXTRAS = ("demo", "onnx", "dashboard", "ssh", "slurm", "s3", "tls", "dev")
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\\n]+)", re.MULTILINE)
 
 

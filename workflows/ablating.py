@@ -51,7 +51,7 @@ def ablate(
         text = format_sweep(plan, rows, report_title(job, test))
         path = write_sweep(job.workspace, sweep, rows, text)
     if show:
-        click.echo(f"\n{text}\n\nstored in {path} and {path.with_suffix('.parquet').name}")
+        click.echo(f"\n{text}\n\nstored in {path} and ablation-{sweep}.parquet")
     _check(plan, outcome)
     return [row.as_json() for row in rows]
 

@@ -88,7 +88,7 @@ def _make(folder: Path) -> None:
     except ImportError as error:
         raise UserError(
             f"there are no certificates in {folder}, and to make them the package cryptography is needed: "
-            f"pip install cryptography, or put {AUTHORITY}, {CERTIFICATE} and {KEY} there"
+            f"pip install 'crface[tls]', or put {AUTHORITY}, {CERTIFICATE} and {KEY} there"
         ) from error
 
     def named(name: str) -> x509.Name:

@@ -11,8 +11,11 @@ import pytest
 from ranker_world import World, candidates, small_config
 
 from crface import ranker
+from pipeline.errors import UserError
 from pipeline.images import read_image
 from pipeline.train_ranker import TrainPlan, plan_train, train
+from workflows.cluster import open_cluster
+from workflows.launching import run_beside_workers
 
 Changes = dict[str, int | float | str]
 
@@ -92,3 +95,14 @@ def test_the_first_of_two_processes_writes_every_step_once(shared_out: tuple[Wor
 
 def test_a_batch_that_cannot_be_shared_is_refused_in_words(shared_out: tuple[World, str]) -> None:
     assert "a batch of 3 images cannot be shared by 2 processes: change train.batch_size" in shared_out[1]
+
+
+def test_fresh_processes_beside_the_workers_of_a_cluster_know_of_each_other(
+    tmp_path: Path,
+) -> None:
+    with open_cluster("local:2") as client:
+        with pytest.raises(UserError, match=r"(?s)ended with status 2: .*No such option"):
+            run_beside_workers(client, ["train", "--no-such-option"])
+        # without an index every process finds the workspace empty, after the first has held it for all
+        with pytest.raises(UserError, match=r"(?s)ended with status 1: .*the workspace .* is empty"):
+            run_beside_workers(client, ["train", "--out", str(tmp_path / "run")])

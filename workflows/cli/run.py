@@ -75,21 +75,46 @@ def cache(is_retry: bool, is_verified: bool, **options: Any) -> None:
     type=click.IntRange(1),
     help="Threads that read and augment, in each process (`crface bench loader`).",
 )
+@click.option(
+    "--cluster",
+    metavar="local:N|ADDRESS|FILE",
+    help="Train in one fresh process beside each worker of a Dask cluster.  [default: in this process]",
+)
 @_verify
-def train(num_threads: int, is_verified: bool, **options: Any) -> None:
+def train(num_threads: int, is_verified: bool, cluster: str | None, **options: Any) -> None:
     """Train the confidence ranker on the cached candidates of the train split.
 
-    An interrupted training goes on from its last checkpoint, bit for bit on a CPU. Under torchrun the processes
-    share each batch.
+    An interrupted training goes on from its last checkpoint, bit for bit on a CPU. Under torchrun, or with a cluster,
+    the processes share each batch.
 
     \b
     Example:  crface train --data /data/WIDER_FACE --config paper
               tensorboard --logdir runs/WIDER_FACE/rankers
               torchrun --no-python --nproc-per-node 4 crface train --data /data/WIDER_FACE --config paper
+              crface train --data /data/WIDER_FACE --config paper --cluster tcp://10.0.0.1:8786
     """
     from workflows import stages
 
-    stages.train(make_job(**options), num_threads, is_verified)
+    if cluster is None:
+        stages.train(make_job(**options), num_threads, is_verified)
+        return
+    from workflows.cluster import open_cluster
+    from workflows.launching import run_beside_workers
+
+    make_job(**options)  # a mistake shall not wait for the cluster
+    values = [(name, value) for name, given in options.items() for value in _each(given)]
+    arguments = [word for name, value in values for word in (f"--{name}", str(value))]
+    if is_verified:
+        arguments.append("--verify")
+    with open_cluster(cluster) as client:
+        run_beside_workers(client, ["train", "--threads", str(num_threads), *arguments])
+
+
+def _each(given: Any) -> tuple[Any, ...]:
+    """The values of an option: one, several, or none."""
+    if isinstance(given, tuple):
+        return given
+    return () if given is None else (given,)
 
 
 @click.command()

@@ -43,11 +43,14 @@ class DaskProcesses:
         """The scheduler's."""
         return int(json.loads(self.file.read_text())["address"].rpartition(":")[2])
 
+    def _is_written(self) -> bool:
+        return self.file.exists() and self.file.read_text().rstrip().endswith("}")
+
     def start_scheduler(self, *options: str, prefix: tuple[str, ...] = ()) -> str:
         """Start the scheduler and give its address."""
         options = ("--scheduler-file", str(self.file), "--no-dashboard", "--port", "0", *options)
         self._start("scheduler", prefix, "distributed.cli.dask_scheduler", options)
-        wait_until(self.file.exists, "the scheduler does not start")
+        wait_until(self._is_written, "the scheduler does not start")
         return str(json.loads(self.file.read_text())["address"])
 
     def start_worker(

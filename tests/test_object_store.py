@@ -1,5 +1,6 @@
 """All stages with their workspace below a URL: the same bytes as in a folder, again nothing to do, no credentials."""
 
+import gc
 import importlib.util
 import os
 import uuid
@@ -23,6 +24,12 @@ from pipeline.store import CandidateStore, DamagedBlockError
 from pipeline.train_ranker import plan_train, train
 from pipeline.workspace import Workspace
 
+# s3fs leaves closing its connections to the interpreter's end
+pytestmark = pytest.mark.filterwarnings(
+    r"ignore:Exception ignored in. .*(ClientSession|Connector).*:pytest.PytestUnraisableExceptionWarning",
+    "ignore:[Uu]nclosed c:ResourceWarning",
+)
+
 CONFIG = RunConfig(train=small_config(), evaluate=EvaluateConfig(resamples=0))
 
 
@@ -36,6 +43,7 @@ def s3() -> Iterator[str]:
         for name, value in variables.items():
             patch.setenv(name, value)
         yield f"s3://{BUCKET}"
+        gc.collect()  # see pytestmark: here, and not in the tests of another file
 
 
 @dataclass

@@ -178,7 +178,10 @@ def start_driver() -> Iterator[Start]:
     for driver in started:
         if driver.poll() is None:
             os.killpg(driver.pid, signal.SIGKILL)
-            driver.communicate()
+            driver.wait()
+        for pipe in (driver.stdout, driver.stderr):
+            assert pipe is not None
+            pipe.close()
 
 
 def wait_for_images(job: Job, num: int) -> None:

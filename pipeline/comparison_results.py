@@ -1,20 +1,17 @@
 """`results/protocols.parquet`: AP and milliseconds of protocols and rankers over the same images."""
 
-import io
 import json
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import asdict, dataclass
+from typing import Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
 from pipeline.fingerprint import Parts, differences
-from pipeline.place import in_memory
-from pipeline.results import AP_SCHEMA, ApRow, as_json
-from pipeline.workspace import Workspace, write_atomically
+from pipeline.recorded_table import RecordedTable
+from pipeline.results import AP_SCHEMA, ApRow
+from pipeline.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +44,6 @@ _SCHEMA: Final = pa.schema(
         ("threads", pa.int64()),
     ]
 )
-_MADE_FROM: Final = b"made from"  # in the file's metadata, so that the table and its origin are never at odds
 
 
 def write_comparison(
@@ -57,20 +53,8 @@ def write_comparison(
 
     Raises UserError when the file cannot be written.
     """
-    path = workspace.protocols
-    record = json.dumps({"parts": parts, "notes": list(notes)})
-    table = pa.Table.from_pylist([as_json(row) for row in rows], _SCHEMA)
-    buffer = io.BytesIO()
-    pq.write_table(
-        table.replace_schema_metadata({_MADE_FROM: record}),
-        buffer,
-        compression="zstd",
-        write_page_checksum=True,
-    )
-    try:
-        write_atomically(path, buffer.getvalue())
-    except OSError as error:
-        raise UserError(f"cannot write the results {path}: {error.strerror or error}") from error
+    record = {"parts": parts, "notes": list(notes)}
+    _table(workspace).write([asdict(row) for row in rows], record)
 
 
 def read_comparison(workspace: Workspace) -> list[ComparisonRow]:
@@ -78,12 +62,7 @@ def read_comparison(workspace: Workspace) -> list[ComparisonRow]:
 
     Raises UserError when the file is damaged.
     """
-    if not workspace.protocols.exists():
-        return []
-    rows: list[dict[str, Any]] = _read(workspace).to_pylist()
-    for row in rows:
-        row |= {name: math.nan for name, value in row.items() if value is None}
-    return [ComparisonRow(**row) for row in rows]
+    return [ComparisonRow(**row) for row in _table(workspace).rows()]
 
 
 def comparison_notes(workspace: Workspace) -> list[str]:
@@ -91,13 +70,13 @@ def comparison_notes(workspace: Workspace) -> list[str]:
 
     Raises UserError when the file is damaged.
     """
-    return [str(note) for note in _record(workspace).get("notes", [])]
+    return [str(note) for note in _table(workspace).record().get("notes", [])]
 
 
 def comparison_changes(workspace: Workspace, parts: Parts) -> list[str]:
     """Say why a table from `parts` has to be computed; empty if it is there and undamaged."""
     try:
-        found = _record(workspace)
+        found = _table(workspace).record()
     except UserError as error:
         return [str(error)]
     if not found:
@@ -105,19 +84,5 @@ def comparison_changes(workspace: Workspace, parts: Parts) -> list[str]:
     return differences(found["parts"], json.loads(json.dumps(parts)))
 
 
-def _record(workspace: Workspace) -> dict[str, Any]:
-    if not workspace.protocols.exists():
-        return {}
-    return dict(json.loads(_read(workspace).schema.metadata[_MADE_FROM]))
-
-
-def _read(workspace: Workspace) -> Any:
-    path = workspace.protocols
-    again = "run `crface evaluate-protocols` again"
-    try:
-        table = pq.read_table(in_memory(path), page_checksum_verification=True)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise UserError(f"the results {path} are damaged ({error}): {again}") from error
-    if not table.schema.equals(_SCHEMA) or _MADE_FROM not in (table.schema.metadata or {}):
-        raise UserError(f"the results {path} have not this version's columns: {again}")
-    return table
+def _table(workspace: Workspace) -> RecordedTable:
+    return RecordedTable(workspace.protocols, _SCHEMA, "crface evaluate-protocols")

@@ -1,20 +1,17 @@
 """`results/resolutions.parquet`: AP over the height at which a detector sees the images (paper Figure 2)."""
 
-import io
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
 from pipeline.fingerprint import Parts, differences
-from pipeline.place import in_memory
+from pipeline.recorded_table import RecordedTable
 from pipeline.results import AP_SCHEMA, ApRow
-from pipeline.workspace import Workspace, write_atomically
+from pipeline.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +29,6 @@ class ResolutionRow(ApRow):
 _SCHEMA: Final = pa.schema(
     [*AP_SCHEMA, ("height_px", pa.int64()), ("face_px", pa.float64()), ("most_faces", pa.int64())]
 )
-_MADE_FROM: Final = b"made from"  # in the file's metadata, so that the table and its origin are never at odds
 
 
 def write_resolutions(
@@ -42,21 +38,13 @@ def write_resolutions(
 
     NaN becomes null. Raises UserError when the file cannot be written.
     """
-    path = workspace.resolutions
+    table = _table(workspace)
     try:
-        kept, record = read_resolutions(workspace), _record(workspace)
-    except UserError:  # none yet, or damaged: begin anew
+        kept, record = table.rows(), table.record()
+    except UserError:  # damaged: begin anew
         kept, record = [], {}
-    everything = [row for row in kept if row.split != split] + list(rows)
     record[split] = {"parts": parts, "notes": list(notes)}
-    values = [{k: None if v != v else v for k, v in asdict(row).items()} for row in everything]
-    table = pa.Table.from_pylist(values, _SCHEMA).replace_schema_metadata({_MADE_FROM: json.dumps(record)})
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
-    try:
-        write_atomically(path, buffer.getvalue())
-    except OSError as error:
-        raise UserError(f"cannot write the results {path}: {error.strerror or error}") from error
+    table.write([row for row in kept if row["split"] != split] + [asdict(row) for row in rows], record)
 
 
 def read_resolutions(workspace: Workspace, split: str | None = None) -> list[ResolutionRow]:
@@ -64,12 +52,7 @@ def read_resolutions(workspace: Workspace, split: str | None = None) -> list[Res
 
     Raises UserError when the file is damaged.
     """
-    if not workspace.resolutions.exists():
-        return []
-    rows: list[dict[str, Any]] = _read(workspace).to_pylist()
-    for row in rows:
-        row |= {name: math.nan for name, value in row.items() if value is None}
-    return [ResolutionRow(**row) for row in rows if split in (None, row["split"])]
+    return [ResolutionRow(**row) for row in _table(workspace).rows() if split in (None, row["split"])]
 
 
 def resolution_notes(workspace: Workspace, split: str) -> list[str]:
@@ -77,13 +60,13 @@ def resolution_notes(workspace: Workspace, split: str) -> list[str]:
 
     Raises UserError when the file is damaged.
     """
-    return [str(note) for note in _record(workspace).get(split, {}).get("notes", [])]
+    return [str(note) for note in _table(workspace).record().get(split, {}).get("notes", [])]
 
 
 def resolution_changes(workspace: Workspace, split: str, parts: Parts) -> list[str]:
     """Say why a split's rows from `parts` have to be computed; empty if they are there and undamaged."""
     try:
-        found = _record(workspace).get(split)
+        found = _table(workspace).record().get(split)
     except UserError as error:
         return [str(error)]
     if found is None:
@@ -91,19 +74,5 @@ def resolution_changes(workspace: Workspace, split: str, parts: Parts) -> list[s
     return differences(found["parts"], json.loads(json.dumps(parts)))
 
 
-def _record(workspace: Workspace) -> dict[str, Any]:
-    if not workspace.resolutions.exists():
-        return {}
-    return dict(json.loads(_read(workspace).schema.metadata[_MADE_FROM]))
-
-
-def _read(workspace: Workspace) -> Any:
-    path = workspace.resolutions
-    again = "run `crface evaluate-resolutions` again"
-    try:
-        table = pq.read_table(in_memory(path), page_checksum_verification=True)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise UserError(f"the results {path} are damaged ({error}): {again}") from error
-    if not table.schema.equals(_SCHEMA) or _MADE_FROM not in (table.schema.metadata or {}):
-        raise UserError(f"the results {path} have not this version's columns: {again}")
-    return table
+def _table(workspace: Workspace) -> RecordedTable:
+    return RecordedTable(workspace.resolutions, _SCHEMA, "crface evaluate-resolutions")

@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# how long an input takes says something about the machine, and decides no test
+settings.register_profile("crface", deadline=None)
+settings.load_profile("crface")
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,9 @@ _OF_MANY_WORKERS_IN_ONE_PROCESS = {
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "10s",
     "distributed.admin.system-monitor.disk": False,
+    # Dask's logs of each worker's last thousand messages and transitions, on both sides: they stop growing only after
+    # five hundred blocks a worker, and until then hide whether anything else grows
+    "distributed.admin.low-level-log-length": 20,
 }
 
 

@@ -119,6 +119,12 @@ class TrainConfig(Section):
         lt=1.0,
         description="share of the train images held out to choose the best state by their AP; 0: the last is taken",
     )
+    validation_detectors: tuple[str, ...] = Field(
+        (),
+        strict=False,
+        description="names of detectors in [cache] whose candidates are never trained on, and alone are looked at on "
+        "the held-out images; none: all are trained on and looked at",
+    )
     validate_every: int = Field(1000, ge=1, description="iterations between two looks at the held-out images")
     patience: int = Field(
         0,

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 CODE_VERSION = 3
 """Raised whenever the code changes in a way that changes a trained ranker."""
+_NEWER = ("patience", "validation_detectors")  # options that rankers were trained before
 
 
 class TrainingDivergedError(UserError):
@@ -89,7 +90,8 @@ def plan_train(
     is read but the index, the names in `rankers/` and the bytes of the initial weights, so the plan can be made
     before the candidates exist.
 
-    Raises UserError when the initial weights cannot be read, UsageError for patience without held-out images.
+    Raises UserError when the initial weights cannot be read, UsageError for patience or detectors to validate
+    with but no held-out images, and when those detectors are not among `keys`, or are all of them.
     """
     parts: dict[str, Any] = {
         "code_version": CODE_VERSION,
@@ -103,11 +105,7 @@ def plan_train(
         "images": index.digest,
         "labels": index.labels_digest,
     }
-    if config.patience and not config.validation_share:
-        raise UsageError(
-            f"train.patience = {config.patience} ends a training by the AP on held-out images, of which there are "
-            "none: set train.validation_share, 0.1 say"
-        )
+    _check_validation(config, {key.detector for key in keys})
     folder = workspace.ranker(fingerprint(parts))
     steps_done = last_step(folder / "checkpoints")
     state: Literal["done", "resume", "new"] = "resume" if steps_done else "new"
@@ -177,10 +175,13 @@ def train(
     trainer, steps_done = resumed_trainer(plan.folder, plan.config, device, replicas)
     replicas.wait()  # a checkpoint that the first one writes is none that the others should begin from
     rows, held_out_rows = held_out(rows, plan.config.validation_share, plan.config.seed)
-    examples = ExampleSource(plan.index, rows, stores, plan.config, image_cache_bytes)
+    left_out = [key.detector in plan.config.validation_detectors for key in plan.keys]
+    trained_on = [store for store, is_out in zip(stores, left_out, strict=True) if not is_out]
+    examples = ExampleSource(plan.index, rows, trained_on, plan.config, image_cache_bytes)
     validation = None
     if held_out_rows and replicas.is_first:
-        validation = Validation(plan.folder, plan.index, held_out_rows, stores, steps_done)
+        looked_at = [store for store, is_out in zip(stores, left_out, strict=True) if is_out] or stores
+        validation = Validation(plan.folder, plan.index, held_out_rows, looked_at, steps_done)
     take_steps(trainer, examples, plan.folder, steps_done, progress, num_threads, validation)
     if replicas.is_first:
         trained = trainer.trained() if validation is None else validation.best()
@@ -192,7 +193,27 @@ def train(
 def _deciding(config: TrainConfig) -> dict[str, Any]:
     """What of the section decides the ranker; an option that is newer than rankers only where it is used."""
     values: dict[str, Any] = config.model_dump(mode="json", exclude={"checkpoint_every", "initial_weights"})
-    return {key: value for key, value in values.items() if value or key != "patience"}
+    return {key: value for key, value in values.items() if value or key not in _NEWER}
+
+
+def _check_validation(config: TrainConfig, detectors: set[str]) -> None:
+    """Raise UsageError for what asks for held-out images where there are none, or for detectors that are not there."""
+    left_out = set(config.validation_detectors)
+    if config.patience and not config.validation_share:
+        raise UsageError(
+            f"train.patience = {config.patience} ends a training by the AP on held-out images, of which there are "
+            "none: set train.validation_share, 0.1 say"
+        )
+    if left_out and not config.validation_share:
+        raise UsageError(
+            "train.validation_detectors are looked at on held-out images, of which there are none: set "
+            "train.validation_share, 0.1 say"
+        )
+    if left_out and not left_out < detectors:
+        raise UsageError(
+            f"train.validation_detectors names {', '.join(sorted(left_out))}, the candidates are of "
+            f"{', '.join(sorted(detectors))}: name some of these, not all"
+        )
 
 
 def _news(workspace: Workspace, parts: Mapping[str, Any]) -> list[str]:

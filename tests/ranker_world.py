@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -89,9 +90,9 @@ def candidates(row: int, seed: int = 0) -> np.ndarray:
     return np.concatenate([corners, corners + 11, confidences], axis=1).astype(np.float32)
 
 
-def small_config(**changes: int | float | str) -> TrainConfig:
+def small_config(**changes: Any) -> TrainConfig:
     """A training of a second."""
-    values: dict[str, int | float | str] = {
+    values: dict[str, Any] = {
         "num_candidates": 16, "image_side_px": 64, "num_pairs": 3, "batch_size": 2, "iterations": 6,
         "checkpoint_every": 2, "learning_rate": 1e-3, "final_learning_rate": 1e-5,
     }  # fmt: skip

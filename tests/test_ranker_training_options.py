@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +19,9 @@ from pipeline.errors import UsageError, UserError
 from pipeline.images import read_image
 from pipeline.rank import finish_rank, plan_rank, prepare_rank, rank_block
 from pipeline.ranker_validation import Validation, held_out
-from pipeline.store import ScoreStore
+from pipeline.store import CandidateStore, ScoreStore
 from pipeline.train_ranker import TrainPlan, plan_train, train
+from pipeline.workspace import CandidateKey
 
 
 def trainer(name: str = "small", **options: float | str) -> Trainer:
@@ -235,3 +237,46 @@ def test_patience_decides_the_name_of_a_ranker_only_where_there_is_any(tmp_path:
     patient = planned(world, validation_share=0.34, patience=2)
     assert patient.parts["train"]["patience"] == 2
     assert patient.fingerprint != planned(world, validation_share=0.34).fingerprint
+
+
+def test_detectors_to_validate_with_are_never_trained_on_and_alone_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[CandidateStore] = []
+
+    class Watched(Validation):
+        def __init__(self, *arguments: Any) -> None:
+            looked_at.extend(arguments[3])
+            super().__init__(*arguments)
+
+    monkeypatch.setattr("pipeline.ranker_validation.Validation", Watched)
+    world = World(tmp_path)
+    keys = [world.cache(name) for name in ("pretended", "other one")]
+
+    def losses_of(keys: list[CandidateKey], *left_out: str) -> list[str]:
+        config = small_config(validation_share=0.34, validate_every=3, validation_detectors=left_out)
+        plan = plan_train(world.workspace, world.index(), keys, config)
+        train(plan)
+        return [row["loss"] for row in csv.DictReader((plan.folder / "metrics.csv").read_text().splitlines())]
+
+    assert losses_of(keys, "other one") == losses_of(keys[:1])
+    seen = [store.read(3) for store in looked_at]
+    np.testing.assert_array_equal(seen, [candidates(3, len("other one")), candidates(3, len("pretended"))])
+
+
+@pytest.mark.parametrize(
+    ("names", "share", "words"),
+    [
+        (["other one"], 0.0, "held-out images, of which there are none"),
+        (["elsewhere"], 0.2, "names elsewhere, the candidates are of other one, pretended"),
+        (["other one", "pretended"], 0.2, "name some of these, not all"),
+    ],
+)
+def test_detectors_that_cannot_be_validated_with_are_refused_in_words(
+    tmp_path: Path, names: list[str], share: float, words: str
+) -> None:
+    world = World(tmp_path)
+    keys = [world.key("pretended"), world.key("other one")]
+    config = small_config(validation_share=share, validation_detectors=names)
+    with pytest.raises(UsageError, match=words):
+        plan_train(world.workspace, world.index(), keys, config)

@@ -206,6 +206,16 @@ def test_a_saved_ranker_comes_back_the_same(tmp_path: Path) -> None:
     assert np.array_equal(loaded.refine(picture(), candidates), model.refine(picture(), candidates))
 
 
+def test_a_ranker_of_other_layers_is_refused_in_a_few_words(tmp_path: Path) -> None:
+    model = disturbed()
+    model.other = model.fpn
+    del model.fpn
+    ranker.save(model, tmp_path / "ranker.safetensors")
+    with pytest.raises(ValueError, match=r"of this version: .*missing: fpn.* unexpected: other") as refused:
+        ranker.load(tmp_path / "ranker.safetensors")
+    assert len(str(refused.value)) < 600
+
+
 def test_what_is_no_ranker_is_refused_in_words(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 

@@ -18,7 +18,7 @@ from crface.backbones import mobilenet_v1, resnet50
 from crface.ranker.interface import OutputRange, Ranker
 from crface.ranker.network import ConfidenceRanker
 from crface.ranker.per_box import PerBoxRanker, per_box_ranker, second_opinion_ranker
-from crface.weights import tensors_sha256
+from crface.weights import check_keys, tensors_sha256
 
 __all__ = [
     "ConfidenceRanker",
@@ -75,10 +75,12 @@ def load(path: str | Path) -> Ranker:
                 "again with `crface train --verify`"
             )
         model = create(about["name"], about["num_candidates"], about["image_side_px"], about["output_range"])
+        if problems := check_keys(model, state):
+            raise ValueError(f"{path} does not hold a ranker of this version: {'; '.join(problems)}")
         model.load_state_dict(state)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"cannot read the ranker {path}: {error}; train one with `crface train`") from error
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError) as error:
         raise ValueError(f"{path} does not hold a ranker of this version: {error}") from error
     return model.eval()
 

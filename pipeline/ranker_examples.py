@@ -2,8 +2,9 @@
 
 import threading
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -31,6 +32,21 @@ class Photograph:
     faces: Float32[np.ndarray, "face 4"]
     scale: Float32[np.ndarray, "4"]
     """What coordinates of the original image (x, y, x, y) are multiplied by."""
+
+
+@contextmanager
+def no_helping_threads() -> Iterator[None]:
+    """Have OpenCV work in the thread that calls it, in the whole process, until the context ends.
+
+    Threads that each make an example are as many as there are cores for them: helpers, which OpenCV keeps waiting
+    on every core, would take turns with them.
+    """
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 class ExampleSource:
@@ -84,23 +100,24 @@ class ExampleSource:
         """
         config = self.config
         ahead: deque[list[Future[Example]]] = deque()
-        pool = ThreadPoolExecutor(num_threads, thread_name_prefix="examples")
-        try:
-            for step in range(first_step, config.iterations):
-                drawn = draw(config.seed, step, len(self._rows), len(self._stores), config.batch_size)
-                mine = list(enumerate(drawn.images))[replicas.part(config.batch_size)]
-                ahead.append(
-                    [
-                        pool.submit(self._example, image, drawn.detector, (config.seed, step, place))
-                        for place, image in mine
-                    ]
-                )
-                if len(ahead) > _BATCHES_AHEAD:
+        with no_helping_threads():
+            pool = ThreadPoolExecutor(num_threads, thread_name_prefix="examples")
+            try:
+                for step in range(first_step, config.iterations):
+                    drawn = draw(config.seed, step, len(self._rows), len(self._stores), config.batch_size)
+                    mine = list(enumerate(drawn.images))[replicas.part(config.batch_size)]
+                    ahead.append(
+                        [
+                            pool.submit(self._example, image, drawn.detector, (config.seed, step, place))
+                            for place, image in mine
+                        ]
+                    )
+                    if len(ahead) > _BATCHES_AHEAD:
+                        yield [future.result() for future in ahead.popleft()]
+                while ahead:
                     yield [future.result() for future in ahead.popleft()]
-            while ahead:
-                yield [future.result() for future in ahead.popleft()]
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
 
     def batch(self, step: int) -> list[Example]:
         """Give the examples of one step, those of all processes."""

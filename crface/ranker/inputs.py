@@ -74,7 +74,8 @@ def to_tensor(pictures: UInt8[Tensor, "image height width 3"]) -> Float[Tensor, 
 def _on_mean_colour(
     picture: UInt8[np.ndarray, "height width 3"], rows: int, columns: int
 ) -> UInt8[np.ndarray, "rows columns 3"]:
-    canvas = np.empty((rows, columns, 3), np.uint8)
-    canvas[:] = np.array(MEAN_RGB, np.uint8)
-    canvas[: picture.shape[0], : picture.shape[1]] = picture
-    return canvas
+    height, width = picture.shape[:2]
+    framed = cv2.copyMakeBorder(
+        picture, 0, rows - height, 0, columns - width, cv2.BORDER_CONSTANT, value=MEAN_RGB
+    )
+    return np.asarray(framed, np.uint8)

@@ -34,7 +34,9 @@ class Trainer:
 
     `average_decay` above 0 keeps an exponential average of the weights, of which a step leaves that share (less in
     the first steps, so that the random start is soon forgotten); `max_gradient_norm` above 0 scales longer
-    gradients down to that length. The paper does neither, and single precision is not said.
+    gradients down to that length. The paper does neither, and single precision is not said. `is_compiled` has
+    torch.compile translate the network's passes before the first step, which takes it minutes on a CPU; weights
+    keep their names, and what they become differs by roundings.
 
     Of several processes (`replicas`) each has a trainer, steps on its part of every batch, and holds the same
     weights after it: those of one process that has the whole batch, to a rounding. Batch norms take the
@@ -53,12 +55,15 @@ class Trainer:
         average_decay: float = 0.0,
         max_gradient_norm: float = 0.0,
         precision: Precision = "float32",
+        is_compiled: bool = False,
         replicas: Replicas = ALONE,
     ) -> None:
         self.model = model
         self.replicas = replicas
         if replicas.count > 1:
             share_statistics(model, replicas.count)
+        if is_compiled:
+            model.compile()  # in place, where a copy (`trained`) does not have it
         self._forward = replicas.wrap(model, may_lack_gradients=False)
         self._loss = loss
         self._schedule = (iterations, learning_rate, final_learning_rate)

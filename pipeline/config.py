@@ -108,6 +108,9 @@ class TrainConfig(Section):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="what the network is computed in; bfloat16 is mixed with float32"
     )
+    compile: bool = Field(
+        False, description="the network's passes are compiled before the first step (torch.compile)"
+    )
     initial_weights: str = Field(
         "",
         description="a RetinaFace checkpoint or an ImageNet classifier to begin from; empty: random weights",

@@ -2,7 +2,12 @@
 
 import csv
 import dataclasses
+import importlib.util
 import io
+import os
+import shutil
+import sys
+import sysconfig
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -32,8 +37,11 @@ def resumed_trainer(
 ) -> tuple[Trainer, int]:
     """Give the trainer as the newest checkpoint left it, and its steps; without one, a new one and 0.
 
-    Raises UserError when the checkpoint is of another network, or the initial weights do not fit.
+    Raises UserError when the checkpoint is of another network, the initial weights do not fit, or there is nothing
+    to compile with.
     """
+    if config.compile and (missing := _missing_to_compile(device)):
+        raise UserError(f"train.compile needs {missing}, which is not here: install it, or leave compile out")
     with torch.random.fork_rng(devices=[]):  # the caller's random state is not ours to change
         torch.manual_seed(config.seed)
         model = ranker.create(config.ranker, config.num_candidates, config.image_side_px, config.output_range)
@@ -51,6 +59,7 @@ def resumed_trainer(
         average_decay=config.average_decay,
         max_gradient_norm=config.max_gradient_norm,
         precision=config.precision,
+        is_compiled=config.compile,
         replicas=replicas,
     )
     checkpoint = last_checkpoint(folder / "checkpoints")
@@ -119,6 +128,21 @@ def take_steps(
                 progress(TrainProgress(done, config.iterations, loss, rate))
             if is_last:
                 return
+
+
+def _missing_to_compile(device: str) -> str:
+    """Name what torch.compile makes programs with, on this device, and does not find; empty if all is there."""
+    if device == "cuda":
+        if importlib.util.find_spec("triton") is None:
+            return "the package triton"
+        if not any(map(shutil.which, (os.environ.get("CC", "gcc"), "clang"))):
+            return "a C compiler (gcc, clang, or the one that CC names)"
+    else:
+        compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+        if shutil.which(compiler) is None:
+            return f"a C++ compiler ({compiler}; another is named by CXX)"
+    header = Path(sysconfig.get_path("include")) / "Python.h"
+    return "" if header.is_file() else f"Python's headers ({header}; python3-dev on Debian and Ubuntu)"
 
 
 def _keep_batch(path: Place, batch: Sequence[Example]) -> None:

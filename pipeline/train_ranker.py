@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 CODE_VERSION = 3
 """Raised whenever the code changes in a way that changes a trained ranker."""
 _NEWER = ("patience", "validation_detectors")  # options that rankers were trained before
+_NOT_DECIDING = {"checkpoint_every", "compile", "initial_weights"}
+"""When a state is kept, how the same arithmetic is done, and a path whose bytes decide instead."""
 
 
 class TrainingDivergedError(UserError):
@@ -143,8 +145,8 @@ def train(
     Each of several processes calls this with its `replicas`, for one ranker; the first of them writes.
 
     Raises UserError when the processes cannot share a batch, when the split has no labels or faces, when its
-    candidates are not all cached, and when the initial weights do not fit; TrainingDivergedError, which is one,
-    when the loss is no longer finite.
+    candidates are not all cached, when the initial weights do not fit, and when there is nothing to compile with;
+    TrainingDivergedError, which is one, when the loss is no longer finite.
     """
     if plan.state == "done":
         return plan.ranker_file
@@ -192,7 +194,7 @@ def train(
 
 def _deciding(config: TrainConfig) -> dict[str, Any]:
     """What of the section decides the ranker; an option that is newer than rankers only where it is used."""
-    values: dict[str, Any] = config.model_dump(mode="json", exclude={"checkpoint_every", "initial_weights"})
+    values: dict[str, Any] = config.model_dump(mode="json", exclude=_NOT_DECIDING)
     return {key: value for key, value in values.items() if value or key not in _NEWER}
 
 

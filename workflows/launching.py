@@ -7,6 +7,7 @@ NCCL cannot work with, and a worker that has touched a GPU keeps it.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -44,7 +45,8 @@ def run_beside_workers(client: Client, arguments: Sequence[str]) -> None:
     printed here in the end. When one fails all are ended, and so are they when this process is interrupted or a
     worker goes away.
 
-    Raises UserError with the last lines of the one that failed first.
+    Raises UserError with the last lines of the one that failed first, or was killed: the others then fail for the want
+    of it, and may do so earlier.
     """
     from distributed import Event, as_completed
 
@@ -67,16 +69,30 @@ def run_beside_workers(client: Client, arguments: Sequence[str]) -> None:
             client.submit(_run, list(arguments), Path.cwd(), environment, stop, workers=[worker], pure=False)
         )
     said: dict[object, str] = {}
+    failed: list[tuple[int, str]] = []
+    event = Event(stop, client=client)  # type: ignore[no-untyped-call]
     try:
         for future in as_completed(futures, loop=client.loop, raise_errors=False):  # type: ignore[no-untyped-call]
             if future.status != "finished":
                 raise UserError(f"a worker was lost while it trained: {future.exception()}")
             status, said[future] = future.result()
             if status != 0:
-                raise UserError(f"a process beside a worker ended with status {status}: {said[future]}")
+                failed.append((status, said[future]))
+                event.set()  # type: ignore[no-untyped-call]
     finally:
-        Event(stop, client=client).set()  # type: ignore[no-untyped-call]
+        event.set()  # type: ignore[no-untyped-call]
+    if failed:
+        raise UserError(_complaint(failed))
     print(said[futures[0]], flush=True)
+
+
+def _complaint(failed: Sequence[tuple[int, str]]) -> str:
+    """Say why a run ended, from the statuses and last lines of the processes that failed, in their order."""
+    status, lines = next((end for end in failed if end[0] < 0), failed[0])
+    if status < 0:
+        name = signal.Signals(-status).name
+        return f"a process beside a worker was ended by {name}; the same command goes on from the last checkpoint"
+    return f"a process beside a worker ended with status {status}: {lines}"
 
 
 def _run(arguments: Sequence[str], folder: Path, environment: dict[str, str], stop: str) -> tuple[int, str]:

@@ -155,3 +155,37 @@ def loader(num_images: int, threads: tuple[int, ...], as_json: bool, **options: 
         click.echo(json.dumps(bench_loader.as_json(found), indent=2))
     else:
         click.echo("\n".join(bench_loader.as_lines(found)))
+
+
+@bench.command()
+@click.option(
+    "--image-side-px",
+    default=1024,
+    show_default=True,
+    type=click.IntRange(64, 4096),
+    help="The long side of the picture, at which rankers look at it.",
+)
+@click.option(
+    "--candidates",
+    "num_candidates",
+    default=5000,
+    show_default=True,
+    type=click.IntRange(2, 5000),
+    help="How many it has, all of which are refined.",
+)
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Times it is done.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON on standard output.")
+def rankers(image_side_px: int, num_candidates: int, rounds: int, as_json: bool) -> None:
+    """Measure what each ranker costs beside the small one: parameters, file, CPU time of one thread for a picture.
+
+    \b
+    Example:  crface bench rankers
+              crface bench rankers --image-side-px 192 --candidates 500
+    """
+    from pipeline import bench_rankers
+
+    found = bench_rankers.bench_rankers(image_side_px, num_candidates, rounds)
+    if as_json:
+        click.echo(json.dumps(bench_rankers.as_json(found), indent=2))
+    else:
+        click.echo("\n".join(bench_rankers.as_lines(found)))

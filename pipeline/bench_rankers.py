@@ -1,0 +1,131 @@
+"""What each ranker costs beside the small one: parameters, bytes, and CPU time of one thread for one picture."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+
+from crface import ranker
+from pipeline.ranker_examples import no_helping_threads
+
+_REFERENCE: Final = "small"
+_NUM_FACES: Final = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankerCost:
+    """One ranker's."""
+
+    name: str
+    parameters: int
+    trained: int
+    """Of these, the ones that a training changes."""
+    file_bytes: int
+    median_ms: float
+    """CPU milliseconds of `refine`, from the picture's pixels to the refined confidences."""
+    times_small: float
+    """The median over the rounds of its time by the small ranker's in the same round."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankersBench:
+    """All rankers on the same picture, one after the other in every round."""
+
+    width: int
+    height: int
+    num_candidates: int
+    rounds: int
+    costs: tuple[RankerCost, ...]
+
+
+def bench_rankers(image_side_px: int, num_candidates: int, rounds: int) -> RankersBench:
+    """Refine a made-up picture, whose long side is what the rankers scale to, with as many candidates as they take.
+
+    Weights are random, which costs as much as trained ones do. Half of the candidates lie on some faces, the others
+    anywhere. Each ranker refines once untimed before the rounds.
+    """
+    width, height = image_side_px, max(1, image_side_px * 3 // 4)
+    random = np.random.default_rng(0)
+    image = random.integers(0, 255, (height, width, 3), dtype=np.uint8)
+    candidates = _candidates(random, num_candidates, width, height)
+    models = {name: ranker.create(name, num_candidates, image_side_px).eval() for name in ranker.names()}
+    seconds: dict[str, list[float]] = {name: [] for name in models}
+    with _one_thread():
+        for model in models.values():
+            model.refine(image, candidates)
+        for _ in range(rounds):
+            for name, model in models.items():
+                started = time.process_time()
+                model.refine(image, candidates)
+                seconds[name].append(time.process_time() - started)
+    return RankersBench(
+        width=width,
+        height=height,
+        num_candidates=num_candidates,
+        rounds=rounds,
+        costs=tuple(
+            RankerCost(
+                name=name,
+                parameters=sum(p.numel() for p in model.parameters()),
+                trained=sum(p.numel() for p in model.parameters() if p.requires_grad),
+                file_bytes=len(ranker.serialise(model)),
+                median_ms=1000 * float(np.median(seconds[name])),
+                times_small=_times(seconds[name], seconds[_REFERENCE]),
+            )
+            for name, model in models.items()
+        ),
+    )
+
+
+def as_lines(bench: RankersBench) -> list[str]:
+    """Say it in a table of 80 columns."""
+    return [
+        f"one picture of {bench.width} x {bench.height} px, {bench.num_candidates} candidates, one thread, "
+        f"median of {bench.rounds}",
+        f"{'ranker':16}{'parameters':>12}{'trained':>12}{'file':>11}{'CPU ms':>10}{'x small':>9}",
+        *(
+            f"{cost.name:16}{cost.parameters:12,}{cost.trained:12,}{cost.file_bytes / 1e6:8.1f} MB"
+            f"{cost.median_ms:10,.0f}{cost.times_small:9.2f}"
+            for cost in bench.costs
+        ),
+    ]
+
+
+def as_json(bench: RankersBench) -> dict[str, Any]:
+    """Give it as JSON values."""
+    return asdict(bench)
+
+
+def _candidates(
+    random: np.random.Generator, count: int, width: int, height: int
+) -> Float32[np.ndarray, "candidate 5"]:
+    """Boxes `x1 y1 x2 y2 confidence`, highest confidence first, half of them crowded on faces."""
+    side = min(width, height) / 20
+    faces = random.uniform(0, 1, (_NUM_FACES, 2)) * [width - side, height - side]
+    on_faces = faces[random.integers(_NUM_FACES, size=count // 2)]
+    on_faces = on_faces + random.normal(0, side / 6, on_faces.shape)
+    anywhere = random.uniform(0, 1, (count - count // 2, 2)) * [width - side, height - side]
+    corners = random.permutation(np.concatenate([on_faces, anywhere]))
+    sides = side * np.exp(random.normal(0, 0.2, (count, 2)))
+    confidences = np.sort(random.uniform(0.01, 0.99, (count, 1)), axis=0)[::-1]
+    return np.concatenate([corners, corners + sides, confidences], axis=1).astype(np.float32)
+
+
+def _times(seconds: Sequence[float], reference: Sequence[float]) -> float:
+    return float(np.median(np.array(seconds) / np.maximum(reference, 1e-9)))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with no_helping_threads():
+            yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,45 @@
+"""`crface bench rankers`: every ranker is there, and what is said follows from what was measured."""
+
+import json
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from crface import ranker
+from pipeline.bench_rankers import RankerCost, RankersBench, as_lines
+from workflows.cli.main import cli
+
+
+def test_every_ranker_is_measured_beside_the_small_one_on_one_thread() -> None:
+    threads = torch.get_num_threads()
+    options = ["--image-side-px", "64", "--candidates", "16", "--rounds", "1", "--json"]
+    found = json.loads(CliRunner().invoke(cli, ["bench", "rankers", *options]).output)
+    assert (found["width"], found["height"], found["num_candidates"]) == (64, 48, 16)
+    costs = {cost["name"]: cost for cost in found["costs"]}
+    assert list(costs) == ranker.names()
+    assert costs["small"]["times_small"] == 1.0
+    for name, cost in costs.items():
+        assert cost["times_small"] == pytest.approx(cost["median_ms"] / costs["small"]["median_ms"])
+        assert cost["file_bytes"] == pytest.approx(4 * cost["parameters"], rel=0.1), name
+    # the second opinion's detector does not change
+    assert costs["second-opinion"]["trained"] < costs["second-opinion"]["parameters"]
+    assert torch.get_num_threads() == threads
+
+
+def test_the_table_fits_a_terminal() -> None:
+    cost = RankerCost(
+        name="second-opinion", parameters=32_363_992, trained=32_363_992, file_bytes=129_700_000,
+        median_ms=12345.6, times_small=23.456,
+    )  # fmt: skip
+    lines = as_lines(RankersBench(width=1024, height=768, num_candidates=5000, rounds=5, costs=(cost,)))
+    assert max(map(len, lines)) <= 80
+    assert lines[-1].split() == [
+        "second-opinion",
+        "32,363,992",
+        "32,363,992",
+        "129.7",
+        "MB",
+        "12,346",
+        "23.46",
+    ]

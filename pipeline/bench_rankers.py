@@ -1,14 +1,18 @@
-"""What each ranker costs beside the small one: parameters, bytes, and CPU time of one thread for one picture."""
+"""What each ranker costs beside the small one: parameters, bytes, CPU time of one thread and memory for one picture."""
 
+import re
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
 from crface import ranker
 from pipeline.ranker_examples import no_helping_threads
@@ -30,6 +34,9 @@ class RankerCost:
     """CPU milliseconds of `refine`, from the picture's pixels to the refined confidences."""
     times_small: float
     """The median over the rounds of its time by the small ranker's in the same round."""
+    peak_bytes: int | None
+    """Memory that a process takes more at most while it refines for the first time; None where the system does not
+    tell (it is Linux that does)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +56,13 @@ def bench_rankers(image_side_px: int, num_candidates: int, rounds: int) -> Ranke
     Weights are random, which costs as much as trained ones do. Half of the candidates lie on some faces, the others
     anywhere. Each ranker refines once untimed before the rounds.
     """
-    width, height = image_side_px, max(1, image_side_px * 3 // 4)
-    random = np.random.default_rng(0)
-    image = random.integers(0, 255, (height, width, 3), dtype=np.uint8)
-    candidates = _candidates(random, num_candidates, width, height)
+    image, candidates = _picture(image_side_px, num_candidates)
     models = {name: ranker.create(name, num_candidates, image_side_px).eval() for name in ranker.names()}
+    # a fresh process each: one that has refined before keeps some of the memory for the next time
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
+        peaks = {
+            name: pool.submit(_peak_bytes, name, image_side_px, num_candidates).result() for name in models
+        }
     seconds: dict[str, list[float]] = {name: [] for name in models}
     with _one_thread():
         for model in models.values():
@@ -64,8 +73,8 @@ def bench_rankers(image_side_px: int, num_candidates: int, rounds: int) -> Ranke
                 model.refine(image, candidates)
                 seconds[name].append(time.process_time() - started)
     return RankersBench(
-        width=width,
-        height=height,
+        width=image.shape[1],
+        height=image.shape[0],
         num_candidates=num_candidates,
         rounds=rounds,
         costs=tuple(
@@ -76,6 +85,7 @@ def bench_rankers(image_side_px: int, num_candidates: int, rounds: int) -> Ranke
                 file_bytes=len(ranker.serialise(model)),
                 median_ms=1000 * float(np.median(seconds[name])),
                 times_small=_times(seconds[name], seconds[_REFERENCE]),
+                peak_bytes=peaks[name],
             )
             for name, model in models.items()
         ),
@@ -87,10 +97,10 @@ def as_lines(bench: RankersBench) -> list[str]:
     return [
         f"one picture of {bench.width} x {bench.height} px, {bench.num_candidates} candidates, one thread, "
         f"median of {bench.rounds}",
-        f"{'ranker':16}{'parameters':>12}{'trained':>12}{'file':>11}{'CPU ms':>10}{'x small':>9}",
+        f"{'ranker':15}{'parameters':>11}{'trained':>12}{'file MB':>9}{'CPU ms':>8}{'x small':>9}{'memory MB':>11}",
         *(
-            f"{cost.name:16}{cost.parameters:12,}{cost.trained:12,}{cost.file_bytes / 1e6:8.1f} MB"
-            f"{cost.median_ms:10,.0f}{cost.times_small:9.2f}"
+            f"{cost.name:15}{cost.parameters:11,}{cost.trained:12,}{cost.file_bytes / 1e6:9.1f}"
+            f"{cost.median_ms:8,.0f}{cost.times_small:9.2f}{_megabytes(cost.peak_bytes):>11}"
             for cost in bench.costs
         ),
     ]
@@ -101,10 +111,13 @@ def as_json(bench: RankersBench) -> dict[str, Any]:
     return asdict(bench)
 
 
-def _candidates(
-    random: np.random.Generator, count: int, width: int, height: int
-) -> Float32[np.ndarray, "candidate 5"]:
-    """Boxes `x1 y1 x2 y2 confidence`, highest confidence first, half of them crowded on faces."""
+def _picture(
+    long_side_px: int, count: int
+) -> tuple[UInt8[np.ndarray, "height width 3"], Float32[np.ndarray, "candidate 5"]]:
+    """A picture, and boxes `x1 y1 x2 y2 confidence` in it, highest confidence first, half of them crowded on faces."""
+    width, height = long_side_px, max(1, long_side_px * 3 // 4)
+    random = np.random.default_rng(0)
+    image = random.integers(0, 255, (height, width, 3), dtype=np.uint8)
     side = min(width, height) / 20
     faces = random.uniform(0, 1, (_NUM_FACES, 2)) * [width - side, height - side]
     on_faces = faces[random.integers(_NUM_FACES, size=count // 2)]
@@ -113,11 +126,36 @@ def _candidates(
     corners = random.permutation(np.concatenate([on_faces, anywhere]))
     sides = side * np.exp(random.normal(0, 0.2, (count, 2)))
     confidences = np.sort(random.uniform(0.01, 0.99, (count, 1)), axis=0)[::-1]
-    return np.concatenate([corners, corners + sides, confidences], axis=1).astype(np.float32)
+    return image, np.concatenate([corners, corners + sides, confidences], axis=1).astype(np.float32)
 
 
 def _times(seconds: Sequence[float], reference: Sequence[float]) -> float:
     return float(np.median(np.array(seconds) / np.maximum(reference, 1e-9)))
+
+
+def _peak_bytes(name: str, image_side_px: int, num_candidates: int) -> int | None:
+    """Of this process, which has refined nothing yet."""
+    torch.set_num_threads(1)
+    image, candidates = _picture(image_side_px, num_candidates)
+    model = ranker.create(name, num_candidates, image_side_px).eval()
+    status = Path("/proc/self/status")
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak so far, of imports, is forgotten
+        before = _kilobytes(status.read_text(), "VmRSS")
+        model.refine(image, candidates)
+        return 1024 * (_kilobytes(status.read_text(), "VmHWM") - before)
+    except OSError:
+        return None
+
+
+def _kilobytes(status: str, name: str) -> int:
+    found = re.search(rf"^{name}:\s*(\d+) kB$", status, re.MULTILINE)
+    assert found is not None
+    return int(found[1])
+
+
+def _megabytes(count: int | None) -> str:
+    return "-" if count is None else f"{count / 1e6:,.0f}"
 
 
 @contextmanager

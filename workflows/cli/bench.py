@@ -176,7 +176,9 @@ def loader(num_images: int, threads: tuple[int, ...], as_json: bool, **options: 
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Times it is done.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on standard output.")
 def rankers(image_side_px: int, num_candidates: int, rounds: int, as_json: bool) -> None:
-    """Measure what each ranker costs beside the small one: parameters, file, CPU time of one thread for a picture.
+    """Measure what each ranker costs beside the small one.
+
+    Parameters, file, CPU time of one thread for a picture, and the memory that this takes at its peak, weights aside.
 
     \b
     Example:  crface bench rankers

@@ -76,7 +76,8 @@ class RowStore:
             raise NotComputed(f"nothing is stored in {path}: run `{cls.layout.command}` first")
         try:
             return cls(path, zarr.open_group(zarr_store(path, read_only=True), mode="r"))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        # ArithmeticError: Zarr divides by the chunks' lengths
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             raise UserError(
                 f"the store {path} has damaged metadata ({error}): run `{cls.layout.command} --verify` to "
                 "mend them, or delete this folder to compute it again"

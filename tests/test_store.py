@@ -185,7 +185,10 @@ def test_a_store_whose_creation_was_interrupted_is_created_again(tmp_path: Path)
 def test_damaged_metadata_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     store = new_store(tmp_path)
     metadata = store.path / "boxes" / "zarr.json"
-    for damage in ("{", "{}", json.dumps({**json.loads(metadata.read_text()), "codecs": []})):
+    written = json.loads(metadata.read_text())
+    without_columns = json.loads(metadata.read_text())
+    without_columns["codecs"][0]["configuration"]["chunk_shape"][-1] = 0
+    for damage in ("{", "{}", json.dumps({**written, "codecs": []}), json.dumps(without_columns)):
         metadata.write_text(damage)
         with pytest.raises(UserError, match=r"damaged metadata .*run `crface cache --verify` .*or delete"):
             CandidateStore.open(store.path)

@@ -257,8 +257,9 @@ def test_ctrl_c_ends_everything_quietly_and_the_next_run_goes_on(
     _, complaints = driver.communicate()
     assert driver.returncode == 130
     assert time.monotonic() - stopped < 30
-    assert complaints.startswith("cache: stopped at ")
-    assert complaints.count("\n") == 1
+    *progress, last = complaints.splitlines()
+    assert last.startswith("cache: stopped at ")
+    assert all(line.endswith(" left") for line in progress)  # a slow machine has some to show
     assert psutil.wait_procs(workers, timeout=5)[1] == []
 
     num_done = make_the_rest_quick(job)

@@ -5,7 +5,7 @@ made from theirs (`pipeline.fuse`), so that fusing in another way needs no forwa
 """
 
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -14,17 +14,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import cv2
-import numpy as np
-from jaxtyping import Float32, UInt8
 
 import detectors
 from detectors.base import Precision
-from detectors.protocols import RESIZING, DetectionProtocol, View, of_view, view_candidates
+from detectors.protocols import RESIZING, DetectionProtocol, View, of_view
 from pipeline.blocks import Block, describe, num_to_compute
 from pipeline.candidates import missing_blocks
 from pipeline.commit import BlockReport, ComputedRow, compute_block
 from pipeline.config import CacheConfig
 from pipeline.decoding import DecodedImage, decoded_images
+from pipeline.detecting import detected
 from pipeline.errors import UsageError, UserError
 from pipeline.fingerprint import Parts, fingerprint
 from pipeline.fuse import FuseSpec, fuse_parts
@@ -33,7 +32,7 @@ from pipeline.index import Index, planned_rows
 from pipeline.ledger import Ledger
 from pipeline.loading import load_detector
 from pipeline.protocols import limit_note, protocol_for
-from pipeline.store import MAX_CANDIDATES, CandidateStore
+from pipeline.store import CandidateStore
 from pipeline.workspace import CandidateKey, Workspace
 
 CACHE_VERSION: Final = 1
@@ -198,9 +197,9 @@ def cache_block(spec: CacheSpec, block: Block) -> BlockReport:
                 continue
             batch.append(image)
             if sum(prod(spec.view.size(*image.pixels.shape[:2])) for image in batch) >= batch_pixels:
-                yield from _detected(detector, spec.view, batch)
+                yield from detected(detector, spec.view, batch)
                 batch = []
-        yield from _detected(detector, spec.view, batch)
+        yield from detected(detector, spec.view, batch)
 
     store = CandidateStore.open(spec.workspace.candidates(spec.key))
     ledger = Ledger(spec.workspace.candidates_ledger(spec.key))
@@ -250,44 +249,3 @@ def _loaded(detector: str, device: str, precision: Precision, fingerprint: str) 
         return load_detector(detector, device, precision)
     except ValueError as error:
         raise UserError(str(error)) from error
-
-
-def _detected(
-    detector: detectors.Detector, view: View, batch: Sequence[DecodedImage]
-) -> Iterator[ComputedRow]:
-    found = _found(detector, view, [image.pixels for image in batch])
-    for image, candidates in zip(batch, found, strict=True):
-        yield ComputedRow(image.row.row, _checked(candidates, image.row.path), image.row.sha256)
-
-
-def _found(
-    detector: detectors.Detector, view: View, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]
-) -> list[Float32[np.ndarray, "_ 5"]]:
-    """Ask the detector; where a GPU has no room for its answer, about half of the images at a time.
-
-    Raises torch.OutOfMemoryError when there is no room for one: the block fails, and is set aside if it does again.
-    """
-    import torch
-
-    try:
-        return view_candidates(detector, view, images)
-    except torch.OutOfMemoryError:
-        if len(images) == 1:
-            raise
-    # outside of the handler, whose traceback would hold on to the memory
-    torch.cuda.empty_cache()
-    half = len(images) // 2
-    return [*_found(detector, view, images[:half]), *_found(detector, view, images[half:])]
-
-
-def _checked(candidates: Float32[np.ndarray, "_ 5"], path: str) -> Float32[np.ndarray, "_ 5"]:
-    """Refuse what a detector must not give, for later stages rely on it."""
-    if candidates.ndim != 2 or candidates.shape[1] != 5 or len(candidates) > MAX_CANDIDATES:
-        raise ValueError(
-            f"{path}: the detector gave candidates of shape {candidates.shape}, not at most [5000, 5]"
-        )
-    if not np.isfinite(candidates).all():
-        raise ValueError(f"{path}: the detector gave candidates that are not finite")
-    if (np.diff(candidates[:, 4]) > 0).any():
-        raise ValueError(f"{path}: the detector's candidates are not sorted by confidence, highest first")
-    return candidates

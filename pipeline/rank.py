@@ -163,7 +163,12 @@ def rank_block(spec: RankSpec, block: Block) -> BlockReport:
             except ImageUnreadable:
                 yield ComputedRow(row.row, None, row.sha256, f"{row.path}: it has no candidates")
                 continue
-            yield ComputedRow(row.row, model.refine(image.pixels, found), row.sha256)
+            try:
+                refined = model.refine(image.pixels, found)
+            except Exception as error:
+                error.add_note(row.path)  # the block will be set aside for this image
+                raise
+            yield ComputedRow(row.row, refined, row.sha256)
 
     return compute_block(
         ScoreStore.open(spec.workspace.scores(spec.key, spec.ranker)),

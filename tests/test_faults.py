@@ -179,7 +179,7 @@ def test_a_gpu_without_room_for_one_image_fails_the_block_and_is_not_asked_for_e
     with open_thread_cluster() as client:
         outcome = run_blocks(client, cache_block, plan.spec, plan.blocks, nothing)
     ((_, why),) = outcome.set_aside
-    assert why == "OutOfMemoryError: CUDA out of memory (so says the test)"
+    assert why == "000.png: OutOfMemoryError: CUDA out of memory (so says the test)"
     assert len(job.log.read_text().splitlines()) == MAX_TRIES * len(("10", "5", "2", "1"))
 
 

@@ -1,19 +1,26 @@
 """A block that fails again and again is set aside with its reason, and tried again only when that makes sense."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
-from fake_detector import RAISE
+from fake_detector import RAISE, FakeDetector
+from ranker_world import World
 from test_cache_stage import DETECTOR, Job
-from thread_cluster import on_thread
+from test_rank_stage import planned, save_ranker
+from thread_cluster import on_thread, open_thread_cluster
 
+from pipeline.cache import cache_block, prepare_cache
 from pipeline.candidates import open_complete
 from pipeline.errors import UserError
+from pipeline.images import read_image
+from pipeline.rank import prepare_rank, rank_block
 from pipeline.set_aside import SetAside
 from workflows.cli.main import main
 from workflows.planning import _blocks_entry
+from workflows.scatter import run_blocks
 
 __all__ = ["on_thread"]  # a fixture
 
@@ -95,8 +102,10 @@ def test_a_poisoned_block_is_set_aside_named_and_left_alone_until_the_user_says_
     first = crface("cache")
     assert first.status == 1
     assert "6 images done, 4 set aside" in first.output
-    assert "set aside: images 4 to 5: RuntimeError: this image makes the detector fail" in first.errors
-    assert "set aside: images 8 to 9: RuntimeError" in first.errors
+    assert (
+        "set aside: images 4 to 5: 004.png: RuntimeError: this image makes the detector fail" in first.errors
+    )
+    assert "set aside: images 8 to 9: 008.png: RuntimeError" in first.errors
     assert "2 blocks failed 3 times and are set aside" in first.errors.splitlines()[-1]
     assert "crface cache --retry-failed" in first.errors.splitlines()[-1]
     assert (seen(job).count(50), job.store.counts().tolist()) == (3, [1, 2, 3, 4, -1, -1, 7, 8, -1, -1])
@@ -104,16 +113,18 @@ def test_a_poisoned_block_is_set_aside_named_and_left_alone_until_the_user_says_
     again = crface("cache")
     assert (again.status, seen(job)) == (1, [])  # no worker was even started
     assert "nothing to do but what is set aside" in again.output
-    assert "set aside before: images 4 to 5: RuntimeError" in again.errors
+    assert "set aside before: images 4 to 5: 004.png: RuntimeError" in again.errors
 
     aside = SetAside(job.ledger.folder).read(job.index().row_digests)
     entry = _blocks_entry("cache", job.plan().key, job.plan().blocks, aside)
     assert (entry.todo, entry.reasons[0][:67]) == (
         "",
-        "set aside until `crface cache --retry-failed`: images 4 to 5: Runti",
+        "set aside until `crface cache --retry-failed`: images 4 to 5: 004.p",
     )
     key = job.plan().key
-    with pytest.raises(UserError, match=r"images 4 to 5: RuntimeError.*images 8 to 9.*--retry-failed"):
+    with pytest.raises(
+        UserError, match=r"images 4 to 5: 004.png: RuntimeError.*images 8 to 9.*--retry-failed"
+    ):
         open_complete(job.workspace, job.index(), key)
 
     # mending one image takes its block up again, and no other
@@ -125,7 +136,7 @@ def test_a_poisoned_block_is_set_aside_named_and_left_alone_until_the_user_says_
     retried = crface("cache", "--retry-failed")
     assert retried.status == 1
     assert seen(job).count(90) == 3
-    assert "set aside: images 8 to 9: RuntimeError" in retried.errors
+    assert "set aside: images 8 to 9: 008.png: RuntimeError" in retried.errors
 
 
 def test_a_block_set_aside_for_a_reason_that_is_gone_is_done_by_a_retry(job: Job, crface: Command) -> None:
@@ -136,3 +147,57 @@ def test_a_block_set_aside_for_a_reason_that_is_gone_is_done_by_a_retry(job: Job
     assert record.read(job.index().row_digests) == {}
     assert job.store.counts().tolist() == list(range(1, 11))
     assert "nothing to do\n" in crface("cache").output
+
+
+@pytest.mark.parametrize(
+    ("poisoned", "named"),
+    [({3}, "003.png"), ({0, 3, 9}, "000.png, 003.png, 009.png"), (set(range(10)), "5 more")],
+)
+def test_of_a_batch_that_a_detector_fails_on_those_images_are_named_that_it_fails_on_alone(
+    job: Job, monkeypatch: pytest.MonkeyPatch, poisoned: set[int], named: str
+) -> None:
+    # which takes all ten in one batch
+    monkeypatch.setattr("pipeline.cache._device", lambda: ("cuda", "a GPU"))
+    for number in poisoned:
+        job.draw(number, red=number + 1, green=RAISE)
+    plan = job.plan(block_images=10)
+    prepare_cache(plan)
+    with open_thread_cluster() as client:
+        ((_, why),) = run_blocks(client, cache_block, plan.spec, plan.blocks, lambda _: None).set_aside
+    listed, _, reason = why.rpartition(": RuntimeError: ")
+    assert (listed.endswith(named), reason) == (True, "this image makes the detector fail")
+    assert len(listed.split(", ")) == min(len(poisoned), 6)
+
+
+def test_a_batch_that_fails_only_as_a_whole_is_done_image_by_image(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.cache._device", lambda: ("cuda", "a GPU"))
+    ask = FakeDetector.candidates
+
+    def alone_only(self: FakeDetector, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        if len(images) > 1:
+            raise RuntimeError("one at a time")
+        return ask(self, images)
+
+    monkeypatch.setattr(FakeDetector, "candidates", alone_only)
+    job.run(block_images=10)
+    assert job.store.counts().tolist() == list(range(1, 11))
+
+
+def test_the_image_that_a_ranker_fails_on_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path)
+    plan = planned(world, world.cache(), save_ranker(world.data / "ranker.safetensors"))
+    prepare_rank(plan)
+    path = world.index().image_path(2)
+
+    class Refusing:
+        def refine(self, image: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+            if np.array_equal(image, read_image(path)):
+                raise ZeroDivisionError("not this one")
+            return candidates[:, 4]
+
+    monkeypatch.setattr("pipeline.rank._model", lambda *_: Refusing())
+    with open_thread_cluster() as client:
+        ((block, why),) = run_blocks(client, rank_block, plan.spec, plan.blocks, lambda _: None).set_aside
+    assert (block.number, why) == (0, "event/2.png: ZeroDivisionError: not this one")

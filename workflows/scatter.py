@@ -204,4 +204,8 @@ def _reason(error: BaseException) -> str:
         raise UserError("no worker is left and none can be started; finished blocks are kept") from error
     if isinstance(error, KilledWorker):
         return "its worker died, which often means that memory ran out"
-    return f"{type(error).__name__}: {error}"
+    # images that a stage knows to be the cause are noted on its error
+    images: list[str] = getattr(error, "__notes__", [])
+    more = [f"{len(images) - _MAX_NAMED} more"] if len(images) > _MAX_NAMED else []
+    named = ", ".join([*images[:_MAX_NAMED], *more])
+    return f"{named}{': ' if named else ''}{type(error).__name__}: {error}"

@@ -1,0 +1,72 @@
+"""A batch of images through a detector: few enough at a time for its device, and what it fails on by name."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Float32
+
+from detectors import Detector
+from detectors.protocols import View, view_candidates
+from pipeline.commit import ComputedRow
+from pipeline.decoding import DecodedImage
+from pipeline.store import MAX_CANDIDATES
+
+
+def detected(detector: Detector, view: View, batch: Sequence[DecodedImage]) -> Iterator[ComputedRow]:
+    """Give each image's candidates as its row of a block.
+
+    Raises what the detector raises, with the names of the images that it fails on as notes;
+    ValueError for candidates that later stages could not rely on.
+    """
+    found = _found(detector, view, batch) if batch else []
+    for image, candidates in zip(batch, found, strict=True):
+        yield ComputedRow(image.row.row, _checked(candidates, image.row.path), image.row.sha256)
+
+
+def _found(detector: Detector, view: View, batch: Sequence[DecodedImage]) -> list[Float32[np.ndarray, "_ 5"]]:
+    """Ask the detector; where it fails, or a GPU has no room for its answer, about half of the images at a time.
+
+    Raises what the detector raises for an image alone, with a note that names the image, or all images of which
+    this is true: after some errors a GPU fails for every image, and then no single one is to blame. The block fails,
+    and is set aside if it does again.
+    """
+    import torch
+
+    try:
+        return view_candidates(detector, view, [image.pixels for image in batch])
+    except Exception as error:
+        if len(batch) == 1:
+            error.add_note(batch[0].row.path)
+            raise
+    # outside of the handler, whose traceback would hold on to the memory
+    torch.cuda.empty_cache()
+    half = len(batch) // 2
+    found: list[Float32[np.ndarray, "_ 5"]] = []
+    failed: Exception | None = None
+    for part in (batch[:half], batch[half:]):
+        try:
+            found += _found(detector, view, part)
+        except torch.OutOfMemoryError:
+            raise  # no room for one image
+        except Exception as error:
+            if failed is None:
+                failed = error
+                continue
+            for path in error.__notes__:
+                failed.add_note(path)
+    if failed is not None:
+        raise failed
+    return found
+
+
+def _checked(candidates: Float32[np.ndarray, "_ 5"], path: str) -> Float32[np.ndarray, "_ 5"]:
+    """Refuse what a detector must not give, for later stages rely on it."""
+    if candidates.ndim != 2 or candidates.shape[1] != 5 or len(candidates) > MAX_CANDIDATES:
+        raise ValueError(
+            f"{path}: the detector gave candidates of shape {candidates.shape}, not at most [5000, 5]"
+        )
+    if not np.isfinite(candidates).all():
+        raise ValueError(f"{path}: the detector gave candidates that are not finite")
+    if (np.diff(candidates[:, 4]) > 0).any():
+        raise ValueError(f"{path}: the detector's candidates are not sorted by confidence, highest first")
+    return candidates

@@ -221,7 +221,6 @@ def _measured(spec: AblationSpec, model: "Ranker | None") -> _Found:
     from crface.evaluation import widerface_ap
     from pipeline.detections import ORACLE_ALL, PREDICTED, image_detections, stored_detections
     from pipeline.evaluation_block import open_labels
-    from pipeline.images import read_image
 
     split = spec.test_keys[0].split
     labels = open_labels(
@@ -237,7 +236,7 @@ def _measured(spec: AblationSpec, model: "Ranker | None") -> _Found:
     images = [(row, image) for row, image in labels.image_of_row.items() if not is_unreadable[row]]
     detections: dict[tuple[CandidateKey, str], list[np.ndarray]] = {}
     for row, image in images:
-        pixels = None if model is None else read_image(labels.index.image_path(row))
+        pixels = None if model is None else labels.index.read_image(row)
         for key, store in stores.items():
             candidates = store.read(row)
             if model is None or pixels is None:

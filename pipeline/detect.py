@@ -15,7 +15,7 @@ from crface.boxes import nms
 from pipeline.config import EvaluateConfig
 from pipeline.drawing import Picture, drawn
 from pipeline.errors import UsageError, UserError
-from pipeline.images import read_image
+from pipeline.images import MAX_PIXELS, read_image
 from pipeline.imported import is_imported
 from pipeline.workspace import write_atomically
 
@@ -53,16 +53,17 @@ class FaceFinder:
             raise UsageError(str(error)) from error
         self._ranker = None if ranker is None else _loaded(ranker, device)
 
-    def find(self, path: Path, threshold: float) -> FoundFaces:
+    def find(self, path: Path, threshold: float, max_pixels: int = MAX_PIXELS) -> FoundFaces:
         """Find the faces of an image file whose confidence, refined if there is a ranker, is above `threshold`.
 
         As in the evaluation, candidates that the detector itself puts at 0.02 or below take no part, and of
         those that overlap by more than 0.4 the best stays.
 
-        Raises ImageError when the image cannot be read, UserError when the detector refuses it.
+        Raises ImageError when the image cannot be read or has more than `max_pixels`, UserError when the detector
+        refuses it.
         """
         config = EvaluateConfig()
-        image = read_image(path)
+        image = read_image(path, max_pixels)
         try:
             rows = self._detector.candidates([image])[0]
         except ValueError as error:  # an image that a detector cannot take, or damaged weights

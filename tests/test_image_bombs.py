@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from PIL import Image
 
 from pipeline.config import CacheConfig
@@ -15,6 +16,8 @@ from pipeline.image_header import header_size
 from pipeline.images import MAX_PIXELS, ImageError, decode_image, read_image
 from pipeline.index import update_index
 from pipeline.workspace import Workspace
+from workflows.cli.main import cli
+from workflows.cli.options import max_pixels
 
 HERE = Path("picture")
 PICTURE = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
@@ -144,3 +147,50 @@ def test_an_image_that_was_indexed_with_a_higher_limit_is_read_by_it(
     index = update_index(Workspace(tmp_path / "run"), tmp_path, "images").index
     monkeypatch.setattr("pipeline.index.MAX_PIXELS", 100)
     assert np.array_equal(index.read_image(0), PICTURE)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with one picture of 60 x 40 pixels."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(_encoded(".png"))
+    return folder
+
+
+COMMANDS = {
+    "validate": ["dataset", "validate", "photos"],
+    "collect": ["dataset", "collect", "photos", "--out", "mine"],
+    "doctor": ["doctor", "--data", "photos", "--out", "run"],
+    "detect": ["detect", "photos/a.png"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_commands_that_read_images_themselves_take_the_limit_as_an_option(
+    command: list[str], photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos.parent)
+
+    def run(megapixels: str) -> Result:
+        return CliRunner().invoke(cli, [*command, "--max-megapixels", megapixels])
+
+    assert run("0.0024").exit_code == 0
+    refused = run("0.0023")  # also by what knows the image from the run before
+    assert refused.exit_code == 1
+    assert "its 60 x 40 pixels are more than 2,300" in " ".join(refused.output.split())
+    assert run("0").exit_code == run("1001").exit_code == 2
+
+
+def test_the_doctors_limit_is_else_that_of_the_configuration(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos.parent)
+    Path("low.toml").write_text("[cache]\nmax_megapixels = 0.001\n")
+    command = [*COMMANDS["doctor"], "--config", "low.toml"]
+    assert "more than 1,000" in " ".join(CliRunner().invoke(cli, command).output.split())
+    assert CliRunner().invoke(cli, [*command, "--max-megapixels", "1"]).exit_code == 0
+
+
+def test_without_an_option_every_command_has_the_configurations_default() -> None:
+    assert max_pixels(None) == CacheConfig().max_pixels == MAX_PIXELS

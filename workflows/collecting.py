@@ -21,6 +21,7 @@ def run_collect(
     categories: Sequence[str],
     threshold: float,
     rule: FrameRule,
+    max_pixels: int,
     show: bool,
 ) -> dict[str, Any]:
     """Make the data set and (with `show`) print what is in it; gives the same as JSON values.
@@ -28,7 +29,7 @@ def run_collect(
     What cannot be read is named on standard error.
     """
     with shown_if_long("collect", "files") as progress:
-        collected = collect(sources, out, threshold, rule, progress)
+        collected = collect(sources, out, threshold, rule, progress, max_pixels)
     unreadable = [f"{entry.source}: {entry.reason}" for entry in collected.of("unreadable")]
     _name("left out", unreadable)
     if show:

@@ -14,8 +14,8 @@ from pipeline.workspace import Workspace
 from workflows.progress import shown_if_long
 
 
-def validate(folder: Path) -> None:
-    """Read all of a data set and print its facts, a few lines a split.
+def validate(folder: Path, max_pixels: int) -> None:
+    """Read all of a data set and print its facts, a few lines a split; larger images than `max_pixels` are bad.
 
     Raises UserError when an image cannot be read, after naming all of them, and at the first broken annotation.
     """
@@ -23,7 +23,9 @@ def validate(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for split in find_splits(folder):
             with shown_if_long(f"check {split}") as progress:
-                update = update_index(Workspace(Path(scratch)), folder, split, progress, is_dry_run=True)
+                update = update_index(
+                    Workspace(Path(scratch)), folder, split, progress, is_dry_run=True, max_pixels=max_pixels
+                )
             num_bad += len(update.unreadable)
             for line in _facts(update.index):
                 click.echo(line)

@@ -55,12 +55,14 @@ def collect(
     threshold: float = 0.5,
     rule: FrameRule | None = None,
     progress: Progress = lambda done, total: None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Collected:
     """Write a data set in WIDER FACE's layout (split val, without labels) and `collected.csv` to the folder `out`.
 
     Sources are taken in the order given, their files by name, a video's frames as they come. What is more than
     `threshold` similar to anything taken before is a near-duplicate. Photographs are copied byte for byte, frames
-    are written as JPEG of quality 95. One image is in memory, and 7 KB for each that was kept.
+    are written as JPEG of quality 95. One image is in memory, and 7 KB for each that was kept. What has more than
+    `max_pixels` is among the unreadable.
 
     A second run decodes only what is new, has changed, or is kept now and was not before; it removes images of the
     run before that are no longer kept, and no other file. Sources are never written to.
@@ -77,7 +79,7 @@ def collect(
     try:
         (out / _SIGNATURES).mkdir(parents=True, exist_ok=True)
         before = kept_before(out / RECORD)
-        gatherer = _Gatherer(out, threshold, rule)
+        gatherer = _Gatherer(out, threshold, rule, max_pixels)
         for done, file in enumerate(files):
             progress(done, len(files))
             gatherer.take(file)
@@ -95,11 +97,12 @@ def collect(
 
 
 class _Gatherer:
-    def __init__(self, out: Path, threshold: float, rule: FrameRule) -> None:
+    def __init__(self, out: Path, threshold: float, rule: FrameRule, max_pixels: int) -> None:
         self.entries: list[Entry] = []
         self._folder = image_folder(out)
         self._threshold = threshold
         self._rule = rule
+        self._max_pixels = max_pixels
         self._cache = SignatureCache(out / _SIGNATURES, rule)
         self._seen = Seen()
         self._images: list[str] = []
@@ -109,7 +112,7 @@ class _Gatherer:
         """Decide on all frames of a file, from what an earlier run knows of it if that is enough."""
         num_known = len(self._images)
         known = self._cache.load(file) if file.path.is_file() else None
-        if known is not None:
+        if known is not None and all(width * height <= self._max_pixels for width, height in known.sizes):
             entries = [
                 self._decided(file, *found)
                 for found in zip(known.frames, known.sizes, known.signatures, strict=True)
@@ -125,7 +128,7 @@ class _Gatherer:
     def _scan(self, file: SourceFile) -> None:
         scanned = Scanned()
         try:
-            for frame, pixels, data in _opened(file, self._rule):
+            for frame, pixels, data in _opened(file, self._rule, self._max_pixels):
                 size = (pixels.shape[1], pixels.shape[0])
                 grey = signature(pixels)
                 scanned.add(frame, size, grey)
@@ -161,15 +164,15 @@ class _Gatherer:
 
 
 def _opened(
-    file: SourceFile, rule: FrameRule
+    file: SourceFile, rule: FrameRule, max_pixels: int
 ) -> Iterator[tuple[int, UInt8[np.ndarray, "height width 3"], bytes]]:
     """Give the number and pixels of each frame, and the bytes to be stored if the file has them."""
     if file.is_video:
-        for frame, pixels in video_frames(file.path, rule, MAX_PIXELS):
+        for frame, pixels in video_frames(file.path, rule, max_pixels):
             yield frame, pixels, b""
     else:
-        data = read_bytes(file.path)
-        yield PHOTOGRAPH, decode_image(data, file.path), data
+        data = read_bytes(file.path, max_pixels)
+        yield PHOTOGRAPH, decode_image(data, file.path, max_pixels), data
 
 
 def _encoded(pixels: UInt8[np.ndarray, "height width 3"]) -> bytes:

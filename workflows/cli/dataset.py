@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from workflows.cli.options import job_options, make_job
+from workflows.cli.options import job_options, make_job, max_pixels
 
 
 @click.group()
@@ -61,7 +61,8 @@ def index(**options: Any) -> None:
 
 @dataset.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-def validate(folder: Path) -> None:
+@job_options("max_megapixels")
+def validate(folder: Path, max_megapixels: float | None) -> None:
     """Check a data set: its layout, every annotation, every image; exit status 1 when something is wrong.
 
     \b
@@ -69,7 +70,7 @@ def validate(folder: Path) -> None:
     """
     from workflows import validation
 
-    validation.validate(folder)
+    validation.validate(folder, max_pixels(max_megapixels))
 
 
 @dataset.command()
@@ -109,6 +110,7 @@ def validate(folder: Path) -> None:
     help="Look at every N-th frame of a video.  [default: 25]",
 )
 @click.option("--scenes", is_flag=True, help="Look at the first frame of each scene instead.")
+@job_options("max_megapixels")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON on standard output.")
 def collect(
     sources: tuple[Path, ...],
@@ -118,6 +120,7 @@ def collect(
     threshold: float,
     every: int | None,
     scenes: bool,
+    max_megapixels: float | None,
     as_json: bool,
 ) -> None:
     """Make a data set in WIDER FACE's layout from photographs and videos, near-duplicates left out.
@@ -136,7 +139,9 @@ def collect(
     if scenes and every is not None:
         raise click.UsageError("give --every or --scenes, not both")
     rule = FrameRule(every=None if scenes else every or 25, scene_threshold=threshold)
-    found = collecting.run_collect(sources, out, labels, categories, threshold, rule, show=not as_json)
+    found = collecting.run_collect(
+        sources, out, labels, categories, threshold, rule, max_pixels(max_megapixels), show=not as_json
+    )
     if as_json:
         click.echo(json.dumps(found, indent=2))
     collecting.check(found)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from pipeline.errors import UserError
+from workflows.cli.options import job_options, max_pixels
 
 
 @click.command()
@@ -33,9 +34,16 @@ from pipeline.errors import UserError
     metavar="FOLDER",
     help="Where the pictures go.",
 )
+@job_options("max_megapixels")
 @click.option("--json", "as_json", is_flag=True, help="Print the boxes as JSON on standard output.")
 def detect(
-    images: tuple[Path, ...], detector: str, ranker: Path | None, threshold: float, out: Path, as_json: bool
+    images: tuple[Path, ...],
+    detector: str,
+    ranker: Path | None,
+    threshold: float,
+    out: Path,
+    max_megapixels: float | None,
+    as_json: bool,
 ) -> None:
     """Draw the faces that a detector finds in IMAGES, one picture each, and print a line about each.
 
@@ -48,12 +56,12 @@ def detect(
     """
     from pipeline.detect import FaceFinder, picture_names, write_picture
 
-    finder = FaceFinder(detector, ranker)
+    finder, limit = FaceFinder(detector, ranker), max_pixels(max_megapixels)
     answers: list[dict[str, Any]] = []
     num_bad = 0
     for image, name in zip(images, picture_names(images), strict=True):
         try:
-            found = finder.find(image, threshold)
+            found = finder.find(image, threshold, limit)
             write_picture(found, out / name)
         except UserError as error:
             num_bad += 1

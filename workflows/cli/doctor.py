@@ -14,7 +14,7 @@ _NAME_COLUMNS = 11
 
 
 @click.command()
-@job_options("data", "out", "config", "detector")
+@job_options("data", "out", "config", "detector", "max_megapixels")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on standard output.")
 def doctor(as_json: bool, **options: Any) -> None:
     """Look at the machine, the data set and the detectors before a long job starts.

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from detectors.protocols import NAMES
-from pipeline.config import load_config
+from pipeline.config import CacheConfig, load_config
 from pipeline.errors import UsageError
 from pipeline.place import Place, UrlPath, parse_place
 from pipeline.protocols import load_protocol
@@ -38,6 +38,7 @@ def make_job(
     ground_truth: Path | None = None,
     ranker: Path | None = None,
     split: str | None = None,
+    max_megapixels: float | None = None,
 ) -> Job:
     """Turn the shared options into a job; what the command line says goes before the configuration.
 
@@ -50,6 +51,7 @@ def make_job(
         update={
             **({"detectors": detectors} if detectors else {}),
             **({"protocol": protocol} if protocol else {}),
+            **({"max_megapixels": max_megapixels} if max_megapixels else {}),
         }
     )
     load_protocol(cache.protocol)  # a mistake in its name shall not wait for a data set to be made
@@ -62,6 +64,11 @@ def make_job(
         ranker=ranker,
         split=split,
     )
+
+
+def max_pixels(max_megapixels: float | None) -> int:
+    """Give the limit of a command without a configuration, in pixels; the configuration's default if None."""
+    return (CacheConfig(max_megapixels=max_megapixels) if max_megapixels else CacheConfig()).max_pixels
 
 
 class _FolderType(click.Path):
@@ -170,6 +177,13 @@ _OPTIONS: dict[str, Callable[[Command], Command]] = {
         type=click.Path(path_type=Path, exists=True),
         metavar="FILE",
         help="A ranker.safetensors. Default: the one that `crface train` made with this configuration.",
+    ),
+    "max_megapixels": click.option(
+        "--max-megapixels",
+        type=click.FloatRange(0, 1000, min_open=True),
+        metavar="N",
+        help="Refuse larger images by their header, before anything is decoded.  [default: 200, or what"
+        " --config says]",
     ),
     "split": click.option(
         "--split",

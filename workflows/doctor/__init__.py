@@ -13,7 +13,7 @@ from workflows.job import Job
 def examine(job: Job) -> Iterator[Check]:
     """Give what was found about each thing, one after the other, the quick ones first."""
     machine = probes.machine(job.workspace.root)
-    data = probes.data_set(job.data) if job.data is not None else None
+    data = probes.data_set(job.data, job.config.cache.max_pixels) if job.data is not None else None
     detectors = job.config.cache.detectors
     quick: Sequence[Callable[[], Check]] = (
         lambda: checks.packages(probes.packages()),

@@ -110,7 +110,7 @@ def codecs() -> dict[str, str]:
     return reasons
 
 
-def data_set(folder: Path) -> DataSet:
+def data_set(folder: Path, max_pixels: int) -> DataSet:
     """Look at every split's listing, and read a few of its images from the beginning to the end of it."""
     splits, problems, total = [], [], 0
     try:
@@ -123,7 +123,7 @@ def data_set(folder: Path) -> DataSet:
             step = max(1, (len(listed) - 1) // (_IMAGES_TRIED - 1))
             for name in listed[::step][:_IMAGES_TRIED]:
                 try:
-                    read_image(files.image_folder / name)
+                    read_image(files.image_folder / name, max_pixels)
                 except ImageError as error:
                     problems.append(str(error))
     except UserError as error:

@@ -6,10 +6,15 @@ import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
 
 import pytest
 from ranker_world import World, small_config
 from s3_server import BUCKET, KEY_ID, SECRET, s3_server
+from test_cache_stage import DETECTOR, Job
+from test_verify import compute
+from thread_cluster import on_thread
 
 from pipeline import results
 from pipeline.config import EvaluateConfig, RunConfig
@@ -22,7 +27,11 @@ from pipeline.report import build_report, plan_report
 from pipeline.report import changes as report_changes
 from pipeline.store import CandidateStore, DamagedBlockError
 from pipeline.train_ranker import plan_train, train
-from pipeline.workspace import Workspace
+from pipeline.verify import verify_candidates, verify_indexes, verify_rankers, verify_scores
+from pipeline.workspace import Workspace, write_atomically
+from workflows.cli.main import main
+
+__all__ = ["on_thread"]  # a fixture
 
 # s3fs leaves closing its connections to the interpreter's end
 pytestmark = pytest.mark.filterwarnings(
@@ -129,6 +138,74 @@ def test_a_lost_object_makes_its_block_not_done(run: Run) -> None:
     finally:
         assert isinstance(shard, UrlPath)
         shard.write(data)
+
+
+DAMAGED = {
+    "candidates": ("candidates.zarr/*/boxes/c/1/0/0", "block 1, images 4 to 5, is computed again"),
+    "metadata": ("candidates.zarr/*/boxes/zarr.json", "it is written anew"),
+    "ledger": ("ledger/candidates/*/block-000000.parquet", "the blocks that it recorded are computed again"),
+    "scores": ("scores.zarr/*/scores/c/0/0", "block 0, images 0 to 3, is computed again"),
+    "ranker": ("rankers/*/ranker.safetensors", "it is made again by `crface train`"),
+    "checkpoint": ("rankers/*/checkpoints/*", "goes on from the checkpoint before it"),
+    "index": ("dataset/*.parquet", "the images are indexed again"),
+}
+"""Objects, and what is said when they are damaged."""
+
+
+def test_damaged_objects_are_named_and_made_again_by_the_next_run(run: Run, folder: Run) -> None:
+    paths = {}
+    for what, (pattern, _) in DAMAGED.items():
+        name = max(name for name in run.files() if fnmatch(name, pattern))
+        paths[what] = run.workspace.root / name
+        data = bytearray(paths[what].read_bytes())
+        if name.endswith(".parquet"):
+            data.pop()  # there are bits in it that say nothing
+        else:
+            data[len(data) // 2] ^= 4
+        write_atomically(paths[what], bytes(data))
+    sizes = {run.world.split: run.world.num_images}
+    damage = [
+        *verify_indexes(run.workspace),
+        *verify_rankers(run.workspace),
+        *verify_candidates(run.workspace, sizes, lambda *_: None),
+        *verify_scores(run.workspace, sizes, lambda *_: None),
+    ]
+    said = {one.path: one.words for one in damage}
+    for what, (_, words) in DAMAGED.items():
+        assert words in said.pop(paths[what]), what
+    assert said == {}
+    run.all_stages()
+    here, there = folder.files(), run.files()
+    for name in here:
+        if name.startswith(("candidates.zarr", "scores.zarr")) or name.endswith("ranker.safetensors"):
+            assert there[name] == here[name], name
+    assert run.left_to_do() == []
+
+
+def test_cache_verify_names_the_damaged_shard_of_a_bucket_and_computes_its_images_alone(
+    s3: str,
+    tmp_path: Path,
+    on_thread: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    job, root = Job(tmp_path), UrlPath(f"{s3}/{uuid.uuid4().hex}")
+    for number in range(5):
+        job.draw(number, red=number + 1)
+    compute(job.photos, root)
+    (name,) = (name for name in root.below() if fnmatch(name, "candidates.zarr/*/boxes/c/1/0/0"))
+    shard = (root / name).read_bytes()
+    (root / name).write(shard[:-9] + bytes([shard[-9] ^ 1]) + shard[-8:])
+    monkeypatch.setenv("FAKE_DETECTOR_LOG", str(job.log))
+    command = ["cache", "--data", str(job.photos), "--out", root.url, "--detector", DETECTOR]
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--verify"])
+    output, errors = capfd.readouterr()
+    assert ended.value.code == 0
+    assert f"  {root / name} is damaged: block 1, images 2 to 3, is computed again" in errors
+    assert "verify candidates: 1 damaged\n" in output
+    assert job.forwarded == [3, 4]
+    assert (root / name).read_bytes() == shard
 
 
 def test_credentials_of_the_environment_are_in_nothing_that_is_stored(run: Run) -> None:

@@ -23,6 +23,7 @@ from pipeline.errors import UserError
 from pipeline.index import load_index, planned_index, update_index
 from pipeline.index_file import IndexVersionError
 from pipeline.ledger import Ledger
+from pipeline.place import Place
 from pipeline.ranker_checkpoints import _read, last_checkpoint
 from pipeline.store import CandidateStore
 from pipeline.train_ranker import plan_train, train
@@ -73,7 +74,7 @@ class Made(NamedTuple):
     root: Path
 
 
-def compute(photos: Path, root: Path) -> None:
+def compute(photos: Path, root: Place) -> None:
     """Do what `crface cache` does, in blocks of two images."""
     workspace = Workspace(root)
     index = update_index(workspace, photos, "images").index

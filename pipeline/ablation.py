@@ -220,7 +220,7 @@ def _measured(spec: AblationSpec, model: "Ranker | None") -> _Found:
     """
     from crface.evaluation import widerface_ap
     from pipeline.detections import ORACLE_ALL, PREDICTED, image_detections, stored_detections
-    from pipeline.evaluation_block import open_labels
+    from pipeline.evaluation_labels import open_labels
 
     split = spec.test_keys[0].split
     labels = open_labels(

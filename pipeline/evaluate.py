@@ -135,7 +135,7 @@ def measure(
     Raises UserError when candidates or scores are missing or out of date, and when there is nothing to
     evaluate against.
     """
-    from pipeline.evaluation_block import open_labels  # with torch, which planning need not wait for
+    from pipeline.evaluation_labels import open_labels  # with torch, which planning need not wait for
     from pipeline.evaluation_rows import ap_rows, calibration_rows, curve_rows, failure_rows
 
     sha256 = ground_truth_sha256(index, ground_truth)
@@ -173,6 +173,7 @@ def measure(
             labels_digest=index.labels_digest,
             ground_truth=ground_truth,
             ground_truth_sha256=sha256,
+            is_by_height=truth.definition == "by height",
         )
         blocks = evaluation_blocks([row for row, _ in pairs], item.candidates.block_images)
         compute = _from_records if is_recorded else _from_sums

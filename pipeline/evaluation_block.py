@@ -6,8 +6,7 @@ same size however many images they are of, but need the range of all scores befo
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, reduce
-from pathlib import Path
+from functools import reduce
 from typing import Final
 
 import numpy as np
@@ -24,13 +23,10 @@ from crface.oracle import oracle_confidence
 from pipeline.blocks import Block
 from pipeline.config import EvaluateConfig
 from pipeline.detections import ORACLE, PREDICTED, RANKED, Variant, image_detections
-from pipeline.errors import UserError
+from pipeline.evaluation_labels import image_labels
 from pipeline.evaluation_spec import EvaluateSpec
-from pipeline.face_groups import HEIGHTS, face_groups, known_attributes, with_more_settings
-from pipeline.ground_truth import GroundTruth, Overlap, load_ground_truth, overlap
-from pipeline.index import Index, load_index
+from pipeline.face_groups import HEIGHTS, face_groups
 from pipeline.store import CandidateStore, ScoreStore
-from pipeline.workspace import Workspace
 
 FAILING_SETTING: Final = "hard"
 """The setting in which failures are counted, and whose best F1 gives the operating point."""
@@ -85,17 +81,6 @@ class Sums:
             calibration={key: part + other.calibration[key] for key, part in self.calibration.items()},
             num_images=self.num_images + other.num_images,
         )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Labels:
-    """A split's index and ground truth, with all settings."""
-
-    index: Index
-    truth: GroundTruth
-    common: Overlap
-    image_of_row: dict[int, int]
-    """The places in the ground truth of the rows that it knows."""
 
 
 def extremes_block(spec: EvaluateSpec, block: Block) -> BlockExtremes:
@@ -215,33 +200,6 @@ def failure_tallies(records: Records, extremes: Extremes) -> dict[Variant, Failu
     }
 
 
-@lru_cache(maxsize=1)  # kept for the next block
-def open_labels(
-    workspace: Workspace,
-    split: str,
-    index_digest: str,
-    labels_digest: str,
-    ground_truth: Path | None,
-    ground_truth_sha256: str,
-) -> Labels:
-    """Read a split's labels, which must be those that the driver planned with.
-
-    Raises UserError if they are not, and as `load_index` and `load_ground_truth` do.
-    """
-    index = load_index(workspace, split)
-    truth = load_ground_truth(index, ground_truth)
-    found = (index.digest, index.labels_digest, truth.sha256)
-    if found != (index_digest, labels_digest, ground_truth_sha256):
-        raise UserError(
-            f"the index of {split} in {workspace.root}, or its ground truth, is not the one that this command "
-            "was started with: give every worker the same folders, and run the command again"
-        )
-    common = overlap(truth, index)
-    return Labels(
-        index, with_more_settings(truth), common, dict(zip(common.rows, common.images, strict=True))
-    )
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Image:
     candidates: Float32[np.ndarray, "candidate 5"]
@@ -254,29 +212,13 @@ class _Image:
 
 def _images(spec: EvaluateSpec, rows: Sequence[int]) -> Iterator[_Image]:
     workspace, source = spec.workspace, spec.source
-    labels = open_labels(
-        workspace,
-        source.key.split,
-        spec.index_digest,
-        spec.labels_digest,
-        spec.ground_truth,
-        spec.ground_truth_sha256,
-    )
     store = CandidateStore.open(workspace.candidates(source.key))
     scores = ScoreStore.open(workspace.scores(source.key, source.ranker)) if source.ranker else None
-    for row in rows:
-        image, entry = labels.image_of_row[row], labels.index.row(row)
-        faces = labels.truth.faces[image]
+    for row, labels in zip(rows, image_labels(spec, rows), strict=True):
         candidates = store.read(row)
         refined = None if scores is None else scores.read(row)
-        yield _Image(
-            candidates,
-            refined,
-            image_detections(candidates, refined, faces, spec.config),
-            faces,
-            {setting: masks[image] for setting, masks in labels.truth.kept.items()},
-            known_attributes(faces, entry.faces.astype(np.float64), entry.attributes),
-        )
+        detections = image_detections(candidates, refined, labels.faces, spec.config)
+        yield _Image(candidates, refined, detections, labels.faces, labels.kept, labels.attributes)
 
 
 def _calibration(image: _Image, variant: Variant, config: EvaluateConfig) -> CalibrationTally:

@@ -32,6 +32,10 @@ class EvaluateSpec:
     ground_truth: Path | None
     """The folder of the official `.mat` files, if it was named."""
     ground_truth_sha256: str
+    is_by_height: bool
+    """Whether the ground truth is made from the index's labels, and no `.mat` file is read."""
+    reads_block_alone: bool = False
+    """For a process that does not have the labels of the whole split already: reads those of its blocks."""
     extremes: Mapping["Variant", tuple[float, float]] | None = None
     """The range of scores of the whole data set, for sums."""
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.errors import UserError
 from pipeline.fingerprint import file_sha256
-from pipeline.index import Index
+from pipeline.index import ImageRow, Index
 from pipeline.mat_files import Faces, Kept, read_faces, read_kept
 from pipeline.official_val import check_official_val
 from pipeline.widerface import parse_annotations
@@ -130,12 +130,18 @@ def by_height(index: Index) -> GroundTruth:
 
     Raises UserError if the split has no labels.
     """
-    rows = [index.row(row) for row in index.ok_rows]
+    return rows_by_height(
+        [index.row(row) for row in index.ok_rows], index.split, sha256=_by_height_sha256(index)
+    )
+
+
+def rows_by_height(rows: Sequence[ImageRow], split: str, sha256: str) -> GroundTruth:
+    """Give what `by_height` gives for some of a split's rows, in their order; `sha256` is that of the whole split's."""
     faces = tuple(row.faces.astype(np.float64) for row in rows)
     return GroundTruth(
         definition="by height",
-        source=f"labels of the split {index.split!r}",
-        sha256=_by_height_sha256(index),
+        source=f"labels of the split {split!r}",
+        sha256=sha256,
         names=tuple(image_name(row.path) for row in rows),
         faces=faces,
         kept=_kept_by_height([row.is_valid for row in rows], faces),

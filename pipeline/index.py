@@ -19,6 +19,8 @@ from pipeline.index_file import (
     ImageRow,
     content_sha256,
     images_digest,
+    label_bytes,
+    labels_digest,
     read_index_file,
     read_index_part,
     write_index_file,
@@ -108,11 +110,7 @@ class Index:
     @cached_property
     def labels_digest(self) -> str:
         """A hash of the labels of the rows that are ok; images, times and the data root do not matter."""
-        return _hash(
-            part
-            for row in map(self.row, self.ok_rows)
-            for part in (f"{row.row}\0{row.path}\0{len(row.faces)}\n".encode(), *_label_bytes(row))
-        )
+        return labels_digest(self.all_rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,15 +270,4 @@ def _changes(old: ImageRow, new: ImageRow) -> Iterable[str]:
     if new.status == "removed":
         return ["removed"] if old.status != "removed" else []
     kinds = ["changed"] if (old.sha256, old.status) != (new.sha256, new.status) else []
-    return kinds + (["relabelled"] if _label_bytes(old) != _label_bytes(new) else [])
-
-
-def _label_bytes(row: ImageRow) -> tuple[bytes, bytes, bytes]:
-    return row.faces.tobytes(), row.is_valid.tobytes(), row.attributes.tobytes()
-
-
-def _hash(parts: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
+    return kinds + (["relabelled"] if label_bytes(old) != label_bytes(new) else [])

@@ -21,6 +21,7 @@ SCHEMA_VERSION = 1
 
 _GROUP_ROWS = 1024  # what is read at the least: 150 kB of labels and hashes
 _IMAGES_DIGEST = "images_digest"
+_LABELS_DIGEST = "labels_digest"
 
 
 class IndexVersionError(UserError):
@@ -113,6 +114,22 @@ def images_digest(rows: Iterable[ImageRow]) -> str:
     return digest.hexdigest()
 
 
+def labels_digest(rows: Iterable[ImageRow]) -> str:
+    """Hash the labels of the rows that are ok; images, times and the data root do not matter."""
+    digest = hashlib.sha256()
+    for row in rows:
+        if row.status == "ok":
+            digest.update(f"{row.row}\0{row.path}\0{len(row.faces)}\n".encode())
+            for part in label_bytes(row):
+                digest.update(part)
+    return digest.hexdigest()
+
+
+def label_bytes(row: ImageRow) -> tuple[bytes, bytes, bytes]:
+    """Give what a row says of its faces, to be compared or hashed."""
+    return row.faces.tobytes(), row.is_valid.tobytes(), row.attributes.tobytes()
+
+
 def write_index_file(path: Place, header: Header, rows: Sequence[ImageRow]) -> None:
     """Write an index; a reader sees all of it or the one before."""
     columns = [pa.array([getattr(row, name) for row in rows], kind) for name, kind in _COLUMNS.items()]
@@ -121,6 +138,7 @@ def write_index_file(path: Place, header: Header, rows: Sequence[ImageRow]) -> N
         "schema_version": str(SCHEMA_VERSION),
         "content_sha256": content_sha256(header, rows),
         _IMAGES_DIGEST: images_digest(rows),
+        _LABELS_DIGEST: labels_digest(rows),
         **asdict(header),
     }
     table = pa.Table.from_arrays(
@@ -138,8 +156,12 @@ def write_index_file(path: Place, header: Header, rows: Sequence[ImageRow]) -> N
     write_atomically(path, buffer.getvalue())
 
 
-def read_index_part(path: Place, digest: str, start: int, stop: int) -> tuple[Header, list[ImageRow]] | None:
+def read_index_part(
+    path: Place, digest: str, start: int, stop: int, labels: str | None = None
+) -> tuple[Header, list[ImageRow]] | None:
     """Read the rows `start:stop` of an index whose images hash to `digest`, and not much more.
+
+    `labels` is what its labels must hash to, for whoever needs them.
 
     None when that cannot be had so: the file is not there, damaged, of another version or other images, or its
     writer did not yet write what this needs. Whoever asks then reads all of it, which says what is wrong.
@@ -150,6 +172,8 @@ def read_index_part(path: Place, digest: str, start: int, stop: int) -> tuple[He
                 key.decode(): value.decode() for key, value in (file.schema_arrow.metadata or {}).items()
             }
             if known["schema_version"] != str(SCHEMA_VERSION) or known[_IMAGES_DIGEST] != digest:
+                return None
+            if labels is not None and known[_LABELS_DIGEST] != labels:
                 return None
             header = Header(**{name: known[name] for name in Header.__dataclass_fields__})
             first, last = start // _GROUP_ROWS, -(-stop // _GROUP_ROWS)

@@ -5,15 +5,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from detection_sets import rows
-from test_evaluate import CANDIDATES, FACES, RANKED_SOURCE, REFINED, A, B, Run
+from test_evaluate import CANDIDATES, FACES, RANKED_SOURCE, REFINED, SOURCE, A, B, Run
 from wider_folder import Picture
 
 import pipeline.evaluate
 from pipeline.blocks import Block
 from pipeline.config import EvaluateConfig
+from pipeline.errors import UserError
 from pipeline.evaluate import Measured, evaluation_blocks, measure
+from pipeline.evaluation_labels import open_labels
 from pipeline.evaluation_spec import in_threads
 from workflows.evaluating import evaluation_runner
 
@@ -94,6 +98,55 @@ def test_a_cluster_gives_the_same_numbers_in_records_and_in_sums(
     assert [row.ap for row in summed.rows] == pytest.approx(
         [row.ap for row in expected.rows], abs=1e-12, nan_ok=True
     )
+
+
+def test_a_worker_reads_the_labels_of_its_block_from_the_index_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "pipeline.index_file._GROUP_ROWS", 2
+    )  # read at the least; as many as a block has images
+    run = Run(tmp_path)
+    run.data(*(Picture("event", str(number), FACES[: 1 + number % 3]) for number in range(7)))
+    run.candidates(*(rows(*CANDIDATES) for _ in range(7)))
+    expected = measure(run.workspace, run.index, [SOURCE], CONFIG)
+    read: list[list[int]] = []
+    read_groups = pq.ParquetFile.read_row_groups
+
+    def noted(file: pq.ParquetFile, groups: list[int]) -> pa.Table:
+        read.append(groups)
+        return read_groups(file, groups)
+
+    def refuse(path: Path) -> None:
+        raise AssertionError("a worker reads the whole index")
+
+    def as_workers_do(function, spec, blocks, on_part) -> None:
+        open_labels.cache_clear()  # a worker has none to begin with
+        with monkeypatch.context() as patch:
+            patch.setattr(pq.ParquetFile, "read_row_groups", noted)
+            patch.setattr("pipeline.index.read_index_file", refuse)
+            for block in blocks:
+                on_part(function(dataclasses.replace(spec, reads_block_alone=True), block))
+
+    found = measure(run.workspace, run.index, [SOURCE], CONFIG, run=as_workers_do)
+    assert read == [[0], [1], [2], [3]]
+    assert numbers(found) == pytest.approx(numbers(expected), abs=1e-12, nan_ok=True)
+
+
+def test_a_worker_that_sees_other_labels_is_refused(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    pictures = [Picture("event", str(number), FACES) for number in range(2)]
+    run.data(*pictures).candidates(*(rows(*CANDIDATES) for _ in range(2)))
+
+    def elsewhere(function, spec, blocks, on_part) -> None:
+        run.data(dataclasses.replace(pictures[0], faces=FACES[:1]), pictures[1])
+        assert run.index.labels_digest != spec.labels_digest
+        open_labels.cache_clear()
+        for block in blocks:
+            on_part(function(dataclasses.replace(spec, reads_block_alone=True), block))
+
+    with pytest.raises(UserError, match="not the one that this command was started with"):
+        measure(run.workspace, run.index, [SOURCE], CONFIG, run=elsewhere)
 
 
 def test_failures_of_one_image_by_hand(tmp_path: Path) -> None:

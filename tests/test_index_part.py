@@ -1,6 +1,7 @@
 """A worker reads the rows of its block from a large index, not the index."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.index import ImageRow, IndexPart, planned_index, planned_rows
-from pipeline.index_file import Header, images_digest, write_index_file
+from pipeline.index_file import Header, images_digest, labels_digest, read_index_part, write_index_file
 from pipeline.workspace import Workspace
 
 
@@ -47,6 +48,20 @@ def test_a_block_reads_its_own_rows_of_a_large_index_and_no_others(tmp_path: Pat
             part.row(stop)
         with pytest.raises(IndexError):
             part.row(start - 1)
+
+
+def test_a_part_is_given_only_with_the_labels_that_were_asked_for(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    rows = [made_up_row(number) for number in range(6)]
+    path, digest = workspace.index("val"), images_digest(rows)
+    write_index_file(path, Header("val", "/data", "images", ""), rows)
+    found = read_index_part(path, digest, 2, 4, labels_digest(rows))
+    assert found is not None
+    assert [row.row for row in found[1]] == [2, 3]
+    # the same images, one of them with one face less
+    rows[4] = replace(rows[4], faces=rows[3].faces, is_valid=rows[3].is_valid, attributes=rows[3].attributes)
+    assert images_digest(rows) == digest
+    assert read_index_part(path, digest, 2, 4, labels_digest(rows)) is None
 
 
 def test_a_part_of_a_damaged_or_other_index_is_not_taken(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TypeVar
 
 from pipeline.blocks import Block
@@ -32,6 +33,7 @@ def evaluation_runner(cluster: str) -> Iterator[Runner]:
             blocks: Sequence[Block],
             on_part: Callable[[Part], None],
         ) -> None:
+            spec = replace(spec, reads_block_alone=True)
             run_blocks(client, function, spec, blocks, on_part, is_kept=False).check()
 
         yield run

@@ -1,0 +1,104 @@
+"""The faces that an evaluation goes by: of a whole split, or of the images of a block."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int8
+
+from pipeline.errors import UserError
+from pipeline.evaluation_spec import EvaluateSpec
+from pipeline.face_groups import known_attributes, with_more_settings
+from pipeline.ground_truth import GroundTruth, Overlap, load_ground_truth, overlap, rows_by_height
+from pipeline.index import ImageRow, Index, load_index
+from pipeline.index_file import read_index_part
+from pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """A split's index and ground truth, with all settings."""
+
+    index: Index
+    truth: GroundTruth
+    common: Overlap
+    image_of_row: dict[int, int]
+    """The places in the ground truth of the rows that it knows."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageLabels:
+    """One image's faces."""
+
+    faces: Float64[np.ndarray, "face 4"]
+    kept: dict[str, Bool[np.ndarray, " face"]]
+    """Per setting."""
+    attributes: Int8[np.ndarray, "face 6"]
+    """-1 where they are not known."""
+
+
+def image_labels(spec: EvaluateSpec, rows: Sequence[int]) -> Iterator[ImageLabels]:
+    """Give the faces of each of a block's rows, ascending, of which there is at least one.
+
+    Where the index alone has them and `spec.reads_block_alone`, no more of it is read than the group of rows that
+    they are in: a worker then needs the same memory for any number of images. Official files are read whole.
+
+    Raises UserError as `open_labels` does.
+    """
+    if spec.reads_block_alone and spec.is_by_height and (part := _part(spec, rows)) is not None:
+        truth = with_more_settings(rows_by_height(part, spec.source.key.split, spec.ground_truth_sha256))
+        places, entries = list(range(len(part))), part
+    else:
+        labels = open_labels(
+            spec.workspace,
+            spec.source.key.split,
+            spec.index_digest,
+            spec.labels_digest,
+            spec.ground_truth,
+            spec.ground_truth_sha256,
+        )
+        truth = labels.truth
+        places = [labels.image_of_row[row] for row in rows]
+        entries = [labels.index.row(row) for row in rows]
+    for place, entry in zip(places, entries, strict=True):
+        faces = truth.faces[place]
+        yield ImageLabels(
+            faces,
+            {setting: masks[place] for setting, masks in truth.kept.items()},
+            known_attributes(faces, entry.faces.astype(np.float64), entry.attributes),
+        )
+
+
+@lru_cache(maxsize=1)  # kept for the next block
+def open_labels(
+    workspace: Workspace,
+    split: str,
+    index_digest: str,
+    labels_digest: str,
+    ground_truth: Path | None,
+    ground_truth_sha256: str,
+) -> Labels:
+    """Read a split's labels, which must be those that the driver planned with.
+
+    Raises UserError if they are not, and as `load_index` and `load_ground_truth` do.
+    """
+    index = load_index(workspace, split)
+    truth = load_ground_truth(index, ground_truth)
+    found = (index.digest, index.labels_digest, truth.sha256)
+    if found != (index_digest, labels_digest, ground_truth_sha256):
+        raise UserError(
+            f"the index of {split} in {workspace.root}, or its ground truth, is not the one that this command "
+            "was started with: give every worker the same folders, and run the command again"
+        )
+    common = overlap(truth, index)
+    return Labels(
+        index, with_more_settings(truth), common, dict(zip(common.rows, common.images, strict=True))
+    )
+
+
+def _part(spec: EvaluateSpec, rows: Sequence[int]) -> list[ImageRow] | None:
+    path = spec.workspace.index(spec.source.key.split)
+    found = read_index_part(path, spec.index_digest, rows[0], rows[-1] + 1, spec.labels_digest)
+    return None if found is None else [found[1][row - rows[0]] for row in rows]

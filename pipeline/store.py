@@ -184,10 +184,13 @@ class RowStore:
         if np.isnan(values).any():
             raise ValueError(f"rows {start}:{stop} of {self.path}: there are values that are no numbers")
         values_file, count_file = self.block_files(start // self.block_images)
+        shard = encoded_values(values, self.layout, self.block_images)
         count_file.unlink(missing_ok=True)  # new rows must never be read with old counts
-        write_atomically(values_file, encoded_values(values, self.layout, self.block_images))
-        write_atomically(count_file, encoded_counts(counts, self.block_images))
-        return values_file.stat().st_size, count_file.stat().st_size
+        write_atomically(values_file, shard)
+        chunk = encoded_counts(counts, self.block_images)
+        write_atomically(count_file, chunk)
+        # not asked of the files: another worker, to whom this block was given up for lost, may just be replacing them
+        return len(shard), len(chunk)
 
     def block_files(self, number: int) -> tuple[Place, Place]:
         """Give the files of a block: its shard, and its counts."""

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from zarr.storage import LocalStore
+from zarr.storage import LocalStore, MemoryStore
 
 from pipeline.errors import UserError
+from pipeline.place import UrlPath
 from pipeline.store import (
     MAX_CANDIDATES,
     NOT_COMPUTED,
@@ -22,6 +24,7 @@ from pipeline.store import (
     NotComputed,
     ScoreStore,
 )
+from pipeline.workspace import write_atomically
 
 BLOCK = 4
 ATTRS = {"detector": "fake", "thresholds": {"confidence": None}, "columns": ["x1", "y1"]}
@@ -209,6 +212,52 @@ def test_killed_between_shard_and_counts_leaves_rows_that_are_not_computed(
     assert store.shard_bytes() == {}
     with pytest.raises(NotComputed):
         store.read(0)
+
+
+def test_a_block_that_another_worker_is_just_replacing_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = new_store(tmp_path)
+    sizes = store.write_block(0, [candidates(2)] * 4)
+
+    def replaced_at_once(path: Path, data: bytes) -> None:
+        write_atomically(path, data)
+        store.block_files(0)[1].unlink(missing_ok=True)  # what a writer does first
+
+    monkeypatch.setattr("pipeline.store.write_atomically", replaced_at_once)
+    assert store.write_block(0, [candidates(2)] * 4) == sizes
+
+
+def test_a_block_of_any_size_is_encoded_at_once_written_in_two_requests_and_not_read_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Zarr itself reads a shard to put an image into it, and writes it anew for each
+    asked: list[str] = []
+
+    def noting(of: type, name: str) -> None:
+        wrapped = getattr(of, name)
+
+        def method(self: object, *arguments: object, **options: object) -> object:
+            asked.append(f"{of.__name__}.{name}")
+            return wrapped(self, *arguments, **options)
+
+        monkeypatch.setattr(of, name, method)
+
+    stores = [
+        CandidateStore.create_or_grow(UrlPath(f"memory://store-{size}/c.zarr/val"), size, size, {})
+        for size in (2, 60)
+    ]
+    for name in ("write", "read_bytes", "open", "stat", "exists", "is_file"):
+        noting(UrlPath, name)
+    for name in ("get", "set", "set_if_not_exists"):
+        noting(MemoryStore, name)
+    counts = []
+    for store in stores:
+        asked.clear()
+        store.write_block(0, [candidates(1)] * store.num_images)
+        counts.append(Counter(asked))
+    assert counts[0] == counts[1]
+    assert {name: num for name, num in counts[0].items() if name.startswith("Url")} == {"UrlPath.write": 2}
 
 
 def test_reading_one_row_reads_about_one_chunk_of_the_shard(tmp_path: Path) -> None:

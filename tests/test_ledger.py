@@ -5,6 +5,8 @@ import re
 import time
 from pathlib import Path
 
+import psutil
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -122,6 +124,25 @@ def test_a_cut_gathered_ledger_is_an_error_that_names_it(ledger: Ledger) -> None
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(UserError, match=r"blocks\.parquet is damaged .*`crface cache --verify`"):
         ledger.read()
+
+
+def test_a_writer_of_very_many_blocks_needs_no_more_memory_than_of_a_few(ledger: Ledger) -> None:
+    # a Parquet file that grows by a row group a block keeps something of each until it is closed
+    process = psutil.Process()
+    digests = [hashlib.sha256(bytes([i])).hexdigest() for i in range(32)]
+
+    def commit(numbers: range) -> int:
+        for number in numbers:
+            ledger.commit(row(number, *digests))
+        assert pa.total_allocated_bytes() <= held
+        return process.memory_info().rss
+
+    held = pa.total_allocated_bytes()
+    before = commit(range(100))
+    after = commit(range(100, 1100))
+    assert after - before < 4 * 2**20
+    ledger.gather()
+    assert len(ledger.read()) == 1100
 
 
 def test_what_a_killed_writer_left_is_ignored_and_removed(ledger: Ledger) -> None:

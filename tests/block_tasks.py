@@ -2,11 +2,14 @@
 
 import os
 import signal
+import sys
 import time
+import types
 from pathlib import Path
 
 from pipeline.blocks import Block, Cause
 from pipeline.errors import UserError
+from workflows import lost_gpu
 
 
 def blocks(num: int) -> list[Block]:
@@ -80,6 +83,30 @@ def worker_name(nothing: str, block: Block) -> str:
 
     time.sleep(0.05)
     return str(get_worker().name)
+
+
+def loses_its_gpu_on_three(folder: str, block: Block) -> int:
+    """Fail, and every block after it in this process."""
+    number(folder, block)
+    if block.number == 3:
+        _lose_the_gpu()
+    time.sleep(0.05)
+    if lost_gpu.is_gpu_lost():
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+    return os.getpid()
+
+
+def _lose_the_gpu() -> None:
+    """Make torch answer as it does on such a GPU."""
+
+    def synchronize() -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    torch = types.ModuleType("torch")
+    torch.cuda = types.SimpleNamespace(  # type: ignore[attr-defined]
+        is_initialized=lambda: True, synchronize=synchronize
+    )
+    sys.modules["torch"] = torch
 
 
 LEAK_BYTES = 150 * 2**20

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from pipeline.blocks import Block
 from pipeline.errors import UserError
 from workflows.gpus import GPU, gpu_workers
+from workflows.lost_gpu import carried_out
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -148,13 +149,18 @@ class _Flight(Generic[Spec, Report]):
         return max(1, self._num_threads)
 
     def unused_workers(self) -> list[str]:
-        """Give the workers that no block is alone on, as they are at this moment."""
+        """Give the workers that no block is alone on and that are not about to leave, as they are at this moment."""
         used = {worker for _, worker in self._blocks.values()}
-        return [worker for worker in self._threads() if worker not in used]
+        # a block for one that leaves before it is replaced would wait for it in vain
+        scheduler = self._client.scheduler
+        assert scheduler is not None, "the client is connected"
+        staying = self._client.sync(scheduler.ncores_running)  # type: ignore[no-untyped-call]
+        return [worker for worker in self._threads() if worker in staying and worker not in used]
 
     def launch(self, block: Block, alone_on: str | None = None) -> None:
         """Hand a block to any worker, or to one that has no other."""
         future = self._client.submit(
+            carried_out,
             self._function,
             self._spec,
             block,

@@ -1,12 +1,12 @@
 """The record of finished blocks survives crashes and says nothing that was not finished."""
 
 import hashlib
+import os
 import re
 import time
 from pathlib import Path
 
 import psutil
-import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -126,23 +126,24 @@ def test_a_cut_gathered_ledger_is_an_error_that_names_it(ledger: Ledger) -> None
         ledger.read()
 
 
-def test_a_writer_of_very_many_blocks_needs_no_more_memory_than_of_a_few(ledger: Ledger) -> None:
-    # a Parquet file that grows by a row group a block keeps something of each until it is closed
+def test_a_writer_of_very_many_blocks_needs_no_more_memory_than_of_a_few(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # a Parquet file that grows by a row group a block keeps 10 kB of each until it is closed: 5 MB here
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # which takes nearly all of the time
     process = psutil.Process()
     digests = [hashlib.sha256(bytes([i])).hexdigest() for i in range(32)]
 
     def commit(numbers: range) -> int:
         for number in numbers:
             ledger.commit(row(number, *digests))
-        assert pa.total_allocated_bytes() <= held
         return process.memory_info().rss
 
-    held = pa.total_allocated_bytes()
     before = commit(range(100))
-    after = commit(range(100, 1100))
-    assert after - before < 4 * 2**20
+    after = commit(range(100, 600))
+    assert after - before < 2.5 * 2**20
     ledger.gather()
-    assert len(ledger.read()) == 1100
+    assert len(ledger.read()) == 600
 
 
 def test_what_a_killed_writer_left_is_ignored_and_removed(ledger: Ledger) -> None:

@@ -28,7 +28,7 @@ def recorded(folder: Path) -> dict[int, LedgerRow]:
     }
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)  # of a busy machine
 def test_eight_processes_that_all_write_every_block_leave_the_store_of_one(tmp_path: Path) -> None:
     # as workers do that were given up for lost and went on: the blocks went to others meanwhile
     one, eight = tmp_path / "one", tmp_path / "eight"

@@ -42,7 +42,7 @@ iterations = 2
 """
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)  # of a busy machine
 def test_no_stage_forks_a_process(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(TRAP)
     (tmp_path / "small.toml").write_text(CONFIG)
@@ -58,7 +58,7 @@ def test_no_stage_forks_a_process(tmp_path: Path) -> None:
     def python(*arguments: str) -> None:
         ended = subprocess.run(
             [sys.executable, *arguments],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=550, check=False,
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=850, check=False,
         )  # fmt: skip
         assert ended.returncode == 0, ended.stdout + ended.stderr
 

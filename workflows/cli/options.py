@@ -182,8 +182,8 @@ _OPTIONS: dict[str, Callable[[Command], Command]] = {
         "--max-megapixels",
         type=click.FloatRange(0, 1000, min_open=True),
         metavar="N",
-        help="Refuse larger images by their header, before anything is decoded.  [default: 200, or what"
-        " --config says]",
+        help="Refuse larger images by their header, before anything is decoded.  [default: 200; where there is"
+        " a configuration, its cache.max_megapixels]",
     ),
     "split": click.option(
         "--split",

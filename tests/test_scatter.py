@@ -1,6 +1,5 @@
 """Blocks on real worker processes: killed, failing, interrupted, and still everything is computed, once."""
 
-import gc
 import os
 import signal
 import socket
@@ -330,4 +329,3 @@ def test_no_scheduler_at_an_address_is_a_sentence(monkeypatch: pytest.MonkeyPatc
     found = f"no Dask scheduler answers at tcp://127.0.0.1:{port}"
     with pytest.raises(UserError, match=found), open_cluster(f"tcp://127.0.0.1:{port}"):
         pass
-    gc.collect()  # see test_tls.py

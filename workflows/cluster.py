@@ -169,11 +169,11 @@ def _local_cluster(num_workers: int, devices: list[str] | None = None) -> Iterat
 
 @contextmanager
 def _joined(address: str) -> Iterator[Client]:
-    from distributed import Client
+    from workflows.joining import JoiningClient
 
     try:
         where = {"address": address} if "://" in address else {"scheduler_file": address}
-        client = Client(**where, timeout=_WAIT_S, set_as_default=False)  # type: ignore[no-untyped-call]
+        client = JoiningClient(**where, timeout=_WAIT_S, set_as_default=False)  # type: ignore[no-untyped-call]
     except (
         OSError,
         TimeoutError,

@@ -1,0 +1,116 @@
+"""A cluster that cannot be joined leaves nothing behind that could stop the next one."""
+
+import contextlib
+import gc
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from distributed.utils import LoopRunner
+
+from pipeline.errors import UserError
+from workflows import cluster
+from workflows.cluster import open_cluster
+from workflows.tls import tls_required
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@contextlib.contextmanager
+def nobody(folder: Path) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    yield f"tcp://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def one_that_says_nothing(folder: Path) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+
+
+@contextlib.contextmanager
+def one_that_must_not_be_open(folder: Path) -> Iterator[str]:
+    with tls_required(folder), nobody(folder) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def one_that_asks_for_a_certificate(folder: Path) -> Iterator[str]:
+    yield "tls://127.0.0.1:9"
+
+
+@contextlib.contextmanager
+def one_that_is_no_address(folder: Path) -> Iterator[str]:
+    yield "tcp://127.0.0.1:none"
+
+
+@contextlib.contextmanager
+def file_of_a_scheduler_that_is_gone(folder: Path) -> Iterator[str]:
+    file = folder / "scheduler.json"
+    with nobody(folder) as address:
+        file.write_text(f'{{"address": "{address}"}}')
+    yield str(file)
+
+
+UNREACHABLE = [
+    nobody,
+    one_that_says_nothing,
+    one_that_must_not_be_open,
+    one_that_asks_for_a_certificate,
+    one_that_is_no_address,
+    file_of_a_scheduler_that_is_gone,
+]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_WAIT_S", 0.3)
+
+
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    """Have what a failed join leaves stay until it is looked for."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def loops() -> int:
+    return sum(thread.name == "IO loop" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("unreachable", UNREACHABLE)
+def test_a_failed_join_leaves_no_thread_and_no_client_that_waits_for_dasks_lock(
+    unreachable: Callable[[Path], contextlib.AbstractContextManager[str]],
+    tmp_path: Path,
+    impatient: None,
+    no_collection: None,
+) -> None:
+    before = loops()
+    complaint = "no Dask scheduler answers"
+    with unreachable(tmp_path) as address, pytest.raises(UserError, match=complaint), open_cluster(address):
+        pass
+    assert loops() == before
+    with (
+        LoopRunner._lock
+    ):  # as while the next client starts its loop; a client that is open would wait here for ever
+        gc.collect()
+
+
+def test_after_many_failed_joins_in_one_process_a_cluster_that_answers_is_joined(
+    tmp_path: Path, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = loops()
+    for _ in range(3):
+        for unreachable in UNREACHABLE:
+            with unreachable(tmp_path) as address, pytest.raises(UserError), open_cluster(address):
+                pass
+    assert loops() == before
+    monkeypatch.undo()
+    with open_cluster("local:1") as own, open_cluster(own.scheduler.address) as joined:
+        assert joined.submit(sum, [1, 2]).result(120) == 3
+    assert loops() == before

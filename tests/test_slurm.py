@@ -8,18 +8,22 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import block_tasks
 import pytest
 import torch
 from dask_processes import wait_until
 from fake_detector import SLOW
 from test_cache_stage import Job
 from test_scatter import content
+from tls_clients import check_that_others_are_turned_away
 
 from pipeline.cache import cache_block, plan_cache, prepare_cache
 from pipeline.errors import UserError
 from workflows.cli.options import make_job
 from workflows.cluster import open_cluster
 from workflows.data import EMBEDDED, update_indexes
+from workflows.scatter import run_blocks
+from workflows.tls import tls_required
 
 SCRIPT = Path(__file__).with_name("slurm_node.sh")
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "munged")
@@ -86,6 +90,17 @@ def test_jobs_that_cannot_be_are_a_sentence(
 ) -> None:
     with pytest.raises(UserError, match=complaint), open_cluster(str(cluster_file(tmp_path, **setting))):
         pass
+
+
+def test_with_tls_jobs_work_and_who_has_no_certificate_is_turned_away(slurm: Path, tmp_path: Path) -> None:
+    pytest.importorskip("cryptography", reason="making certificates needs the package cryptography")
+    with (
+        tls_required(tmp_path / "tls"),
+        open_cluster(str(cluster_file(tmp_path, jobs=1)), num_blocks=1) as client,
+    ):
+        done = run_blocks(client, block_tasks.worker_name, "", block_tasks.blocks(4), lambda _: None)
+        assert len(done.done) == 4
+        check_that_others_are_turned_away(client, tmp_path / "tls", tmp_path / "theirs")
 
 
 def test_a_job_that_slurm_tells_to_go_commits_its_block_exits_with_0_and_is_replaced(

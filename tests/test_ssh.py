@@ -11,10 +11,12 @@ import block_tasks
 import psutil
 import pytest
 from dask_processes import wait_until
+from tls_clients import check_that_others_are_turned_away
 
 from pipeline.errors import UserError
 from workflows.cluster import open_cluster
 from workflows.scatter import run_blocks
+from workflows.tls import tls_required
 
 pytest.importorskip(
     "asyncssh", reason="asyncssh is not installed: pip install 'crface[ssh]'", exc_type=ImportError
@@ -51,6 +53,33 @@ def test_hosts_work_and_their_workers_end_with_the_run(server: psutil.Process, t
         settings = client.run(lambda: __import__("dask").config.get("distributed.worker.memory.pause"))
         assert set(settings.values()) == {False}  # theirs is the configuration of every other cluster
     wait_until(lambda: not server.children(), "the workers outlive the run")
+
+
+def test_with_tls_hosts_work_and_who_has_no_certificate_is_turned_away(
+    server: psutil.Process, tmp_path: Path
+) -> None:
+    pytest.importorskip("cryptography", reason="making certificates needs the package cryptography")
+    file = cluster_file(tmp_path, 'hosts = ["one"]', f'python = "{sys.executable}"')
+    with tls_required(tmp_path / "tls"), open_cluster(file) as client:
+        done = run_blocks(client, block_tasks.worker_name, "", block_tasks.blocks(4), lambda _: None)
+        assert set(done.done) == {"one-0"}
+        check_that_others_are_turned_away(client, tmp_path / "tls", tmp_path / "theirs")
+
+
+def test_with_tls_a_host_without_the_certificate_is_a_sentence(
+    server: psutil.Process, tmp_path: Path
+) -> None:
+    pytest.importorskip("cryptography", reason="making certificates needs the package cryptography")
+    python = tmp_path / "python"  # of a host that has not got the folder
+    python.write_text(f'#!/bin/sh\nrm -r "{tmp_path}/tls"\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    file = cluster_file(tmp_path, 'hosts = ["one"]', f'python = "{python}"')
+    with (
+        tls_required(tmp_path / "tls"),
+        pytest.raises(UserError, match=r"a worker did not start on one of one: .*certificate"),
+        open_cluster(file),
+    ):
+        pass
 
 
 def test_a_host_that_does_not_answer_is_a_sentence(server: psutil.Process, tmp_path: Path) -> None:

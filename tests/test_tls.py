@@ -9,6 +9,7 @@ import click
 import psutil
 import pytest
 from click.testing import CliRunner
+from tls_clients import check_that_others_are_turned_away
 
 from pipeline.errors import UserError
 from workflows.cli.options import job_options
@@ -77,15 +78,7 @@ def test_a_client_without_the_certificate_is_turned_away(tmp_path: Path) -> None
         _nothing_listens_to_others()
         with tls_required(tmp_path / "theirs"), pytest.raises(UserError), open_cluster(address):
             pass  # another authority signed it
-        plain = address.replace("tls://", "tcp://")
-        with _without_tls(), pytest.raises(UserError, match="no Dask scheduler answers"), open_cluster(plain):
-            pass
-        with (
-            _without_tls(),
-            pytest.raises(UserError, match="no Dask scheduler answers"),
-            open_cluster(address),
-        ):
-            pass
+        check_that_others_are_turned_away(own, tmp_path / "ours", tmp_path / "theirs")
         with open_cluster(address) as joined:
             assert joined.submit(sum, [3, 4]).result(120) == 7
 
@@ -107,20 +100,3 @@ def _nothing_listens_to_others() -> None:
     ]
     assert len(listening) >= 3  # scheduler, nanny and worker at least
     assert set(listening) <= {"127.0.0.1", "::1"}
-
-
-class _without_tls:  # noqa: N801 - reads as a phrase
-    def __enter__(self) -> None:
-        self._monkeypatch = pytest.MonkeyPatch()
-        for name in list(os.environ):
-            if name.startswith("DASK_DISTRIBUTED__COMM__"):
-                self._monkeypatch.delenv(name)
-        import dask
-
-        dask.config.refresh()
-
-    def __exit__(self, *error: object) -> None:
-        self._monkeypatch.undo()
-        import dask
-
-        dask.config.refresh()

@@ -141,7 +141,8 @@ def _wait_for_first(client: Client, name: str, num_jobs: int, log_folder: str) -
         if states and all(state in _OVER for state in states):
             raise UserError(
                 f"the Slurm jobs {name} ended before a worker came: {Path(log_folder).absolute()} has what they "
-                "said; often the nodes lack this Python, or cannot reach this machine (`host`)"
+                "said; often the nodes lack this Python or, with --tls, the certificates, or cannot reach this "
+                "machine (`host`)"
             )
 
 

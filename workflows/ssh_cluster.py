@@ -54,7 +54,8 @@ def ssh_cluster(settings: SshSettings, inherited: dict[str, Any]) -> Iterator[Cl
         except Exception as error:  # Dask has no other word for a remote command that ends
             raise UserError(
                 f"a worker did not start on one of {', '.join(settings.hosts)}: {error}; the hosts need this "
-                "Python with this package (`python`) and must reach this machine (`host`)"
+                "Python with this package (`python`), with --tls its certificates under the same path, and must reach "
+                "this machine (`host`)"
             ) from error
         with cluster, Client(cluster, set_as_default=False) as client:  # type: ignore[no-untyped-call]
             try:

@@ -36,6 +36,8 @@ def tls_required(folder: Path) -> Iterator[None]:
     files = _certificate(folder.absolute())
     settings = {
         f"{_PREFIX}REQUIRE_ENCRYPTION": "True",
+        # a scheduler that is given a host and no protocol would take tcp:// otherwise, and refuse itself
+        f"{_PREFIX}DEFAULT_SCHEME": "tls",
         f"{_PREFIX}TLS__CA_FILE": str(files[AUTHORITY]),
         **{f"{_PREFIX}TLS__{role}__CERT": str(files[CERTIFICATE]) for role in _ROLES},
         **{f"{_PREFIX}TLS__{role}__KEY": str(files[KEY]) for role in _ROLES},

@@ -1,5 +1,7 @@
 """TLS between the driver, the scheduler and the workers: whoever has no certificate of ours is turned away.
 
+`python -m workflows.tls FOLDER` makes the certificates, for a cluster that is started by other means.
+
 Whoever reaches a Dask scheduler can run code on its workers, so on a network that others use the connections have to
 be closed to them. Both sides of each connection show a certificate that one authority signed.
 """
@@ -119,3 +121,19 @@ def _make(folder: Path) -> None:
         descriptor = os.open(folder / file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as opened:
             opened.write(data)
+
+
+def _main() -> int:
+    if len(sys.argv) != 2:
+        print("usage: python -m workflows.tls FOLDER", file=sys.stderr)
+        return 2
+    try:
+        _certificate(Path(sys.argv[1]).absolute())
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

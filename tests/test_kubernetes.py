@@ -139,7 +139,7 @@ def as_in_a_pod(name: str, folder: Path, port: int, **variables: str) -> Iterato
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
             [*prefix, sys.executable, "-m", *words],
-            env={**os.environ, "PYTHONPATH": f"{TESTS.parent}:{TESTS}", **variables},
+            env={**os.environ, "PYTHONPATH": f"{TESTS.parent}:{TESTS}", **own_variables(name), **variables},
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -150,6 +150,10 @@ def as_in_a_pod(name: str, folder: Path, port: int, **variables: str) -> Iterato
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def own_variables(name: str) -> dict[str, str]:
+    return {entry["name"]: entry["value"] for entry in container(name).get("env", ()) if "value" in entry}
 
 
 def first_processes() -> bool:
@@ -200,6 +204,9 @@ def test_the_commands_make_a_cluster_whose_worker_finishes_its_block_when_its_po
             )
             assert set(done.done) == {"crface-worker-x1"}
             assert set(client.nthreads().values()) == {2}
+            for variable in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):  # not Dask's own
+                values = set(client.run(os.getenv, variable).values())
+                assert values == {own_variables("crface-worker")[variable]}
             future = client.submit(block_tasks.takes_a_second, str(tmp_path / "tries"), pure=False)
             wait_until(lambda: any((tmp_path / "tries").iterdir()), "the block does not begin")
             tell_to_go(worker)

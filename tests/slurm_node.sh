@@ -68,6 +68,11 @@ CONF
 
 stop() {
     local folder=$1
+    # a job that has ended reports to slurmctld, and would wait for it for ever
+    for _ in $(seq 60); do
+        if [ -z "$(SLURM_CONF=$folder/slurm.conf squeue --noheader 2>/dev/null)" ]; then break; fi
+        sleep 1
+    done
     for pid in "$folder"/slurmd.pid "$folder"/slurmctld.pid "$folder"/munge/pid; do
         if [ -s "$pid" ]; then kill "$(cat "$pid")" || true; fi
     done

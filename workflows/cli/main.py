@@ -104,13 +104,15 @@ def main(arguments: list[str] | None = None) -> None:
 def run_command() -> None:
     """Run the command line as its own process, and end that process at once when all is said.
 
-    SIGTERM, with which batch systems and containers end a process, is as Ctrl-C.
+    SIGTERM, with which batch systems and containers end a process, is as Ctrl-C, but to one of torchrun's.
 
     At an ordinary end the interpreter stops daemon threads (Zarr has one, so do the cluster's libraries) wherever
     they are; one that is inside C++ then aborts the process after all of its work is done and told.
     """
-    # by default it would leave a lock in an object store behind, and the first process of a container ignores it
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # by default it would leave a lock in an object store behind, and the first process of a container ignores it;
+    # one of several that train together may be waiting for the others, where no handler is called
+    if "WORLD_SIZE" not in os.environ:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         main()
     except SystemExit as end:

@@ -17,6 +17,7 @@ from crface.boxes import iou
 from crface.trainer import Trainer, learning_rate
 from crface.training import Example, draw, make_example
 from pipeline.candidates import open_complete
+from pipeline.config import TrainConfig
 from pipeline.errors import UserError
 from pipeline.ranker_examples import ExampleSource
 from pipeline.train_ranker import TrainPlan, TrainProgress, plan_train, train
@@ -234,7 +235,8 @@ def test_a_training_leaves_a_ranker_with_its_recipe_metrics_and_events(tmp_path:
     assert (model.num_candidates, model.image_side_px) == (16, 64)
     assert [done.steps_done for done in seen] == [1, 2, 3, 4, 5, 6]
     assert seen[0].learning_rate == 1e-3
-    assert tomllib.loads((plan.folder / "config.toml").read_text())["train"] == plan.config.model_dump()
+    recipe = tomllib.loads((plan.folder / "config.toml").read_text())["train"]
+    assert TrainConfig.model_validate(recipe) == plan.config
     lines = (plan.folder / "metrics.csv").read_text().split()
     assert lines[0] == "step,loss,learning_rate"
     assert [float(line.split(",")[1]) for line in lines[1:]] == [done.loss for done in seen]

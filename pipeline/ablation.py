@@ -16,7 +16,7 @@ import numpy as np
 from pipeline.ablation_rows import AblationRow, read_rows, write_rows
 from pipeline.blocks import Block
 from pipeline.candidates import open_complete
-from pipeline.config import EvaluateConfig, TrainConfig
+from pipeline.config.sections import EvaluateConfig, TrainConfig
 from pipeline.errors import UsageError
 from pipeline.evaluate import EVALUATE_VERSION
 from pipeline.fingerprint import fingerprint

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from crface.training import make_example
-from pipeline.config import TrainConfig
+from pipeline.config.sections import TrainConfig
 from pipeline.errors import UserError
 from pipeline.index import Index
 from pipeline.ranker_examples import ExampleSource, no_helping_threads

@@ -13,7 +13,7 @@ import detectors
 from crface import ranker as rankers
 from crface.boxes import nms
 from detectors.protocols import DetectionProtocol, fuse, view_candidates
-from pipeline.config import CacheConfig, EvaluateConfig
+from pipeline.config.sections import CacheConfig, EvaluateConfig
 from pipeline.errors import UsageError, UserError
 from pipeline.fingerprint import fingerprint
 from pipeline.index import Index

@@ -21,7 +21,7 @@ from detectors.protocols import RESIZING, DetectionProtocol, View, of_view
 from pipeline.blocks import Block, describe, num_to_compute
 from pipeline.candidates import missing_blocks
 from pipeline.commit import BlockReport, ComputedRow, compute_block
-from pipeline.config import CacheConfig
+from pipeline.config.sections import CacheConfig
 from pipeline.decoding import DecodedImage, decoded_images
 from pipeline.detecting import detected
 from pipeline.errors import UsageError, UserError

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from pipeline.comparison_results import ComparisonRow, write_comparison
-from pipeline.config import RunConfig
+from pipeline.config.sections import RunConfig
 from pipeline.evaluate import Source, measure, plan_evaluate
 from pipeline.fingerprint import Parts
 from pipeline.ground_truth import SETTINGS

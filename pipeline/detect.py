@@ -12,7 +12,7 @@ from jaxtyping import Float32
 
 import detectors
 from crface.boxes import nms
-from pipeline.config import EvaluateConfig
+from pipeline.config.sections import EvaluateConfig
 from pipeline.drawing import Picture, drawn
 from pipeline.errors import UsageError, UserError
 from pipeline.images import MAX_PIXELS, read_image

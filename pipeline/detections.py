@@ -10,7 +10,7 @@ from torch import Tensor
 
 from crface.boxes import nms
 from crface.oracle import oracle_confidence
-from pipeline.config import EvaluateConfig
+from pipeline.config.sections import EvaluateConfig
 from pipeline.results import Confidence
 
 

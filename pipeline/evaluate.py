@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.blocks import Block
-from pipeline.config import EvaluateConfig
+from pipeline.config.sections import EvaluateConfig
 from pipeline.errors import UserError
 from pipeline.evaluation_spec import EvaluateSpec, Runner, in_threads
 from pipeline.findings import (

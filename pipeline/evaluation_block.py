@@ -21,7 +21,7 @@ from crface.failure_tally import FailureTally, Group, tally_failures
 from crface.failures import find_failures
 from crface.oracle import oracle_confidence
 from pipeline.blocks import Block
-from pipeline.config import EvaluateConfig
+from pipeline.config.sections import EvaluateConfig
 from pipeline.detections import ORACLE, PREDICTED, RANKED, Variant, image_detections
 from pipeline.evaluation_labels import image_labels
 from pipeline.evaluation_spec import EvaluateSpec

@@ -7,7 +7,7 @@ from crface.bootstrap import Resampled
 from crface.calibration import Reliability
 from crface.evaluation import Evaluation
 from crface.failure_tally import best_threshold
-from pipeline.config import EvaluateConfig
+from pipeline.config.sections import EvaluateConfig
 from pipeline.detections import ORACLE_ALL, PREDICTED, Variant
 from pipeline.evaluation_block import FAILING_SETTING
 from pipeline.evaluation_numbers import Numbers

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float32
 
-from pipeline.config import EvaluateConfig
+from pipeline.config.sections import EvaluateConfig
 from pipeline.detections import stored_detections
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, open_source

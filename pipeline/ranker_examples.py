@@ -14,7 +14,7 @@ from jaxtyping import Float32, UInt8
 
 from crface.replicas import ALONE, Replicas
 from crface.training import Example, draw, make_example
-from pipeline.config import TrainConfig
+from pipeline.config.sections import TrainConfig
 from pipeline.index import Index
 from pipeline.store import CandidateStore
 

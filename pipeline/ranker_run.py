@@ -20,7 +20,7 @@ from crface.ranker.start import start_from
 from crface.replicas import ALONE, Replicas
 from crface.trainer import Trainer
 from crface.training import Example
-from pipeline.config import TrainConfig
+from pipeline.config.sections import TrainConfig
 from pipeline.errors import UserError
 from pipeline.place import Place
 from pipeline.ranker_checkpoints import Checkpoint, last_checkpoint, last_step, write_checkpoint

@@ -14,7 +14,7 @@ from crface import ranker
 from crface.boxes import nms
 from crface.evaluation import widerface_ap
 from crface.ranker import PerBoxRanker, Ranker
-from pipeline.config import EvaluateConfig
+from pipeline.config.sections import EvaluateConfig
 from pipeline.index import Index
 from pipeline.place import Place, local_copy
 from pipeline.store import CandidateStore

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from detectors.protocols import named
-from pipeline.config import EvaluateConfig
+from pipeline.config.sections import EvaluateConfig
 from pipeline.evaluate import Measured, Source, measure, plan_evaluate
 from pipeline.fingerprint import Parts
 from pipeline.ground_truth import SETTINGS

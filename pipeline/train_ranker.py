@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pipeline.candidates import open_complete
-from pipeline.config import TrainConfig
+from pipeline.config.sections import TrainConfig
 from pipeline.errors import UsageError, UserError
 from pipeline.fingerprint import differences, file_sha256, fingerprint
 from pipeline.index import Index

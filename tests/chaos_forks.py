@@ -12,7 +12,7 @@ import fake_detector  # noqa: F401 - what a run would load when it gets there, h
 import torch  # noqa: F401
 
 from pipeline.cache import cache_block, finish_cache, plan_cache, prepare_cache
-from pipeline.config import CacheConfig
+from pipeline.config.sections import CacheConfig
 from pipeline.index import update_index
 from pipeline.workspace import Workspace
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from pipeline.cache import cache_block, finish_cache, plan_cache, prepare_cache
-from pipeline.config import CacheConfig
+from pipeline.config.sections import CacheConfig
 from pipeline.index import update_index
 from pipeline.workspace import Workspace
 

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from pipeline.config import DatasetConfig
+from pipeline.config.sections import DatasetConfig
 
 TINY = DatasetConfig(seed=3, train_images=6, val_images=4, long_side_px=96)
 

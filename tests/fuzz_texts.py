@@ -13,7 +13,7 @@ from onnx_files import CENTRE_MAP, READY
 from detectors.onnx_adapter.descriptor import read_descriptor
 from pipeline.coco_results import read_coco_results
 from pipeline.collect.label_files import read_labels
-from pipeline.config import load_config
+from pipeline.config.sections import load_config
 from pipeline.protocols import load_protocol
 from pipeline.result_text import find_results, read_results
 from pipeline.widerface import parse_annotations

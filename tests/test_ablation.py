@@ -15,7 +15,7 @@ from crface import losses
 from pipeline.ablation import AblationPlan, ablation_block, configured, plan_ablation, settings_of
 from pipeline.ablation_rows import AblationRow, SweepRow, task_file
 from pipeline.ablation_table import format_sweep, sweep_rows
-from pipeline.config import EvaluateConfig
+from pipeline.config.sections import EvaluateConfig
 from pipeline.errors import UsageError
 from pipeline.evaluate import Source, measure
 from pipeline.rank import finish_rank, plan_rank, prepare_rank, rank_block

@@ -11,7 +11,7 @@ from fake_detector import expected
 from crface import ranker
 from detectors.protocols import Fusion, fuse, named
 from pipeline.cache import CachePlan, CacheSpec, cache_block, finish_cache, plan_cache, prepare_cache
-from pipeline.config import CacheConfig
+from pipeline.config.sections import CacheConfig
 from pipeline.fuse import FuseSpec, fuse_block
 from pipeline.images import read_image
 from pipeline.index import Index, update_index

@@ -17,7 +17,7 @@ from pipeline import decoding
 from pipeline.blocks import Block
 from pipeline.cache import CachePlan, cache_block, finish_cache, plan_cache, prepare_cache
 from pipeline.commit import BlockReport, ComputedRow
-from pipeline.config import CacheConfig
+from pipeline.config.sections import CacheConfig
 from pipeline.decoding import DecodedImage, decoded_images
 from pipeline.errors import UsageError, UserError
 from pipeline.index import Index, update_index

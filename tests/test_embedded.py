@@ -12,7 +12,7 @@ from embedded_folder import TINY, read_labels, tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import DatasetConfig
+from pipeline.config.sections import DatasetConfig
 from pipeline.embedded import make_dataset, sources
 from pipeline.embedded.canvas import Canvas, ellipse, paste
 from pipeline.embedded.compose import compose

@@ -14,7 +14,7 @@ from pipeline.ap_table import format_table
 from pipeline.blocks import plan_blocks
 from pipeline.cache import cache_block, finish_cache, plan_cache, prepare_cache
 from pipeline.commit import ComputedRow, compute_block
-from pipeline.config import CacheConfig, EvaluateConfig
+from pipeline.config.sections import CacheConfig, EvaluateConfig
 from pipeline.detections import ORACLE, ORACLE_ALL, PREDICTED, RANKED, image_detections
 from pipeline.errors import UserError
 from pipeline.evaluate import EvaluateReport, Source, evaluate, plan_evaluate

@@ -14,7 +14,7 @@ from wider_folder import Picture
 
 import pipeline.evaluate
 from pipeline.blocks import Block
-from pipeline.config import EvaluateConfig
+from pipeline.config.sections import EvaluateConfig
 from pipeline.errors import UserError
 from pipeline.evaluate import Measured, evaluation_blocks, measure
 from pipeline.evaluation_labels import open_labels

@@ -12,7 +12,7 @@ from test_evaluate import CANDIDATES, FACES, NOWHERE, RANKED_SOURCE, REFINED, SO
 from wider_folder import Picture, write_data_set
 
 from pipeline.cache import cache_block, finish_cache, plan_cache, prepare_cache
-from pipeline.config import EvaluateConfig, load_config
+from pipeline.config.sections import EvaluateConfig, load_config
 from pipeline.detections import PREDICTED, RANKED, image_detections, stored_detections
 from pipeline.errors import UserError
 from pipeline.export import ImageDetections, read_detections, write_coco, write_parquet, write_text

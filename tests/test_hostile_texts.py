@@ -9,7 +9,7 @@ import pytest
 from detectors.onnx_adapter.descriptor import read_descriptor
 from detectors.toml_text import MAX_BYTES, parse_toml
 from pipeline.collect.label_files import read_labels
-from pipeline.config import load_config
+from pipeline.config.sections import load_config
 from pipeline.errors import UsageError, UserError
 from pipeline.protocols import load_protocol
 from pipeline.widerface import parse_annotations

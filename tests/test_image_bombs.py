@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from pipeline.config import CacheConfig
+from pipeline.config.sections import CacheConfig
 from pipeline.image_header import header_size
 from pipeline.images import MAX_PIXELS, ImageError, decode_image, read_image
 from pipeline.index import update_index

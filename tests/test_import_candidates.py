@@ -12,7 +12,7 @@ from wider_folder import Picture, write_data_set
 
 from pipeline import store as store_module
 from pipeline.candidates import open_complete
-from pipeline.config import EvaluateConfig
+from pipeline.config.sections import EvaluateConfig
 from pipeline.errors import UsageError, UserError
 from pipeline.evaluate import Source, evaluate
 from pipeline.import_candidates import plan_import, store_import

@@ -10,7 +10,7 @@ from torch import Tensor
 from crface import losses
 from crface.losses import Scale, Targets, create
 from crface.losses.across_images import batch_rank_loss, faces_first_loss
-from pipeline.config import TrainConfig
+from pipeline.config.sections import TrainConfig
 
 SCALES = get_args(Scale)
 

@@ -17,7 +17,7 @@ from test_verify import compute
 from thread_cluster import on_thread
 
 from pipeline import results
-from pipeline.config import EvaluateConfig, RunConfig
+from pipeline.config.sections import EvaluateConfig, RunConfig
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, evaluate, plan_evaluate
 from pipeline.index import planned_index

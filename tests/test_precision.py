@@ -10,7 +10,7 @@ from wider_folder import Picture, write_data_set
 import detectors
 from crface.boxes import iou, nms
 from pipeline.cache import plan_cache
-from pipeline.config import CacheConfig
+from pipeline.config.sections import CacheConfig
 from pipeline.index import update_index
 from pipeline.loading import load_detector
 from pipeline.workspace import Workspace

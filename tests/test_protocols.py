@@ -22,7 +22,7 @@ from detectors.protocols import (
     resized,
     view_candidates,
 )
-from pipeline.config import CacheConfig
+from pipeline.config.sections import CacheConfig
 from pipeline.errors import UsageError
 from pipeline.protocols import limit_note, load_protocol, protocol_for
 

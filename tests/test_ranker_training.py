@@ -17,7 +17,7 @@ from crface.boxes import iou
 from crface.trainer import Trainer, learning_rate
 from crface.training import Example, draw, make_example
 from pipeline.candidates import open_complete
-from pipeline.config import TrainConfig
+from pipeline.config.sections import TrainConfig
 from pipeline.errors import UserError
 from pipeline.ranker_examples import ExampleSource
 from pipeline.train_ranker import TrainPlan, TrainProgress, plan_train, train

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.config import RunConfig
+from pipeline.config.sections import RunConfig
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, evaluate
 from pipeline.findings import read_calibration, read_failures

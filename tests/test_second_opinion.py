@@ -21,7 +21,7 @@ from crface.ranker.start import start_from
 from crface.training import make_example
 from crface.weights import load_state
 from detectors.networks import NETWORKS
-from pipeline.config import TrainConfig
+from pipeline.config.sections import TrainConfig
 from pipeline.train_ranker import plan_train, train
 
 SHIPPED = Path(detectors.__file__).parent / "pretrained" / "retinaface-mobilenet0.25.safetensors"

@@ -18,7 +18,7 @@ from thread_cluster import on_thread
 
 from crface import ranker
 from pipeline.cache import cache_block, finish_cache, plan_cache, prepare_cache
-from pipeline.config import CacheConfig
+from pipeline.config.sections import CacheConfig
 from pipeline.errors import UserError
 from pipeline.index import load_index, planned_index, update_index
 from pipeline.index_file import IndexVersionError

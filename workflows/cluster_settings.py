@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from pipeline.config import Section, read_toml
+from pipeline.config.sections import Section, read_toml
 
 
 class SlurmSettings(Section):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.config import DatasetConfig
+from pipeline.config.sections import DatasetConfig
 from pipeline.dataset import LARGE_SPLIT, find_splits
 from pipeline.errors import UserError
 from pipeline.index import Index, IndexUpdate, load_index, update_index

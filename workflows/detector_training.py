@@ -9,7 +9,7 @@ import torch
 from crface.replicas import joined
 from detectors.train_config import DetectorTrainConfig
 from detectors.training import StepReport
-from pipeline.config import read_toml
+from pipeline.config.sections import read_toml
 from pipeline.errors import UserError
 from pipeline.train_detector import train_detector as run_training
 from pipeline.workspace import command_line, slug

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.config import RunConfig
+from pipeline.config.sections import RunConfig
 from pipeline.place import Place
 from pipeline.workspace import Workspace
 

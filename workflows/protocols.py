@@ -12,7 +12,7 @@ from pipeline.cache import CachePlan, plan_cache
 from pipeline.comparison import Line, RankerUsed, plan_comparison
 from pipeline.comparison_results import comparison_changes, comparison_notes, read_comparison
 from pipeline.comparison_table import format_comparison
-from pipeline.config import ComparedProtocol
+from pipeline.config.sections import ComparedProtocol
 from pipeline.errors import UsageError
 from pipeline.evaluate import Source
 from pipeline.imported import is_imported

@@ -25,7 +25,7 @@ from detectors.adapter import NetworkDetector, to_input
 from detectors.matching import BACKGROUND, IGNORED, match_priors
 from detectors.mining import compensate
 from detectors.priors import HAMBOX_LAYOUT, RETINAFACE_LAYOUT, PriorLayout, decode_boxes, make_priors
-from pipeline.config import DatasetConfig
+from pipeline.config.sections import DatasetConfig
 from pipeline.embedded.compose import compose
 from pipeline.embedded.degrade import encode_jpeg
 from pipeline.images import decode_image

@@ -19,7 +19,7 @@ from matplotlib.patches import Rectangle
 import detectors
 from crface.boxes import nms
 from detectors.protocols import PRESETS, DetectionProtocol, View, protocol_candidates
-from pipeline.config import DatasetConfig
+from pipeline.config.sections import DatasetConfig
 from pipeline.embedded.compose import compose
 from pipeline.embedded.degrade import encode_jpeg
 from pipeline.images import decode_image

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import cv2
 
-from pipeline.config import DatasetConfig
+from pipeline.config.sections import DatasetConfig
 from pipeline.dataset import LARGE_SPLIT
 from pipeline.embedded.compose import compose
 from pipeline.embedded.degrade import encode_jpeg

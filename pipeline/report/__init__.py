@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from pipeline.config import RunConfig
+from pipeline.config.sections import RunConfig
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, plan_evaluate
 from pipeline.findings import CALIBRATION, FAILURES

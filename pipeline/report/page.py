@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.comparison_results import read_comparison
 from pipeline.comparison_table import compared_tables
-from pipeline.config import RunConfig
+from pipeline.config.sections import RunConfig
 from pipeline.errors import UserError
 from pipeline.evaluate import Source
 from pipeline.findings import CalibrationRow, FailureRow, read_calibration, read_failures

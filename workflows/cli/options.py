@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from detectors.protocols import NAMES
-from pipeline.config import CacheConfig, load_config
+from pipeline.config.sections import CacheConfig, load_config
 from pipeline.errors import UsageError
 from pipeline.place import Place, UrlPath, parse_place
 from pipeline.protocols import load_protocol

@@ -19,14 +19,14 @@ from pipeline.candidates import open_complete
 from pipeline.config.sections import EvaluateConfig, TrainConfig
 from pipeline.errors import UsageError
 from pipeline.evaluate import EVALUATE_VERSION
-from pipeline.fingerprint import fingerprint
 from pipeline.ground_truth import SETTINGS, ground_truth_sha256
 from pipeline.index import Index, planned_index
-from pipeline.place import listed, local_copy
 from pipeline.rank import RANK_VERSION
 from pipeline.shards import UNREADABLE
 from pipeline.train_ranker import TrainingDivergedError, TrainPlan, plan_train, train
-from pipeline.workspace import CandidateKey, Workspace
+from pipeline.workspace.fingerprint import fingerprint
+from pipeline.workspace.layout import CandidateKey, Workspace
+from pipeline.workspace.place import listed, local_copy
 
 if TYPE_CHECKING:
     from crface.ranker import Ranker

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
-from pipeline.place import Place, in_memory
-from pipeline.workspace import Workspace, write_atomically
+from pipeline.workspace.layout import Workspace, write_atomically
+from pipeline.workspace.place import Place, in_memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,13 +15,13 @@ from crface.boxes import nms
 from detectors.protocols import DetectionProtocol, fuse, view_candidates
 from pipeline.config.sections import CacheConfig, EvaluateConfig
 from pipeline.errors import UsageError, UserError
-from pipeline.fingerprint import fingerprint
 from pipeline.index import Index
 from pipeline.loading import load_detector
-from pipeline.place import Place, local_copy
 from pipeline.protocols import protocol_for
 from pipeline.rank import identify_ranker
 from pipeline.timings import Part, TimingRow
+from pipeline.workspace.fingerprint import fingerprint
+from pipeline.workspace.place import Place, local_copy
 
 if TYPE_CHECKING:
     from crface.ranker import Ranker

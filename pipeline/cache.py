@@ -25,7 +25,6 @@ from pipeline.config.sections import CacheConfig
 from pipeline.decoding import DecodedImage, decoded_images
 from pipeline.detecting import detected
 from pipeline.errors import UsageError, UserError
-from pipeline.fingerprint import Parts, fingerprint
 from pipeline.fuse import FuseSpec, fuse_parts
 from pipeline.images import DECODING
 from pipeline.index import Index, planned_rows
@@ -33,7 +32,8 @@ from pipeline.ledger import Ledger
 from pipeline.loading import load_detector
 from pipeline.protocols import limit_note, protocol_for
 from pipeline.store import CandidateStore
-from pipeline.workspace import CandidateKey, Workspace
+from pipeline.workspace.fingerprint import Parts, fingerprint
+from pipeline.workspace.layout import CandidateKey, Workspace
 
 CACHE_VERSION: Final = 1
 """Raised when this module changes in a way that changes what is stored."""

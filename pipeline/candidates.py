@@ -6,7 +6,7 @@ from pipeline.index import Index
 from pipeline.ledger import Ledger
 from pipeline.set_aside import SetAside
 from pipeline.store import CandidateStore
-from pipeline.workspace import CandidateKey, Workspace
+from pipeline.workspace.layout import CandidateKey, Workspace
 
 _MAX_NAMED = 3
 

@@ -8,13 +8,13 @@ from typing import Final, Literal
 from pipeline.comparison_results import ComparisonRow, write_comparison
 from pipeline.config.sections import RunConfig
 from pipeline.evaluate import Source, measure, plan_evaluate
-from pipeline.fingerprint import Parts
 from pipeline.ground_truth import SETTINGS
 from pipeline.index import Index
-from pipeline.place import Place
 from pipeline.rank import RankPlan
 from pipeline.timings import TimingRow
-from pipeline.workspace import Workspace
+from pipeline.workspace.fingerprint import Parts
+from pipeline.workspace.layout import Workspace
+from pipeline.workspace.place import Place
 
 COMPARISON_VERSION: Final = 1
 """Raised when this module changes in a way that changes its numbers."""

@@ -17,7 +17,7 @@ from pipeline.drawing import Picture, drawn
 from pipeline.errors import UsageError, UserError
 from pipeline.images import MAX_PIXELS, read_image
 from pipeline.imported import is_imported
-from pipeline.workspace import write_atomically
+from pipeline.workspace.layout import write_atomically
 
 if TYPE_CHECKING:
     from crface.ranker import Ranker

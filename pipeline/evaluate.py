@@ -18,12 +18,12 @@ from pipeline.findings import (
     calibration_table,
     failure_table,
 )
-from pipeline.fingerprint import Parts
 from pipeline.ground_truth import GroundTruth, Overlap, ground_truth_sha256
 from pipeline.index import Index
 from pipeline.results import ApRow, CurveRow, write_results
 from pipeline.sources import Source, SourceStores, open_source
-from pipeline.workspace import Workspace
+from pipeline.workspace.fingerprint import Parts
+from pipeline.workspace.layout import Workspace
 
 if TYPE_CHECKING:
     from pipeline.evaluation_numbers import Numbers

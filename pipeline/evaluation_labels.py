@@ -14,7 +14,7 @@ from pipeline.face_groups import known_attributes, with_more_settings
 from pipeline.ground_truth import GroundTruth, Overlap, load_ground_truth, overlap, rows_by_height
 from pipeline.index import ImageRow, Index, load_index
 from pipeline.index_file import read_index_part
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
 
 
 @dataclass(frozen=True, slots=True, eq=False)

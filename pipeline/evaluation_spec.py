@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from pipeline.blocks import Block
 from pipeline.config.sections import EvaluateConfig
 from pipeline.sources import Source
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
 
 if TYPE_CHECKING:
     from pipeline.detections import Variant

@@ -19,7 +19,7 @@ from pipeline.evaluate import Source, open_source
 from pipeline.ground_truth import image_name
 from pipeline.index import Index
 from pipeline.result_text import write_results
-from pipeline.workspace import Workspace, write_atomically
+from pipeline.workspace.layout import Workspace, write_atomically
 
 Format = Literal["widerface", "coco", "parquet"]
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from jaxtyping import Float64, Int64
 
 from pipeline.results import Conditions, Origin, read_table
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
 
 FAILURES: Final = "failures.parquet"
 CALIBRATION: Final = "calibration.parquet"

@@ -9,11 +9,11 @@ from typing import Final, Literal
 import numpy as np
 
 from pipeline.errors import UserError
-from pipeline.fingerprint import file_sha256
 from pipeline.index import ImageRow, Index
 from pipeline.mat_files import Faces, Kept, read_faces, read_kept
 from pipeline.official_val import check_official_val
 from pipeline.widerface import parse_annotations
+from pipeline.workspace.fingerprint import file_sha256
 
 SETTINGS: Final = ("easy", "medium", "hard")
 MIN_HEIGHT_PX: Final[Mapping[str, int]] = {"easy": 50, "medium": 30, "hard": 10}

@@ -12,13 +12,13 @@ from pipeline.blocks import plan_blocks
 from pipeline.box_units import suspected_units
 from pipeline.commit import ComputedRow, compute_block
 from pipeline.errors import UsageError, UserError
-from pipeline.fingerprint import Parts
 from pipeline.foreign_results import ForeignResults, without_ending
 from pipeline.imported import imported_key, imported_parts, record_import
 from pipeline.index import ImageRow, Index
 from pipeline.ledger import Ledger
 from pipeline.store import MAX_CANDIDATES, CandidateStore
-from pipeline.workspace import CandidateKey, Workspace, slug
+from pipeline.workspace.fingerprint import Parts
+from pipeline.workspace.layout import CandidateKey, Workspace, slug
 
 _MAX_SHARE_OUTSIDE = 0.5
 _MAX_RELATIVE_PX = 2.0  # no coordinate beyond: they are shares of the image, not pixels

@@ -11,10 +11,10 @@ from typing import Final
 from pipeline.blocks import Block, describe
 from pipeline.candidates import missing_blocks
 from pipeline.errors import UsageError, UserError
-from pipeline.fingerprint import Parts, fingerprint
 from pipeline.index import Index
-from pipeline.place import listed
-from pipeline.workspace import CandidateKey, Workspace, write_atomically
+from pipeline.workspace.fingerprint import Parts, fingerprint
+from pipeline.workspace.layout import CandidateKey, Workspace, write_atomically
+from pipeline.workspace.place import listed
 
 PREFIX: Final = "imported:"
 """What a detector's name begins with if its candidates are not computed here."""

@@ -26,9 +26,9 @@ from pipeline.index_file import (
     write_index_file,
 )
 from pipeline.index_scan import scan_images
-from pipeline.place import listed
 from pipeline.widerface import Annotation
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
+from pipeline.workspace.place import listed
 
 __all__ = [
     "ImageRow",

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
-from pipeline.place import Place, listed, remove_leftovers
-from pipeline.workspace import write_atomically
+from pipeline.workspace.layout import write_atomically
+from pipeline.workspace.place import Place, listed, remove_leftovers
 
 _SCHEMA = pa.schema(
     [

@@ -11,13 +11,13 @@ from pipeline.candidates import open_complete
 from pipeline.commit import BlockReport, ComputedRow, compute_block
 from pipeline.decoding import decoded_images
 from pipeline.errors import UserError
-from pipeline.fingerprint import Parts, file_sha256, fingerprint
 from pipeline.images import DECODING, MAX_PIXELS
 from pipeline.index import Index, planned_rows
 from pipeline.ledger import Ledger
-from pipeline.place import Place, local_copy
 from pipeline.store import CandidateStore, ImageUnreadable, ScoreStore
-from pipeline.workspace import CandidateKey, Workspace
+from pipeline.workspace.fingerprint import Parts, file_sha256, fingerprint
+from pipeline.workspace.layout import CandidateKey, Workspace
+from pipeline.workspace.place import Place, local_copy
 
 if TYPE_CHECKING:
     from crface.ranker import Ranker

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
-from pipeline.place import Place, listed, local_copy
-from pipeline.workspace import write_atomically
+from pipeline.workspace.layout import write_atomically
+from pipeline.workspace.place import Place, listed, local_copy
 
 if TYPE_CHECKING:
     from torch import Tensor

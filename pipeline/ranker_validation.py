@@ -16,9 +16,9 @@ from crface.evaluation import widerface_ap
 from crface.ranker import PerBoxRanker, Ranker
 from pipeline.config.sections import EvaluateConfig
 from pipeline.index import Index
-from pipeline.place import Place, local_copy
 from pipeline.store import CandidateStore
-from pipeline.workspace import write_atomically
+from pipeline.workspace.layout import write_atomically
+from pipeline.workspace.place import Place, local_copy
 
 SHARES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of the per-box ranker's residual, that are tried."""

@@ -8,10 +8,10 @@ from typing import Final
 import pyarrow as pa
 
 from pipeline.errors import UserError
-from pipeline.fingerprint import Parts, differences
-from pipeline.recorded_table import RecordedTable
 from pipeline.results import AP_SCHEMA, ApRow
-from pipeline.workspace import Workspace
+from pipeline.workspace.fingerprint import Parts, differences
+from pipeline.workspace.layout import Workspace
+from pipeline.workspace.tables import RecordedTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

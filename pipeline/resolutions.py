@@ -10,11 +10,11 @@ import numpy as np
 from detectors.protocols import named
 from pipeline.config.sections import EvaluateConfig
 from pipeline.evaluate import Measured, Source, measure, plan_evaluate
-from pipeline.fingerprint import Parts
 from pipeline.ground_truth import SETTINGS
 from pipeline.index import Index
 from pipeline.resolution_results import ResolutionRow, write_resolutions
-from pipeline.workspace import Workspace
+from pipeline.workspace.fingerprint import Parts
+from pipeline.workspace.layout import Workspace
 
 RESOLUTIONS_VERSION: Final = 1
 """Raised when this module changes in a way that changes its numbers."""

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from jaxtyping import Float64
 
 from pipeline.errors import UserError
-from pipeline.fingerprint import Parts, differences, file_sha256
-from pipeline.place import Place, in_memory
-from pipeline.workspace import Workspace, write_atomically
+from pipeline.workspace.fingerprint import Parts, differences, file_sha256
+from pipeline.workspace.layout import Workspace, write_atomically
+from pipeline.workspace.place import Place, in_memory
 
 Confidence = Literal["predicted", "ranked", "oracle"]
 Kind = Literal["official", "exact"]

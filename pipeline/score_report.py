@@ -15,7 +15,7 @@ from pipeline.coco import CocoResult
 from pipeline.errors import UserError
 from pipeline.ground_truth import SETTINGS
 from pipeline.score import Score
-from pipeline.workspace import write_atomically
+from pipeline.workspace.layout import write_atomically
 
 _WIDTH = 80
 

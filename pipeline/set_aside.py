@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from pipeline.blocks import Block
-from pipeline.place import Place
-from pipeline.workspace import write_atomically
+from pipeline.workspace.layout import write_atomically
+from pipeline.workspace.place import Place
 
 _FILE = "set_aside.json"
 

@@ -17,7 +17,7 @@ from zarr.abc.store import Store
 from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.storage import FsspecStore, LocalStore, MemoryStore
 
-from pipeline.place import Place
+from pipeline.workspace.place import Place
 
 NOT_COMPUTED: Final = -1
 """The count of an image that nothing was computed for."""

@@ -11,7 +11,7 @@ from pipeline.index import Index
 from pipeline.ledger import Ledger
 from pipeline.shards import UNREADABLE
 from pipeline.store import CandidateStore, ScoreStore
-from pipeline.workspace import CandidateKey, Workspace
+from pipeline.workspace.layout import CandidateKey, Workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,6 @@ import zarr
 from jaxtyping import Float32, Int32
 
 from pipeline.errors import UserError
-from pipeline.place import Place, remove_leftovers
 from pipeline.shards import (
     NOT_COMPUTED,
     UNREADABLE,
@@ -25,7 +24,8 @@ from pipeline.shards import (
     encoded_values,
     zarr_store,
 )
-from pipeline.workspace import write_atomically
+from pipeline.workspace.layout import write_atomically
+from pipeline.workspace.place import Place, remove_leftovers
 
 MAX_CANDIDATES: Final = 5000
 """Rows an image has room for; detectors keep no more (paper 4.2)."""

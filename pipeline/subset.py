@@ -8,7 +8,7 @@ from dataclasses import replace
 from pipeline.errors import UserError
 from pipeline.index import Index, load_index
 from pipeline.index_file import write_index_file
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
 
 
 def subset(workspace: Workspace, index: Index, num_images: int) -> tuple[Workspace, Index]:

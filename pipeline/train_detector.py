@@ -23,10 +23,10 @@ from detectors.base import file_sha256
 from detectors.train_config import DetectorTrainConfig
 from detectors.training import StepReport, Trainer, batch_rows, sample_generator
 from pipeline.errors import UserError
-from pipeline.fingerprint import differences
 from pipeline.index import ImageRow, Index
 from pipeline.landmarks import read_landmarks
-from pipeline.workspace import write_atomically
+from pipeline.workspace.fingerprint import differences
+from pipeline.workspace.layout import write_atomically
 
 CHECKPOINT = "checkpoint.safetensors"
 WEIGHTS = "weights.safetensors"

@@ -22,11 +22,11 @@ import numpy as np
 from pipeline.candidates import open_complete
 from pipeline.config.sections import TrainConfig
 from pipeline.errors import UsageError, UserError
-from pipeline.fingerprint import differences, file_sha256, fingerprint
 from pipeline.index import Index
-from pipeline.place import Place, listed
 from pipeline.ranker_checkpoints import last_step
-from pipeline.workspace import CandidateKey, Workspace, write_atomically
+from pipeline.workspace.fingerprint import differences, file_sha256, fingerprint
+from pipeline.workspace.layout import CandidateKey, Workspace, write_atomically
+from pipeline.workspace.place import Place, listed
 
 if TYPE_CHECKING:
     from crface.replicas import Replicas

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import UserError
-from pipeline.fingerprint import fingerprint
 from pipeline.index_file import IndexVersionError, read_index_file
 from pipeline.ledger import Ledger, LedgerRow
-from pipeline.place import Place, listed, local_copy, ways_down
 from pipeline.shards import Layout, metadata
 from pipeline.store import CandidateStore, DamagedBlockError, RowStore, ScoreStore
-from pipeline.workspace import Workspace, write_atomically
+from pipeline.workspace.fingerprint import fingerprint
+from pipeline.workspace.layout import Workspace, write_atomically
+from pipeline.workspace.place import Place, listed, local_copy, ways_down
 
 _GROUP = {"attributes": {}, "zarr_format": 3, "node_type": "group"}
 

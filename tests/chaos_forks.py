@@ -14,7 +14,7 @@ import torch  # noqa: F401
 from pipeline.cache import cache_block, finish_cache, plan_cache, prepare_cache
 from pipeline.config.sections import CacheConfig
 from pipeline.index import update_index
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
 
 
 def run(workspace: Workspace, photos: Path) -> None:

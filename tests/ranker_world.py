@@ -13,7 +13,7 @@ from pipeline.config.sections import TrainConfig
 from pipeline.index import Index, update_index
 from pipeline.ledger import Ledger
 from pipeline.store import CandidateStore
-from pipeline.workspace import CandidateKey, Workspace
+from pipeline.workspace.layout import CandidateKey, Workspace
 
 BLOCK_IMAGES = 4
 

@@ -12,7 +12,7 @@ from crface import ranker
 from pipeline.errors import UserError
 from pipeline.report.timings import timing_table
 from pipeline.timings import TimingRow, as_lines, read_timings, timing_lines, write_timings
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
 from workflows.cli.main import main
 
 ROW = TimingRow(

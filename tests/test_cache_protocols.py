@@ -17,7 +17,7 @@ from pipeline.images import read_image
 from pipeline.index import Index, update_index
 from pipeline.rank import finish_rank, plan_rank, prepare_rank, rank_block
 from pipeline.store import CandidateStore, ImageUnreadable, ScoreStore
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
 
 DETECTOR = "fake_detector:ENTRY"
 TWO_VIEWS = """

@@ -23,7 +23,7 @@ from pipeline.errors import UsageError, UserError
 from pipeline.index import Index, update_index
 from pipeline.ledger import Ledger, LedgerRow
 from pipeline.store import CandidateStore, ImageUnreadable
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
 
 DETECTOR = "fake_detector:ENTRY"
 

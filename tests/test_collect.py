@@ -18,7 +18,7 @@ from pipeline.errors import UsageError, UserError
 from pipeline.images import read_image
 from pipeline.index import update_index
 from pipeline.widerface import parse_annotations
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
 from workflows.cli.main import main
 
 EVERY = FrameRule(every=1)

@@ -304,7 +304,7 @@ def test_debug_shows_where_an_error_came_from(tmp_path: Path) -> None:
 
 
 def test_second_command_on_a_workspace_in_use_is_told_who_holds_it(tmp_path: Path) -> None:
-    from pipeline.workspace import Workspace
+    from pipeline.workspace.layout import Workspace
 
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain" / "x.jpg").write_bytes(b"no image at all")

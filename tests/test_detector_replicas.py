@@ -16,7 +16,7 @@ from detectors.adapter import NetworkDetector
 from pipeline.errors import UserError
 from pipeline.index import update_index
 from pipeline.landmarks import read_landmarks
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
 
 RECIPE = """
 side_px = 64

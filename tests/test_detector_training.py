@@ -19,7 +19,7 @@ from detectors.training import StepReport, Trainer, batch_rows, learning_rate
 from pipeline.errors import UserError
 from pipeline.index import Index, update_index
 from pipeline.train_detector import train_detector
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
 
 NAME = "retinaface-mobilenet0.25"
 TINY = DetectorTrainConfig(

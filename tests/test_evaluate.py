@@ -24,7 +24,7 @@ from pipeline.index import Index, update_index
 from pipeline.ledger import Ledger
 from pipeline.results import ApRow, CurveRow, as_json, changes, read_ap, read_curves, read_notes
 from pipeline.store import CandidateStore, RowStore, ScoreStore
-from pipeline.workspace import CandidateKey, Workspace
+from pipeline.workspace.layout import CandidateKey, Workspace
 
 CONFIG = EvaluateConfig(resamples=40)
 SETTINGS = {"easy", "medium", "hard"}

@@ -18,7 +18,7 @@ from pipeline.errors import UserError
 from pipeline.export import ImageDetections, read_detections, write_coco, write_parquet, write_text
 from pipeline.index import update_index
 from pipeline.result_text import find_results, read_results
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
 from workflows.cli.main import main
 
 CONFIG = EvaluateConfig()

@@ -25,7 +25,7 @@ from pipeline import cache as cache_stage
 from pipeline import ledger, store
 from pipeline.cache import cache_block, finish_cache, prepare_cache
 from pipeline.errors import UserError
-from pipeline.workspace import Workspace, write_atomically
+from pipeline.workspace.layout import Workspace, write_atomically
 from workflows import cluster
 from workflows.scatter import MAX_TRIES, run_blocks
 

@@ -20,7 +20,7 @@ from pipeline.ground_truth import (
 )
 from pipeline.index import Index, update_index
 from pipeline.official_val import check_official_val
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
 
 PICTURES = [
     Picture("0--Parade", "1", [(1, 2, 3, 4), (5, 6, 7, 8)], {"easy": [2], "medium": [2], "hard": [1, 2]}),

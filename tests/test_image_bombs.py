@@ -15,7 +15,7 @@ from pipeline.config.sections import CacheConfig
 from pipeline.image_header import header_size
 from pipeline.images import MAX_PIXELS, ImageError, decode_image, read_image
 from pipeline.index import update_index
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
 from workflows.cli.main import cli
 from workflows.cli.options import max_pixels
 

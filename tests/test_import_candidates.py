@@ -19,7 +19,7 @@ from pipeline.import_candidates import plan_import, store_import
 from pipeline.imported import imported_key, plan_imported
 from pipeline.index import Index, load_index, update_index
 from pipeline.widerface_results import read_text_results
-from pipeline.workspace import CandidateKey, Workspace
+from pipeline.workspace.layout import CandidateKey, Workspace
 from workflows.cli.main import cli
 
 PICTURES = [

@@ -13,7 +13,7 @@ from pipeline import index_scan
 from pipeline.dataset import find_splits, split_files
 from pipeline.errors import UserError
 from pipeline.index import Index, IndexUpdate, load_index, update_index
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
 
 
 class DataSet:

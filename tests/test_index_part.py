@@ -10,7 +10,7 @@ import pytest
 from pipeline.errors import UserError
 from pipeline.index import ImageRow, IndexPart, planned_index, planned_rows
 from pipeline.index_file import Header, images_digest, labels_digest, read_index_part, write_index_file
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
 
 
 @pytest.fixture(autouse=True)

@@ -21,14 +21,14 @@ from pipeline.config.sections import EvaluateConfig, RunConfig
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, evaluate, plan_evaluate
 from pipeline.index import planned_index
-from pipeline.place import Place, UrlPath
 from pipeline.rank import finish_rank, plan_rank, prepare_rank, rank_block
 from pipeline.report import build_report, plan_report
 from pipeline.report import changes as report_changes
 from pipeline.store import CandidateStore, DamagedBlockError
 from pipeline.train_ranker import plan_train, train
 from pipeline.verify import verify_candidates, verify_indexes, verify_rankers, verify_scores
-from pipeline.workspace import Workspace, write_atomically
+from pipeline.workspace.layout import Workspace, write_atomically
+from pipeline.workspace.place import Place, UrlPath
 from workflows.cli.main import main
 
 __all__ = ["on_thread"]  # a fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from s3_server import BUCKET, KEY_ID, SECRET, environment, s3_server
 
-from pipeline.place import UrlPath
+from pipeline.workspace.place import UrlPath
 
 pytest.importorskip("moto", reason="moto is not installed: pip install 'moto[server]'")
 pytest.importorskip("s3fs", reason="s3fs is not installed: pip install 'crface[s3]'")

@@ -10,9 +10,9 @@ import pytest
 
 from pipeline.errors import UsageError, UserError
 from pipeline.ledger import Ledger, LedgerRow
-from pipeline.place import Place, UrlPath, listed, local_copy, parse_place
 from pipeline.store import CandidateStore
-from pipeline.workspace import Workspace, write_atomically
+from pipeline.workspace.layout import Workspace, write_atomically
+from pipeline.workspace.place import Place, UrlPath, listed, local_copy, parse_place
 from workflows.cli.main import main
 
 

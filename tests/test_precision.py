@@ -13,7 +13,7 @@ from pipeline.cache import plan_cache
 from pipeline.config.sections import CacheConfig
 from pipeline.index import update_index
 from pipeline.loading import load_detector
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
 
 
 def _image() -> np.ndarray:

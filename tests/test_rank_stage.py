@@ -16,7 +16,7 @@ from pipeline.images import read_image
 from pipeline.index import planned_index
 from pipeline.rank import RankPlan, finish_rank, plan_rank, prepare_rank, rank_block
 from pipeline.store import UNREADABLE, ScoreStore
-from pipeline.workspace import CandidateKey
+from pipeline.workspace.layout import CandidateKey
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from pipeline.config.sections import TrainConfig
 from pipeline.errors import UserError
 from pipeline.ranker_examples import ExampleSource
 from pipeline.train_ranker import TrainPlan, TrainProgress, plan_train, train
-from pipeline.workspace import CandidateKey
+from pipeline.workspace.layout import CandidateKey
 
 UNCHANGED = colour_map(0.0, 1.0, 1.0, 0.0)
 

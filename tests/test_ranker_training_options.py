@@ -21,7 +21,7 @@ from pipeline.rank import finish_rank, plan_rank, prepare_rank, rank_block
 from pipeline.ranker_validation import Validation, held_out
 from pipeline.store import CandidateStore, ScoreStore
 from pipeline.train_ranker import TrainPlan, plan_train, train
-from pipeline.workspace import CandidateKey
+from pipeline.workspace.layout import CandidateKey
 
 
 def trainer(name: str = "small", **options: float | str) -> Trainer:

@@ -30,7 +30,7 @@ from pipeline.report.tables import Cell, ap_tables
 from pipeline.results import read_ap
 from pipeline.store import CandidateStore, RowStore, ScoreStore
 from pipeline.timings import TimingRow, write_timings
-from pipeline.workspace import CandidateKey, Workspace
+from pipeline.workspace.layout import CandidateKey, Workspace
 
 RANKER = "0123456789abcdef"
 EVIL = "<b onclick=alert(1)>&\"'{{ title }}.jpg"

@@ -22,7 +22,7 @@ from pipeline.resolution_results import (
 from pipeline.resolution_table import format_resolutions
 from pipeline.resolutions import evaluate_resolutions, plan_resolutions
 from pipeline.store import CandidateStore
-from pipeline.workspace import CandidateKey
+from pipeline.workspace.layout import CandidateKey
 
 # At height 50 the detector finds no face but in the first image; at height 100 it finds what `CANDIDATES` says.
 FOUND_AT_50 = {"e/plain.jpg": [(10, 10, 70, 70, 0.9)]}

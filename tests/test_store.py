@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from zarr.storage import LocalStore, MemoryStore
 
 from pipeline.errors import UserError
-from pipeline.place import UrlPath
 from pipeline.store import (
     MAX_CANDIDATES,
     NOT_COMPUTED,
@@ -24,7 +23,8 @@ from pipeline.store import (
     NotComputed,
     ScoreStore,
 )
-from pipeline.workspace import write_atomically
+from pipeline.workspace.layout import write_atomically
+from pipeline.workspace.place import UrlPath
 
 BLOCK = 4
 ATTRS = {"detector": "fake", "thresholds": {"confidence": None}, "columns": ["x1", "y1"]}

@@ -23,12 +23,12 @@ from pipeline.errors import UserError
 from pipeline.index import load_index, planned_index, update_index
 from pipeline.index_file import IndexVersionError
 from pipeline.ledger import Ledger
-from pipeline.place import Place
 from pipeline.ranker_checkpoints import _read, last_checkpoint
 from pipeline.store import CandidateStore
 from pipeline.train_ranker import plan_train, train
 from pipeline.verify import Damage, verify_candidates, verify_indexes, verify_rankers, verify_scores
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
+from pipeline.workspace.place import Place
 from workflows.cli.main import main
 
 __all__ = ["on_thread"]  # a fixture

@@ -15,7 +15,7 @@ from ranker_world import small_config
 from crface.replicas import joined
 from pipeline.index import load_index
 from pipeline.train_ranker import TrainProgress, plan_train, train
-from pipeline.workspace import CandidateKey, Workspace
+from pipeline.workspace.layout import CandidateKey, Workspace
 
 STEPS_BEFORE = 2
 

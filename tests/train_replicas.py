@@ -14,7 +14,7 @@ from crface.replicas import joined
 from pipeline.errors import UserError
 from pipeline.index import load_index
 from pipeline.train_ranker import plan_train, train
-from pipeline.workspace import CandidateKey, Workspace
+from pipeline.workspace.layout import CandidateKey, Workspace
 
 
 def main(root: Path, trainings: list[dict[str, int | float | str]]) -> None:

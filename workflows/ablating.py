@@ -9,7 +9,7 @@ from pipeline.ablation import AblationPlan, Sweep, ablation_block, check_candida
 from pipeline.ablation_rows import write_sweep
 from pipeline.ablation_table import format_sweep, sweep_rows
 from pipeline.errors import UserError
-from pipeline.workspace import command_line
+from pipeline.workspace.layout import command_line
 from workflows.cluster import open_cluster
 from workflows.data import chosen_split, evaluation_split, stored_indexes
 from workflows.job import Job

@@ -24,7 +24,7 @@ from pipeline.commit import BlockReport
 from pipeline.index import Index, load_index, planned_rows
 from pipeline.index_file import Header, ImageRow, write_index_file
 from pipeline.ledger import Ledger, LedgerRow
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
 from workflows.scatter import run_blocks
 
 _FACES_PER_IMAGE = 12  # of WIDER FACE

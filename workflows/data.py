@@ -9,8 +9,8 @@ from pipeline.config.sections import DatasetConfig
 from pipeline.dataset import LARGE_SPLIT, find_splits
 from pipeline.errors import UserError
 from pipeline.index import Index, IndexUpdate, load_index, update_index
-from pipeline.place import listed
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
+from pipeline.workspace.place import listed
 from workflows.job import Job
 from workflows.progress import shown_if_long
 

@@ -12,7 +12,7 @@ from detectors.training import StepReport
 from pipeline.config.sections import read_toml
 from pipeline.errors import UserError
 from pipeline.train_detector import train_detector as run_training
-from pipeline.workspace import command_line, slug
+from pipeline.workspace.layout import command_line, slug
 from workflows.data import chosen_split, stored_indexes, update_indexes
 from workflows.job import Job
 from workflows.progress import show_progress

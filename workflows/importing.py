@@ -12,7 +12,7 @@ from pipeline.import_candidates import ImportPlan, plan_import, store_import
 from pipeline.imported import PREFIX
 from pipeline.index import Index
 from pipeline.widerface_results import read_text_results
-from pipeline.workspace import command_line
+from pipeline.workspace.layout import command_line
 from workflows.data import evaluation_split, update_indexes
 from workflows.job import Job
 from workflows.progress import shown_if_long

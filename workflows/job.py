@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.config.sections import RunConfig
-from pipeline.place import Place
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
+from pipeline.workspace.place import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

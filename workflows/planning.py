@@ -13,7 +13,7 @@ from pipeline.index import IndexUpdate, update_index
 from pipeline.report import changes as report_changes
 from pipeline.report import plan_report
 from pipeline.set_aside import SetAside, SetAsideBlock
-from pipeline.workspace import CandidateKey
+from pipeline.workspace.layout import CandidateKey
 from workflows.data import data_root, evaluation_split, is_embedded
 from workflows.job import Job
 from workflows.stages import candidate_plan, evaluation_sources, ranking_plans, report_title, training_plan

@@ -21,7 +21,7 @@ from pipeline.rank import plan_rank
 from pipeline.results import as_json
 from pipeline.subset import subset
 from pipeline.train_ranker import plan_train
-from pipeline.workspace import Workspace, command_line
+from pipeline.workspace.layout import Workspace, command_line
 from workflows.data import chosen_split, evaluation_split, is_embedded, update_indexes
 from workflows.job import Job
 from workflows.progress import shown_if_long

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.place import Place
-from pipeline.workspace import command_line
+from pipeline.workspace.layout import command_line
+from pipeline.workspace.place import Place
 from workflows.job import Job
 from workflows.progress import show_progress
 

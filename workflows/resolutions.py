@@ -16,7 +16,7 @@ from pipeline.resolution_results import read_resolutions, resolution_changes, re
 from pipeline.resolution_table import format_resolutions
 from pipeline.resolutions import plan_resolutions
 from pipeline.results import as_json
-from pipeline.workspace import command_line
+from pipeline.workspace.layout import command_line
 from workflows.data import evaluation_split, is_embedded, update_indexes
 from workflows.job import Job
 from workflows.progress import shown_if_long

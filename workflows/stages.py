@@ -14,10 +14,10 @@ from pipeline.findings import read_calibration, read_failures
 from pipeline.findings_text import format_calibration, format_failures
 from pipeline.imported import ImportedPlan, is_imported, plan_imported
 from pipeline.index import Index
-from pipeline.place import Place
 from pipeline.report import build_report, plan_report
 from pipeline.report import changes as report_changes
-from pipeline.workspace import command_line
+from pipeline.workspace.layout import command_line
+from pipeline.workspace.place import Place
 from workflows.block_work import cache_work, rank_work, run_works
 from workflows.data import chosen_split, evaluation_split, is_embedded, stored_indexes, update_indexes
 from workflows.evaluating import evaluation_runner

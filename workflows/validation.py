@@ -10,7 +10,7 @@ from pipeline.dataset import find_splits
 from pipeline.errors import UserError
 from pipeline.ground_truth import SETTINGS, load_ground_truth
 from pipeline.index import Index, update_index
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
 from workflows.progress import shown_if_long
 
 

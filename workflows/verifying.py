@@ -7,9 +7,9 @@ import click
 
 from pipeline.errors import UserError
 from pipeline.index import Index
-from pipeline.place import listed
 from pipeline.verify import Damage, verify_candidates, verify_indexes, verify_rankers, verify_scores
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
+from pipeline.workspace.place import listed
 from workflows.data import EMBEDDED
 from workflows.job import Job
 from workflows.progress import shown_if_long

@@ -10,11 +10,11 @@ from pipeline.config.sections import RunConfig
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, plan_evaluate
 from pipeline.findings import CALIBRATION, FAILURES
-from pipeline.fingerprint import Parts, differences, file_sha256
 from pipeline.index import Index
-from pipeline.place import Place
 from pipeline.timings import NAME as TIMINGS
-from pipeline.workspace import Workspace, write_atomically
+from pipeline.workspace.fingerprint import Parts, differences, file_sha256
+from pipeline.workspace.layout import Workspace, write_atomically
+from pipeline.workspace.place import Place
 
 REPORT_VERSION: Final = 2
 """Raised when the page changes for the same results."""

@@ -18,7 +18,7 @@ from pipeline.ground_truth import GroundTruth
 from pipeline.index import Index
 from pipeline.ledger import Ledger
 from pipeline.report.charts import Chart, Series, binned, line_chart
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
 
 Facts = list[tuple[str, str]]
 """Names and values, in the order of reading."""

@@ -33,7 +33,7 @@ from pipeline.report.tables import Table, ap_tables, percent
 from pipeline.report.timings import timing_table
 from pipeline.resolution_results import read_resolutions
 from pipeline.results import ApRow, CurveRow, Origin, read_ap, read_curves, read_notes
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from pipeline.ground_truth import GroundTruth, overlap
 from pipeline.images import ImageError
 from pipeline.index import Index
 from pipeline.store import CandidateStore, ImageUnreadable, ScoreStore
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
 
 Kind = Literal["hit", "mistake", "ignored", "missed"]
 

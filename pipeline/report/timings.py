@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pipeline.timings import COLUMNS, TimingLine, read_timings, timing_lines
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from pipeline.place import Place
+from pipeline.workspace.place import Place
 
 Status = Literal["ok", "warn", "fail"]
 

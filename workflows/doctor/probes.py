@@ -18,8 +18,8 @@ from pipeline.image_header import SUFFIXES
 from pipeline.images import ImageError, decode_image, read_image
 from pipeline.imported import is_imported, plan_imported
 from pipeline.index import load_index
-from pipeline.place import Place, UrlPath, listed
-from pipeline.workspace import Workspace
+from pipeline.workspace.layout import Workspace
+from pipeline.workspace.place import Place, UrlPath, listed
 from workflows.doctor.checks import Check, DataSet, Gpu, Machine, Package
 
 _IMAGES_TRIED = 5

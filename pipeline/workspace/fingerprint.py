@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.place import Place
+from pipeline.workspace.place import Place
 
 Parts = Mapping[str, Any]
 """What decides the bytes of a piece of work: JSON values under names that a user can read."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import UserError
-from pipeline.place import Place, UrlPath
+from pipeline.workspace.place import Place, UrlPath
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from pipeline.decoding import DecodedImage, decoded_images
 from pipeline.detecting import detected
 from pipeline.errors import UsageError, UserError
 from pipeline.fuse import FuseSpec, fuse_parts
-from pipeline.images import DECODING
+from pipeline.images.decode import DECODING
 from pipeline.index import Index, planned_rows
 from pipeline.ledger import Ledger
 from pipeline.loading import load_detector

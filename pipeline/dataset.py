@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import UserError
-from pipeline.image_header import REFUSED_SUFFIXES, SUFFIXES
+from pipeline.images.header import REFUSED_SUFFIXES, SUFFIXES
 from pipeline.widerface import Annotation, parse_annotations
 
 PLAIN_SPLIT = "images"

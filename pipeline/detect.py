@@ -13,9 +13,9 @@ from jaxtyping import Float32
 import detectors
 from crface.boxes import nms
 from pipeline.config.sections import EvaluateConfig
-from pipeline.drawing import Picture, drawn
 from pipeline.errors import UsageError, UserError
-from pipeline.images import MAX_PIXELS, read_image
+from pipeline.images.decode import MAX_PIXELS, read_image
+from pipeline.images.drawing import Picture, drawn
 from pipeline.imported import is_imported
 from pipeline.workspace.layout import write_atomically
 

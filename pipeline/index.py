@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 
 from pipeline.dataset import list_images, read_annotations, split_files
 from pipeline.errors import UserError
-from pipeline.images import MAX_PIXELS, read_image
+from pipeline.images.decode import MAX_PIXELS, read_image
 from pipeline.index_file import (
     Header,
     ImageRow,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.dataset import SplitFiles
-from pipeline.images import ImageError, decode_image, read_bytes
+from pipeline.images.decode import ImageError, decode_image, read_bytes
 from pipeline.index_file import ImageRow, Status
 from pipeline.widerface import Annotation
 

@@ -11,7 +11,7 @@ from pipeline.candidates import open_complete
 from pipeline.commit import BlockReport, ComputedRow, compute_block
 from pipeline.decoding import decoded_images
 from pipeline.errors import UserError
-from pipeline.images import DECODING, MAX_PIXELS
+from pipeline.images.decode import DECODING, MAX_PIXELS
 from pipeline.index import Index, planned_rows
 from pipeline.ledger import Ledger
 from pipeline.store import CandidateStore, ImageUnreadable, ScoreStore

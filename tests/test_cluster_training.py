@@ -15,7 +15,7 @@ import pytest
 from dask_processes import wait_until
 
 from crface import ranker
-from pipeline.images import read_image
+from pipeline.images.decode import read_image
 
 TESTS = Path(__file__).parent
 ITERATIONS = 12

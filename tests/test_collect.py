@@ -15,7 +15,7 @@ from pipeline.collect import Collected, FrameRule, collect, face_heights, label
 from pipeline.collect.similarity import Seen, signature, similarity
 from pipeline.dataset import find_splits, split_files
 from pipeline.errors import UsageError, UserError
-from pipeline.images import read_image
+from pipeline.images.decode import read_image
 from pipeline.index import update_index
 from pipeline.widerface import parse_annotations
 from pipeline.workspace.layout import Workspace

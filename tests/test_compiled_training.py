@@ -16,7 +16,7 @@ from safetensors import safe_open
 from crface import losses, ranker
 from crface.trainer import Trainer
 from pipeline.errors import UserError
-from pipeline.images import read_image
+from pipeline.images.decode import read_image
 from pipeline.ranker_run import resumed_trainer
 from pipeline.train_ranker import TrainPlan, plan_train, train
 

@@ -12,9 +12,9 @@ from crface import ranker
 from detectors.golden import golden_picture
 from detectors.golden.picture import FACES_XYXY
 from pipeline.detect import picture_names
-from pipeline.drawing import drawn
 from pipeline.errors import UsageError, UserError
-from pipeline.images import read_image
+from pipeline.images.decode import read_image
+from pipeline.images.drawing import drawn
 from workflows.cli.main import cli
 
 GREY = np.full((600, 800, 3), 128, np.uint8)

@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from pipeline.config.sections import CacheConfig
-from pipeline.image_header import header_size
-from pipeline.images import MAX_PIXELS, ImageError, decode_image, read_image
+from pipeline.images.decode import MAX_PIXELS, ImageError, decode_image, read_image
+from pipeline.images.header import header_size
 from pipeline.index import update_index
 from pipeline.workspace.layout import Workspace
 from workflows.cli.main import cli

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from pipeline.errors import UserError
-from pipeline.image_header import header_size, image_format, jpeg_damage
-from pipeline.images import MAX_SIDE, ImageError, decode_image, image_size, read_image
+from pipeline.images.decode import MAX_SIDE, ImageError, decode_image, image_size, read_image
+from pipeline.images.header import header_size, image_format, jpeg_damage
 
 HERE = Path("picture.jpg")
 

@@ -16,7 +16,7 @@ from crface.backbones import mobilenet_v1
 from crface.ranker import PerBoxRanker
 from crface.trainer import Trainer
 from pipeline.errors import UsageError, UserError
-from pipeline.images import read_image
+from pipeline.images.decode import read_image
 from pipeline.rank import finish_rank, plan_rank, prepare_rank, rank_block
 from pipeline.ranker_validation import Validation, held_out
 from pipeline.store import CandidateStore, ScoreStore

@@ -15,7 +15,7 @@ from thread_cluster import on_thread, open_thread_cluster
 from pipeline.cache import cache_block, prepare_cache
 from pipeline.candidates import open_complete
 from pipeline.errors import UserError
-from pipeline.images import read_image
+from pipeline.images.decode import read_image
 from pipeline.rank import prepare_rank, rank_block
 from pipeline.set_aside import SetAside
 from workflows.cli.main import main

@@ -28,7 +28,7 @@ from detectors.priors import HAMBOX_LAYOUT, RETINAFACE_LAYOUT, PriorLayout, deco
 from pipeline.config.sections import DatasetConfig
 from pipeline.embedded.compose import compose
 from pipeline.embedded.degrade import encode_jpeg
-from pipeline.images import decode_image
+from pipeline.images.decode import decode_image
 
 IMAGES = Path(__file__).parents[1] / "images"
 DETECTOR = "retinaface-mobilenet0.25"

@@ -22,7 +22,7 @@ from detectors.protocols import PRESETS, DetectionProtocol, View, protocol_candi
 from pipeline.config.sections import DatasetConfig
 from pipeline.embedded.compose import compose
 from pipeline.embedded.degrade import encode_jpeg
-from pipeline.images import decode_image
+from pipeline.images.decode import decode_image
 
 IMAGES = Path(__file__).parents[1] / "images"
 PICTURE = 0

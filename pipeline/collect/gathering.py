@@ -15,7 +15,7 @@ from pipeline.collect.similarity import Seen, signature
 from pipeline.collect.sources import SourceFile, find_sources
 from pipeline.collect.video import FrameRule, VideoError, video_frames
 from pipeline.errors import UsageError, UserError
-from pipeline.images import MAX_PIXELS, ImageError, decode_image, read_bytes
+from pipeline.images.decode import MAX_PIXELS, ImageError, decode_image, read_bytes
 from pipeline.workspace.layout import write_atomically
 
 RECORD: Final = "collected.csv"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.collect.video import VIDEO_SUFFIXES
 from pipeline.errors import UsageError
-from pipeline.image_header import REFUSED_SUFFIXES, SUFFIXES
+from pipeline.images.header import REFUSED_SUFFIXES, SUFFIXES
 from pipeline.workspace.layout import slug
 
 

@@ -14,8 +14,8 @@ import detectors
 from detectors.golden import ask, golden_values, judge
 from pipeline.dataset import find_splits, list_images, read_annotations, split_files
 from pipeline.errors import UserError
-from pipeline.image_header import SUFFIXES
-from pipeline.images import ImageError, decode_image, read_image
+from pipeline.images.decode import ImageError, decode_image, read_image
+from pipeline.images.header import SUFFIXES
 from pipeline.imported import is_imported, plan_imported
 from pipeline.index import load_index
 from pipeline.workspace.layout import Workspace

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pipeline.errors import UserError
-from pipeline.image_header import Format, header_size, image_format, jpeg_damage, refused_format
+from pipeline.images.header import Format, header_size, image_format, jpeg_damage, refused_format
 
 MAX_PIXELS = 200_000_000
 """Larger images are refused before decoding: 600 MB of RGB bytes, five times an 8K by 4K frame."""

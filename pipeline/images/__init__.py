@@ -1,0 +1,1 @@
+"""Images: their headers, their pixels, and drawings on them."""

@@ -17,10 +17,10 @@ from pipeline.ablation_rows import AblationRow, read_rows, write_rows
 from pipeline.blocks import Block
 from pipeline.candidates import open_complete
 from pipeline.config.sections import EvaluateConfig, TrainConfig
+from pipeline.dataset.index import Index, planned_index
 from pipeline.errors import UsageError
 from pipeline.evaluate import EVALUATE_VERSION
 from pipeline.ground_truth import SETTINGS, ground_truth_sha256
-from pipeline.index import Index, planned_index
 from pipeline.rank import RANK_VERSION
 from pipeline.shards import UNREADABLE
 from pipeline.train_ranker import TrainingDivergedError, TrainPlan, plan_train, train

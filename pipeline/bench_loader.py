@@ -9,8 +9,8 @@ import numpy as np
 
 from crface.training import make_example
 from pipeline.config.sections import TrainConfig
+from pipeline.dataset.index import Index
 from pipeline.errors import UserError
-from pipeline.index import Index
 from pipeline.ranker_examples import ExampleSource, no_helping_threads
 from pipeline.store import CandidateStore
 

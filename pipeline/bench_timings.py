@@ -14,8 +14,8 @@ from crface import ranker as rankers
 from crface.boxes import nms
 from detectors.protocols import DetectionProtocol, fuse, view_candidates
 from pipeline.config.sections import CacheConfig, EvaluateConfig
+from pipeline.dataset.index import Index
 from pipeline.errors import UsageError, UserError
-from pipeline.index import Index
 from pipeline.loading import load_detector
 from pipeline.protocols import protocol_for
 from pipeline.rank import identify_ranker

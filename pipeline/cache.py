@@ -22,12 +22,12 @@ from pipeline.blocks import Block, describe, num_to_compute
 from pipeline.candidates import missing_blocks
 from pipeline.commit import BlockReport, ComputedRow, compute_block
 from pipeline.config.sections import CacheConfig
+from pipeline.dataset.index import Index, planned_rows
 from pipeline.decoding import DecodedImage, decoded_images
 from pipeline.detecting import detected
 from pipeline.errors import UsageError, UserError
 from pipeline.fuse import FuseSpec, fuse_parts
 from pipeline.images.decode import DECODING
-from pipeline.index import Index, planned_rows
 from pipeline.ledger import Ledger
 from pipeline.loading import load_detector
 from pipeline.protocols import limit_note, protocol_for

@@ -1,8 +1,8 @@
 """What a store of candidates lacks; and candidates as later stages take them, all there and of the index's images."""
 
 from pipeline.blocks import Block, describe, plan_blocks
+from pipeline.dataset.index import Index
 from pipeline.errors import UserError
-from pipeline.index import Index
 from pipeline.ledger import Ledger
 from pipeline.set_aside import SetAside
 from pipeline.store import CandidateStore

@@ -7,9 +7,9 @@ from typing import Final, Literal
 
 from pipeline.comparison_results import ComparisonRow, write_comparison
 from pipeline.config.sections import RunConfig
+from pipeline.dataset.index import Index
 from pipeline.evaluate import Source, measure, plan_evaluate
 from pipeline.ground_truth import SETTINGS
-from pipeline.index import Index
 from pipeline.rank import RankPlan
 from pipeline.timings import TimingRow
 from pipeline.workspace.fingerprint import Parts

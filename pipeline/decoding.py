@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pipeline.commit import ComputedRow
+from pipeline.dataset.index import ImageRow, Index, IndexPart
 from pipeline.images.decode import ImageError, decode_image, read_bytes
-from pipeline.index import ImageRow, Index, IndexPart
 
 _IMAGES_AHEAD = 2  # enough to never wait for a decoder that is faster than the stage, and little memory
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.blocks import Block
 from pipeline.config.sections import EvaluateConfig
+from pipeline.dataset.index import Index
 from pipeline.errors import UserError
 from pipeline.evaluation_spec import EvaluateSpec, Runner, in_threads
 from pipeline.findings import (
@@ -19,7 +20,6 @@ from pipeline.findings import (
     failure_table,
 )
 from pipeline.ground_truth import GroundTruth, Overlap, ground_truth_sha256
-from pipeline.index import Index
 from pipeline.results import ApRow, CurveRow, write_results
 from pipeline.sources import Source, SourceStores, open_source
 from pipeline.workspace.fingerprint import Parts

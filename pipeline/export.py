@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 from jaxtyping import Float32
 
 from pipeline.config.sections import EvaluateConfig
+from pipeline.dataset.index import Index
 from pipeline.detections import stored_detections
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, open_source
 from pipeline.ground_truth import image_name
-from pipeline.index import Index
 from pipeline.result_text import write_results
 from pipeline.workspace.layout import Workspace, write_atomically
 

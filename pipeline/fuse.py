@@ -7,7 +7,7 @@ from typing import Any
 from detectors.protocols import FUSION_VERSION, Fusion, fuse
 from pipeline.blocks import Block
 from pipeline.commit import BlockReport, ComputedRow, compute_block
-from pipeline.index import ImageRow, planned_rows
+from pipeline.dataset.index import ImageRow, planned_rows
 from pipeline.ledger import Ledger
 from pipeline.store import CandidateStore, ImageUnreadable, Rows
 from pipeline.workspace.fingerprint import Parts, fingerprint

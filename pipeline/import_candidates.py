@@ -11,10 +11,10 @@ from jaxtyping import Float32
 from pipeline.blocks import plan_blocks
 from pipeline.box_units import suspected_units
 from pipeline.commit import ComputedRow, compute_block
+from pipeline.dataset.index import ImageRow, Index
 from pipeline.errors import UsageError, UserError
 from pipeline.foreign_results import ForeignResults, without_ending
 from pipeline.imported import imported_key, imported_parts, record_import
-from pipeline.index import ImageRow, Index
 from pipeline.ledger import Ledger
 from pipeline.store import MAX_CANDIDATES, CandidateStore
 from pipeline.workspace.fingerprint import Parts

@@ -10,8 +10,8 @@ from typing import Final
 
 from pipeline.blocks import Block, describe
 from pipeline.candidates import missing_blocks
+from pipeline.dataset.index import Index
 from pipeline.errors import UsageError, UserError
-from pipeline.index import Index
 from pipeline.workspace.fingerprint import Parts, fingerprint
 from pipeline.workspace.layout import CandidateKey, Workspace, write_atomically
 from pipeline.workspace.place import listed

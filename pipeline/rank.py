@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline.blocks import Block, describe, num_to_compute, plan_blocks
 from pipeline.candidates import open_complete
 from pipeline.commit import BlockReport, ComputedRow, compute_block
+from pipeline.dataset.index import Index, planned_rows
 from pipeline.decoding import decoded_images
 from pipeline.errors import UserError
 from pipeline.images.decode import DECODING, MAX_PIXELS
-from pipeline.index import Index, planned_rows
 from pipeline.ledger import Ledger
 from pipeline.store import CandidateStore, ImageUnreadable, ScoreStore
 from pipeline.workspace.fingerprint import Parts, file_sha256, fingerprint

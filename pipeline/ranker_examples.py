@@ -15,7 +15,7 @@ from jaxtyping import Float32, UInt8
 from crface.replicas import ALONE, Replicas
 from crface.training import Example, draw, make_example
 from pipeline.config.sections import TrainConfig
-from pipeline.index import Index
+from pipeline.dataset.index import Index
 from pipeline.store import CandidateStore
 
 _BATCHES_AHEAD = 3

@@ -15,7 +15,7 @@ from crface.boxes import nms
 from crface.evaluation import widerface_ap
 from crface.ranker import PerBoxRanker, Ranker
 from pipeline.config.sections import EvaluateConfig
-from pipeline.index import Index
+from pipeline.dataset.index import Index
 from pipeline.store import CandidateStore
 from pipeline.workspace.layout import write_atomically
 from pipeline.workspace.place import Place, local_copy

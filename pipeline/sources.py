@@ -6,8 +6,8 @@ import numpy as np
 
 from pipeline.blocks import describe, plan_blocks
 from pipeline.candidates import open_complete
+from pipeline.dataset.index import Index
 from pipeline.errors import UserError
-from pipeline.index import Index
 from pipeline.ledger import Ledger
 from pipeline.shards import UNREADABLE
 from pipeline.store import CandidateStore, ScoreStore

@@ -22,9 +22,9 @@ from detectors.augmentation import LabelledImage, Sample, augment
 from detectors.base import file_sha256
 from detectors.train_config import DetectorTrainConfig
 from detectors.training import StepReport, Trainer, batch_rows, sample_generator
+from pipeline.dataset.index import ImageRow, Index
+from pipeline.dataset.landmarks import read_landmarks
 from pipeline.errors import UserError
-from pipeline.index import ImageRow, Index
-from pipeline.landmarks import read_landmarks
 from pipeline.workspace.fingerprint import differences
 from pipeline.workspace.layout import write_atomically
 

@@ -21,8 +21,8 @@ import numpy as np
 
 from pipeline.candidates import open_complete
 from pipeline.config.sections import TrainConfig
+from pipeline.dataset.index import Index
 from pipeline.errors import UsageError, UserError
-from pipeline.index import Index
 from pipeline.ranker_checkpoints import last_step
 from pipeline.workspace.fingerprint import differences, file_sha256, fingerprint
 from pipeline.workspace.layout import CandidateKey, Workspace, write_atomically

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.dataset.index_file import IndexVersionError, read_index_file
 from pipeline.errors import UserError
-from pipeline.index_file import IndexVersionError, read_index_file
 from pipeline.ledger import Ledger, LedgerRow
 from pipeline.shards import Layout, metadata
 from pipeline.store import CandidateStore, DamagedBlockError, RowStore, ScoreStore

@@ -13,7 +13,7 @@ import torch  # noqa: F401
 
 from pipeline.cache import cache_block, finish_cache, plan_cache, prepare_cache
 from pipeline.config.sections import CacheConfig
-from pipeline.index import update_index
+from pipeline.dataset.index import update_index
 from pipeline.workspace.layout import Workspace
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.blocks import plan_blocks
 from pipeline.commit import ComputedRow, compute_block
 from pipeline.config.sections import TrainConfig
-from pipeline.index import Index, update_index
+from pipeline.dataset.index import Index, update_index
 from pipeline.ledger import Ledger
 from pipeline.store import CandidateStore
 from pipeline.workspace.layout import CandidateKey, Workspace

@@ -12,9 +12,9 @@ from crface import ranker
 from detectors.protocols import Fusion, fuse, named
 from pipeline.cache import CachePlan, CacheSpec, cache_block, finish_cache, plan_cache, prepare_cache
 from pipeline.config.sections import CacheConfig
+from pipeline.dataset.index import Index, update_index
 from pipeline.fuse import FuseSpec, fuse_block
 from pipeline.images.decode import read_image
-from pipeline.index import Index, update_index
 from pipeline.rank import finish_rank, plan_rank, prepare_rank, rank_block
 from pipeline.store import CandidateStore, ImageUnreadable, ScoreStore
 from pipeline.workspace.layout import Workspace

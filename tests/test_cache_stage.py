@@ -18,9 +18,9 @@ from pipeline.blocks import Block
 from pipeline.cache import CachePlan, cache_block, finish_cache, plan_cache, prepare_cache
 from pipeline.commit import BlockReport, ComputedRow
 from pipeline.config.sections import CacheConfig
+from pipeline.dataset.index import Index, update_index
 from pipeline.decoding import DecodedImage, decoded_images
 from pipeline.errors import UsageError, UserError
-from pipeline.index import Index, update_index
 from pipeline.ledger import Ledger, LedgerRow
 from pipeline.store import CandidateStore, ImageUnreadable
 from pipeline.workspace.layout import Workspace

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from pipeline.collect import Collected, FrameRule, collect, face_heights, label
 from pipeline.collect.similarity import Seen, signature, similarity
-from pipeline.dataset import find_splits, split_files
+from pipeline.dataset.annotations import parse_annotations
+from pipeline.dataset.index import update_index
+from pipeline.dataset.splits import find_splits, split_files
 from pipeline.errors import UsageError, UserError
 from pipeline.images.decode import read_image
-from pipeline.index import update_index
-from pipeline.widerface import parse_annotations
 from pipeline.workspace.layout import Workspace
 from workflows.cli.main import main
 

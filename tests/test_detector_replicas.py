@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 
 import detectors
 from detectors.adapter import NetworkDetector
+from pipeline.dataset.index import update_index
+from pipeline.dataset.landmarks import read_landmarks
 from pipeline.errors import UserError
-from pipeline.index import update_index
-from pipeline.landmarks import read_landmarks
 from pipeline.workspace.layout import Workspace
 
 RECIPE = """

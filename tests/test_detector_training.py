@@ -16,8 +16,8 @@ from detectors.hambox import hambox_slim
 from detectors.retinaface import mobilenet025
 from detectors.train_config import DetectorTrainConfig
 from detectors.training import StepReport, Trainer, batch_rows, learning_rate
+from pipeline.dataset.index import Index, update_index
 from pipeline.errors import UserError
-from pipeline.index import Index, update_index
 from pipeline.train_detector import train_detector
 from pipeline.workspace.layout import Workspace
 

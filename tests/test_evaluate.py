@@ -15,12 +15,12 @@ from pipeline.blocks import plan_blocks
 from pipeline.cache import cache_block, finish_cache, plan_cache, prepare_cache
 from pipeline.commit import ComputedRow, compute_block
 from pipeline.config.sections import CacheConfig, EvaluateConfig
+from pipeline.dataset.index import Index, update_index
 from pipeline.detections import ORACLE, ORACLE_ALL, PREDICTED, RANKED, image_detections
 from pipeline.errors import UserError
 from pipeline.evaluate import EvaluateReport, Source, evaluate, plan_evaluate
 from pipeline.evaluation_rows import recovered_share
 from pipeline.findings import read_calibration, read_failures
-from pipeline.index import Index, update_index
 from pipeline.ledger import Ledger
 from pipeline.results import ApRow, CurveRow, as_json, changes, read_ap, read_curves, read_notes
 from pipeline.store import CandidateStore, RowStore, ScoreStore

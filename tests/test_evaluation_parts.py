@@ -104,7 +104,7 @@ def test_a_worker_reads_the_labels_of_its_block_from_the_index_and_no_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "pipeline.index_file._GROUP_ROWS", 2
+        "pipeline.dataset.index_file._GROUP_ROWS", 2
     )  # read at the least; as many as a block has images
     run = Run(tmp_path)
     run.data(*(Picture("event", str(number), FACES[: 1 + number % 3]) for number in range(7)))
@@ -124,7 +124,7 @@ def test_a_worker_reads_the_labels_of_its_block_from_the_index_and_no_others(
         open_labels.cache_clear()  # a worker has none to begin with
         with monkeypatch.context() as patch:
             patch.setattr(pq.ParquetFile, "read_row_groups", noted)
-            patch.setattr("pipeline.index.read_index_file", refuse)
+            patch.setattr("pipeline.dataset.index.read_index_file", refuse)
             for block in blocks:
                 on_part(function(dataclasses.replace(spec, reads_block_alone=True), block))
 

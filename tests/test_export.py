@@ -13,10 +13,10 @@ from wider_folder import Picture, write_data_set
 
 from pipeline.cache import cache_block, finish_cache, plan_cache, prepare_cache
 from pipeline.config.sections import EvaluateConfig, load_config
+from pipeline.dataset.index import update_index
 from pipeline.detections import PREDICTED, RANKED, image_detections, stored_detections
 from pipeline.errors import UserError
 from pipeline.export import ImageDetections, read_detections, write_coco, write_parquet, write_text
-from pipeline.index import update_index
 from pipeline.result_text import find_results, read_results
 from pipeline.workspace.layout import Workspace
 from workflows.cli.main import main

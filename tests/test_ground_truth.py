@@ -8,6 +8,7 @@ import pytest
 import scipy.io
 from wider_folder import Picture, cells, mat_variables, write_data_set, write_mats
 
+from pipeline.dataset.index import Index, update_index
 from pipeline.errors import UserError
 from pipeline.ground_truth import (
     SETTINGS,
@@ -18,7 +19,6 @@ from pipeline.ground_truth import (
     load_ground_truth,
     overlap,
 )
-from pipeline.index import Index, update_index
 from pipeline.official_val import check_official_val
 from pipeline.workspace.layout import Workspace
 

@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from pipeline.config.sections import CacheConfig
+from pipeline.dataset.index import update_index
 from pipeline.images.decode import MAX_PIXELS, ImageError, decode_image, read_image
 from pipeline.images.header import header_size
-from pipeline.index import update_index
 from pipeline.workspace.layout import Workspace
 from workflows.cli.main import cli
 from workflows.cli.options import max_pixels
@@ -145,7 +145,7 @@ def test_an_image_that_was_indexed_with_a_higher_limit_is_read_by_it(
 ) -> None:
     (tmp_path / "a.png").write_bytes(_encoded(".png"))
     index = update_index(Workspace(tmp_path / "run"), tmp_path, "images").index
-    monkeypatch.setattr("pipeline.index.MAX_PIXELS", 100)
+    monkeypatch.setattr("pipeline.dataset.index.MAX_PIXELS", 100)
     assert np.array_equal(index.read_image(0), PICTURE)
 
 

@@ -9,10 +9,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import index_scan
-from pipeline.dataset import find_splits, split_files
+from pipeline.dataset.index import Index, IndexUpdate, load_index, update_index
+from pipeline.dataset.splits import find_splits, index_scan, split_files
 from pipeline.errors import UserError
-from pipeline.index import Index, IndexUpdate, load_index, update_index
 from pipeline.workspace.layout import Workspace
 
 

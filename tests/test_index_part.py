@@ -7,9 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.dataset.index import ImageRow, IndexPart, planned_index, planned_rows
+from pipeline.dataset.index_file import (
+    Header,
+    images_digest,
+    labels_digest,
+    read_index_part,
+    write_index_file,
+)
 from pipeline.errors import UserError
-from pipeline.index import ImageRow, IndexPart, planned_index, planned_rows
-from pipeline.index_file import Header, images_digest, labels_digest, read_index_part, write_index_file
 from pipeline.workspace.layout import Workspace
 
 

@@ -18,9 +18,9 @@ from thread_cluster import on_thread
 
 from pipeline import results
 from pipeline.config.sections import EvaluateConfig, RunConfig
+from pipeline.dataset.index import planned_index
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, evaluate, plan_evaluate
-from pipeline.index import planned_index
 from pipeline.rank import finish_rank, plan_rank, prepare_rank, rank_block
 from pipeline.report import build_report, plan_report
 from pipeline.report import changes as report_changes

@@ -11,7 +11,7 @@ import detectors
 from crface.boxes import iou, nms
 from pipeline.cache import plan_cache
 from pipeline.config.sections import CacheConfig
-from pipeline.index import update_index
+from pipeline.dataset.index import update_index
 from pipeline.loading import load_detector
 from pipeline.workspace.layout import Workspace
 

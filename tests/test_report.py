@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 
 from pipeline.config.sections import RunConfig
+from pipeline.dataset.index import Index, update_index
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, evaluate
 from pipeline.findings import read_calibration, read_failures
 from pipeline.ground_truth import load_ground_truth
-from pipeline.index import Index, update_index
 from pipeline.ledger import Ledger, LedgerRow
 from pipeline.report import build_report, changes, plan_report
 from pipeline.report.facts import embedded_settings, machine_facts, training_charts, work_facts

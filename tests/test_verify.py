@@ -19,9 +19,9 @@ from thread_cluster import on_thread
 from crface import ranker
 from pipeline.cache import cache_block, finish_cache, plan_cache, prepare_cache
 from pipeline.config.sections import CacheConfig
+from pipeline.dataset.index import load_index, planned_index, update_index
+from pipeline.dataset.index_file import IndexVersionError
 from pipeline.errors import UserError
-from pipeline.index import load_index, planned_index, update_index
-from pipeline.index_file import IndexVersionError
 from pipeline.ledger import Ledger
 from pipeline.ranker_checkpoints import _read, last_checkpoint
 from pipeline.store import CandidateStore

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.dataset.annotations import Annotation, parse_annotations
 from pipeline.errors import UserError
-from pipeline.widerface import Annotation, parse_annotations
 
 TEXT = """0--Parade/one.jpg
 2

@@ -13,7 +13,7 @@ import torch
 from ranker_world import small_config
 
 from crface.replicas import joined
-from pipeline.index import load_index
+from pipeline.dataset.index import load_index
 from pipeline.train_ranker import TrainProgress, plan_train, train
 from pipeline.workspace.layout import CandidateKey, Workspace
 

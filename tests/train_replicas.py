@@ -11,8 +11,8 @@ import torch
 from ranker_world import small_config
 
 from crface.replicas import joined
+from pipeline.dataset.index import load_index
 from pipeline.errors import UserError
-from pipeline.index import load_index
 from pipeline.train_ranker import plan_train, train
 from pipeline.workspace.layout import CandidateKey, Workspace
 

@@ -21,8 +21,8 @@ import psutil
 
 from pipeline.blocks import Block, Cause, plan_blocks
 from pipeline.commit import BlockReport
-from pipeline.index import Index, load_index, planned_rows
-from pipeline.index_file import Header, ImageRow, write_index_file
+from pipeline.dataset.index import Index, load_index, planned_rows
+from pipeline.dataset.index_file import Header, ImageRow, write_index_file
 from pipeline.ledger import Ledger, LedgerRow
 from pipeline.workspace.layout import Workspace
 from workflows.scatter import run_blocks

@@ -10,9 +10,9 @@ import click
 from pipeline.blocks import num_to_compute
 from pipeline.cache import CachePlan, cache_block, finish_cache, prepare_cache
 from pipeline.commit import BlockReport
+from pipeline.dataset.index import planned_index
 from pipeline.errors import UserError
 from pipeline.fuse import FuseSpec, fuse_block
-from pipeline.index import planned_index
 from pipeline.set_aside import SetAside, SetAsideBlock
 from workflows.cluster import dashboard_link, open_cluster
 from workflows.progress import show_progress

@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from pipeline.config.sections import DatasetConfig
-from pipeline.dataset import LARGE_SPLIT, find_splits
+from pipeline.dataset.index import Index, IndexUpdate, load_index, update_index
+from pipeline.dataset.splits import LARGE_SPLIT, find_splits
 from pipeline.errors import UserError
-from pipeline.index import Index, IndexUpdate, load_index, update_index
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import listed
 from workflows.job import Job

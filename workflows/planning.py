@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from pipeline import results
 from pipeline.blocks import Block, describe, num_to_compute
 from pipeline.cache import CachePlan
-from pipeline.dataset import find_splits
+from pipeline.dataset.index import IndexUpdate, update_index
+from pipeline.dataset.splits import find_splits
 from pipeline.evaluate import plan_evaluate
-from pipeline.index import IndexUpdate, update_index
 from pipeline.report import changes as report_changes
 from pipeline.report import plan_report
 from pipeline.set_aside import SetAside, SetAsideBlock

@@ -13,13 +13,13 @@ from pipeline.comparison import Line, RankerUsed, plan_comparison
 from pipeline.comparison_results import comparison_changes, comparison_notes, read_comparison
 from pipeline.comparison_table import format_comparison
 from pipeline.config.sections import ComparedProtocol
+from pipeline.dataset.index import Index
+from pipeline.dataset.subset import subset
 from pipeline.errors import UsageError
 from pipeline.evaluate import Source
 from pipeline.imported import is_imported
-from pipeline.index import Index
 from pipeline.rank import plan_rank
 from pipeline.results import as_json
-from pipeline.subset import subset
 from pipeline.train_ranker import plan_train
 from pipeline.workspace.layout import Workspace, command_line
 from workflows.data import chosen_split, evaluation_split, is_embedded, update_indexes

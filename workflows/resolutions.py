@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from pipeline.cache import CachePlan, plan_cache
+from pipeline.dataset.index import Index
 from pipeline.errors import UsageError
 from pipeline.evaluate import Source
 from pipeline.imported import is_imported
-from pipeline.index import Index
 from pipeline.resolution_results import read_resolutions, resolution_changes, resolution_notes
 from pipeline.resolution_table import format_resolutions
 from pipeline.resolutions import plan_resolutions

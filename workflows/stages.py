@@ -8,12 +8,12 @@ import click
 from pipeline import results
 from pipeline.ap_table import format_table
 from pipeline.cache import CachePlan, plan_cache, prepare_cache
+from pipeline.dataset.index import Index
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, plan_evaluate
 from pipeline.findings import read_calibration, read_failures
 from pipeline.findings_text import format_calibration, format_failures
 from pipeline.imported import ImportedPlan, is_imported, plan_imported
-from pipeline.index import Index
 from pipeline.report import build_report, plan_report
 from pipeline.report import changes as report_changes
 from pipeline.workspace.layout import command_line

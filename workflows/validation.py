@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 import numpy as np
 
-from pipeline.dataset import find_splits
+from pipeline.dataset.index import Index, update_index
+from pipeline.dataset.splits import find_splits
 from pipeline.errors import UserError
 from pipeline.ground_truth import SETTINGS, load_ground_truth
-from pipeline.index import Index, update_index
 from pipeline.workspace.layout import Workspace
 from workflows.progress import shown_if_long
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
+from pipeline.dataset.index import Index
 from pipeline.errors import UserError
-from pipeline.index import Index
 from pipeline.verify import Damage, verify_candidates, verify_indexes, verify_rankers, verify_scores
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import listed

@@ -9,7 +9,7 @@ import numpy as np
 
 from crface.evaluation.settings import HEIGHT_EDGES_PX, height_bin, height_names
 from pipeline.collect.gathering import SPLIT
-from pipeline.dataset import read_annotations, split_files
+from pipeline.dataset.splits import read_annotations, split_files
 
 _BAR_COLUMNS = 40
 

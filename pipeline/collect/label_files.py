@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 import numpy as np
 from jaxtyping import Float32, Int8
 
+from pipeline.dataset.annotations import ATTRIBUTES, parse_annotations
 from pipeline.errors import UsageError, UserError
-from pipeline.widerface import ATTRIBUTES, parse_annotations
 
 _INVALID = ATTRIBUTES.index("invalid")
 _FACE = "face"

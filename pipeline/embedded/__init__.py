@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 
 from pipeline.config.sections import DatasetConfig
-from pipeline.dataset import LARGE_SPLIT
+from pipeline.dataset.splits import LARGE_SPLIT
 from pipeline.embedded.compose import compose
 from pipeline.embedded.degrade import encode_jpeg
 from pipeline.embedded.labels import Face

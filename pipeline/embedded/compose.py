@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.config.sections import DatasetConfig
-from pipeline.dataset import LARGE_SPLIT
+from pipeline.dataset.splits import LARGE_SPLIT
 from pipeline.embedded import sources
 from pipeline.embedded.canvas import Colour, Points, Sprite, paste
 from pipeline.embedded.degrade import Degraded, degrade

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.dataset import LARGE_SPLIT
+from pipeline.dataset.splits import LARGE_SPLIT
 
 Range = tuple[float, float]
 Scene = Literal[

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.config.sections import RunConfig
+from pipeline.dataset.index import Index
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, plan_evaluate
 from pipeline.findings import CALIBRATION, FAILURES
-from pipeline.index import Index
 from pipeline.timings import NAME as TIMINGS
 from pipeline.workspace.fingerprint import Parts, differences, file_sha256
 from pipeline.workspace.layout import Workspace, write_atomically

@@ -11,11 +11,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pipeline.comparison_results import read_comparison
 from pipeline.comparison_table import compared_tables
 from pipeline.config.sections import RunConfig
+from pipeline.dataset.index import Index
 from pipeline.errors import UserError
 from pipeline.evaluate import Source
 from pipeline.findings import CalibrationRow, FailureRow, read_calibration, read_failures
 from pipeline.ground_truth import SETTINGS, GroundTruth, load_ground_truth
-from pipeline.index import Index
 from pipeline.report.charts import Chart, Series, line_chart
 from pipeline.report.facts import (
     Facts,

@@ -15,11 +15,11 @@ from jaxtyping import Bool, Float, Float32, Float64, Int, UInt8
 
 from crface.evaluation import match
 from pipeline.config.sections import EvaluateConfig
+from pipeline.dataset.index import Index
 from pipeline.detections import ORACLE, PREDICTED, RANKED, Variant, image_detections
 from pipeline.evaluate import Source
 from pipeline.ground_truth import GroundTruth, overlap
 from pipeline.images.decode import ImageError
-from pipeline.index import Index
 from pipeline.store import CandidateStore, ImageUnreadable, ScoreStore
 from pipeline.workspace.layout import Workspace
 

@@ -12,12 +12,12 @@ from packaging.requirements import Requirement
 
 import detectors
 from detectors.golden import ask, golden_values, judge
-from pipeline.dataset import find_splits, list_images, read_annotations, split_files
+from pipeline.dataset.index import load_index
+from pipeline.dataset.splits import find_splits, list_images, read_annotations, split_files
 from pipeline.errors import UserError
 from pipeline.images.decode import ImageError, decode_image, read_image
 from pipeline.images.header import SUFFIXES
 from pipeline.imported import is_imported, plan_imported
-from pipeline.index import load_index
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import Place, UrlPath, listed
 from workflows.doctor.checks import Check, DataSet, Gpu, Machine, Package

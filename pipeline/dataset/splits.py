@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.dataset.annotations import Annotation, parse_annotations
 from pipeline.errors import UserError
 from pipeline.images.header import REFUSED_SUFFIXES, SUFFIXES
-from pipeline.widerface import Annotation, parse_annotations
 
 PLAIN_SPLIT = "images"
 """The one split of a plain folder."""

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.dataset import SplitFiles
+from pipeline.dataset.annotations import Annotation
+from pipeline.dataset.index_file import ImageRow, Status
+from pipeline.dataset.splits import SplitFiles
 from pipeline.images.decode import ImageError, decode_image, read_bytes
-from pipeline.index_file import ImageRow, Status
-from pipeline.widerface import Annotation
 
 _MAX_THREADS = 8  # each holds one decoded image
 

@@ -5,9 +5,9 @@ What costs minutes an image can then be done on a few of them by the same stages
 
 from dataclasses import replace
 
+from pipeline.dataset.index import Index, load_index
+from pipeline.dataset.index_file import write_index_file
 from pipeline.errors import UserError
-from pipeline.index import Index, load_index
-from pipeline.index_file import write_index_file
 from pipeline.workspace.layout import Workspace
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
+from pipeline.dataset.index import ImageRow
 from pipeline.errors import UserError
-from pipeline.index import ImageRow
 
 _NUM_POINTS = 5
 _FIRST, _LAST = 4, 4 + 3 * _NUM_POINTS

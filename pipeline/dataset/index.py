@@ -11,10 +11,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from pipeline.dataset import list_images, read_annotations, split_files
-from pipeline.errors import UserError
-from pipeline.images.decode import MAX_PIXELS, read_image
-from pipeline.index_file import (
+from pipeline.dataset.annotations import Annotation
+from pipeline.dataset.index_file import (
     Header,
     ImageRow,
     content_sha256,
@@ -25,8 +23,10 @@ from pipeline.index_file import (
     read_index_part,
     write_index_file,
 )
-from pipeline.index_scan import scan_images
-from pipeline.widerface import Annotation
+from pipeline.dataset.index_scan import scan_images
+from pipeline.dataset.splits import list_images, read_annotations, split_files
+from pipeline.errors import UserError
+from pipeline.images.decode import MAX_PIXELS, read_image
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import listed
 

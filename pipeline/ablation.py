@@ -20,7 +20,7 @@ from pipeline.config.sections import EvaluateConfig, TrainConfig
 from pipeline.dataset.index import Index, planned_index
 from pipeline.errors import UsageError
 from pipeline.evaluate import EVALUATE_VERSION
-from pipeline.ground_truth import SETTINGS, ground_truth_sha256
+from pipeline.ground_truth.truth import SETTINGS, ground_truth_sha256
 from pipeline.rank import RANK_VERSION
 from pipeline.shards import UNREADABLE
 from pipeline.train_ranker import TrainingDivergedError, TrainPlan, plan_train, train

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from pipeline.ground_truth import SETTINGS
+from pipeline.ground_truth.truth import SETTINGS
 from pipeline.results import ApRow
 
 _WIDTH = 80

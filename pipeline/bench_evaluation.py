@@ -12,7 +12,7 @@ from jaxtyping import Float64
 
 from crface.evaluation import widerface_ap
 from crface.evaluation.literal import literal_widerface_ap
-from pipeline.ground_truth import SETTINGS, GroundTruth, find_ground_truth
+from pipeline.ground_truth.truth import SETTINGS, GroundTruth, find_ground_truth
 from pipeline.result_text import write_results
 from pipeline.score import match_results, score_results
 

@@ -9,7 +9,7 @@ from pipeline.comparison_results import ComparisonRow, write_comparison
 from pipeline.config.sections import RunConfig
 from pipeline.dataset.index import Index
 from pipeline.evaluate import Source, measure, plan_evaluate
-from pipeline.ground_truth import SETTINGS
+from pipeline.ground_truth.truth import SETTINGS
 from pipeline.rank import RankPlan
 from pipeline.timings import TimingRow
 from pipeline.workspace.fingerprint import Parts

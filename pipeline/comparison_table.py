@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from pipeline.comparison_results import ComparisonRow
-from pipeline.ground_truth import SETTINGS
+from pipeline.ground_truth.truth import SETTINGS
 
 _WIDTH = 80
 

@@ -19,7 +19,7 @@ from pipeline.findings import (
     calibration_table,
     failure_table,
 )
-from pipeline.ground_truth import GroundTruth, Overlap, ground_truth_sha256
+from pipeline.ground_truth.truth import GroundTruth, Overlap, ground_truth_sha256
 from pipeline.results import ApRow, CurveRow, write_results
 from pipeline.sources import Source, SourceStores, open_source
 from pipeline.workspace.fingerprint import Parts

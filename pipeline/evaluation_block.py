@@ -25,7 +25,7 @@ from pipeline.config.sections import EvaluateConfig
 from pipeline.detections import ORACLE, PREDICTED, RANKED, Variant, image_detections
 from pipeline.evaluation_labels import image_labels
 from pipeline.evaluation_spec import EvaluateSpec
-from pipeline.face_groups import HEIGHTS, face_groups
+from pipeline.ground_truth.face_groups import HEIGHTS, face_groups
 from pipeline.store import CandidateStore, ScoreStore
 
 FAILING_SETTING: Final = "hard"

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from pipeline.ground_truth import SETTINGS
+from pipeline.ground_truth.truth import SETTINGS
 from pipeline.resolution_results import ResolutionRow
 
 _WIDTH = 80

@@ -11,7 +11,7 @@ from detectors.protocols import named
 from pipeline.config.sections import EvaluateConfig
 from pipeline.dataset.index import Index
 from pipeline.evaluate import Measured, Source, measure, plan_evaluate
-from pipeline.ground_truth import SETTINGS
+from pipeline.ground_truth.truth import SETTINGS
 from pipeline.resolution_results import ResolutionRow, write_resolutions
 from pipeline.workspace.fingerprint import Parts
 from pipeline.workspace.layout import Workspace

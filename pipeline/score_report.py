@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.coco import CocoResult
 from pipeline.errors import UserError
-from pipeline.ground_truth import SETTINGS
+from pipeline.ground_truth.truth import SETTINGS
 from pipeline.score import Score
 from pipeline.workspace.layout import write_atomically
 

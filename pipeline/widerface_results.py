@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pipeline.dataset.index import Index
 from pipeline.foreign_results import ForeignResults, candidate_rows
-from pipeline.ground_truth import image_name
+from pipeline.ground_truth.truth import image_name
 from pipeline.result_text import ResultFiles, find_results, read_results
 
 _UNKNOWN = ("unknown image", "unknown event")

@@ -21,10 +21,10 @@ from crface.weights import load_state, read_metadata
 from detectors.onnx_adapter.model_file import read_model
 from detectors.onnx_adapter.session import OnnxModel
 from pipeline.dataset.index_file import Header, ImageRow, read_index_file, write_index_file
+from pipeline.ground_truth.official_files import read_faces, read_kept
 from pipeline.images.decode import decode_image
 from pipeline.images.header import header_size, image_format
 from pipeline.ledger import Ledger, LedgerRow, encoded
-from pipeline.mat_files import read_faces, read_kept
 from pipeline.store import CandidateStore, NotComputed
 
 _MAX_PIXELS = 1_000_000

@@ -10,7 +10,8 @@ from wider_folder import Picture, cells, mat_variables, write_data_set, write_ma
 
 from pipeline.dataset.index import Index, update_index
 from pipeline.errors import UserError
-from pipeline.ground_truth import (
+from pipeline.ground_truth.official_val import check_official_val
+from pipeline.ground_truth.truth import (
     SETTINGS,
     GroundTruth,
     find_files,
@@ -19,7 +20,6 @@ from pipeline.ground_truth import (
     load_ground_truth,
     overlap,
 )
-from pipeline.official_val import check_official_val
 from pipeline.workspace.layout import Workspace
 
 PICTURES = [

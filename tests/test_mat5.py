@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from wider_folder import Picture, cells, mat_variables
 
-from pipeline.mat5 import MAX_UNPACKED_BYTES, read_mat
+from pipeline.ground_truth.mat5 import MAX_UNPACKED_BYTES, read_mat
 
 _NUMBERS = arrays(
     st.sampled_from(["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"]),

@@ -14,7 +14,7 @@ import detectors
 from crface import ranker
 from crface.weights import load_state
 from pipeline.errors import UserError
-from pipeline.mat_files import read_faces
+from pipeline.ground_truth.official_files import read_faces
 
 PACKAGES = ("crface", "detectors", "pipeline", "workflows")
 

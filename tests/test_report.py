@@ -21,7 +21,7 @@ from pipeline.dataset.index import Index, update_index
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, evaluate
 from pipeline.findings import read_calibration, read_failures
-from pipeline.ground_truth import load_ground_truth
+from pipeline.ground_truth.truth import load_ground_truth
 from pipeline.ledger import Ledger, LedgerRow
 from pipeline.report import build_report, changes, plan_report
 from pipeline.report.facts import embedded_settings, machine_facts, training_charts, work_facts

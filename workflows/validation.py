@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.dataset.index import Index, update_index
 from pipeline.dataset.splits import find_splits
 from pipeline.errors import UserError
-from pipeline.ground_truth import SETTINGS, load_ground_truth
+from pipeline.ground_truth.truth import SETTINGS, load_ground_truth
 from pipeline.workspace.layout import Workspace
 from workflows.progress import shown_if_long
 

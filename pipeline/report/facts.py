@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.dataset.index import Index
 from pipeline.evaluate import Source
-from pipeline.ground_truth import GroundTruth
+from pipeline.ground_truth.truth import GroundTruth
 from pipeline.ledger import Ledger
 from pipeline.report.charts import Chart, Series, binned, line_chart
 from pipeline.workspace.layout import Workspace

@@ -6,9 +6,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from pipeline.face_groups import HEIGHTS
 from pipeline.findings import CalibrationRow, FailureRow
-from pipeline.ground_truth import SETTINGS
+from pipeline.ground_truth.face_groups import HEIGHTS
+from pipeline.ground_truth.truth import SETTINGS
 from pipeline.report.charts import Chart, Series, line_chart
 from pipeline.report.tables import NONE, percent, points, share
 from pipeline.results import ApRow, Confidence

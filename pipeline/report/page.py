@@ -15,7 +15,7 @@ from pipeline.dataset.index import Index
 from pipeline.errors import UserError
 from pipeline.evaluate import Source
 from pipeline.findings import CalibrationRow, FailureRow, read_calibration, read_failures
-from pipeline.ground_truth import SETTINGS, GroundTruth, load_ground_truth
+from pipeline.ground_truth.truth import SETTINGS, GroundTruth, load_ground_truth
 from pipeline.report.charts import Chart, Series, line_chart
 from pipeline.report.facts import (
     Facts,

@@ -18,7 +18,7 @@ from pipeline.config.sections import EvaluateConfig
 from pipeline.dataset.index import Index
 from pipeline.detections import ORACLE, PREDICTED, RANKED, Variant, image_detections
 from pipeline.evaluate import Source
-from pipeline.ground_truth import GroundTruth, overlap
+from pipeline.ground_truth.truth import GroundTruth, overlap
 from pipeline.images.decode import ImageError
 from pipeline.store import CandidateStore, ImageUnreadable, ScoreStore
 from pipeline.workspace.layout import Workspace

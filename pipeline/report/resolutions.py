@@ -6,7 +6,7 @@ from itertools import groupby
 
 import numpy as np
 
-from pipeline.ground_truth import SETTINGS
+from pipeline.ground_truth.truth import SETTINGS
 from pipeline.report.charts import Chart, Series, line_chart
 from pipeline.report.tables import percent
 from pipeline.resolution_results import ResolutionRow

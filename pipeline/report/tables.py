@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from pipeline.ground_truth import SETTINGS
+from pipeline.ground_truth.truth import SETTINGS
 from pipeline.results import ApRow
 
 _ORDER = ("predicted", "ranked", "oracle")

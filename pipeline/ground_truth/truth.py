@@ -11,8 +11,8 @@ import numpy as np
 from pipeline.dataset.annotations import parse_annotations
 from pipeline.dataset.index import ImageRow, Index
 from pipeline.errors import UserError
-from pipeline.mat_files import Faces, Kept, read_faces, read_kept
-from pipeline.official_val import check_official_val
+from pipeline.ground_truth.official_files import Faces, Kept, read_faces, read_kept
+from pipeline.ground_truth.official_val import check_official_val
 from pipeline.workspace.fingerprint import file_sha256
 
 SETTINGS: Final = ("easy", "medium", "hard")

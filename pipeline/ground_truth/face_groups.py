@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float64, Int8
 from crface.evaluation.settings import HEIGHT_EDGES_PX, all_faces, by_height
 from crface.failure_tally import Group
 from pipeline.dataset.annotations import ATTRIBUTES
-from pipeline.ground_truth import GroundTruth
+from pipeline.ground_truth.truth import GroundTruth
 
 ALL: Final = "all"
 """The setting that keeps every labelled face (Table 4)."""

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from pipeline.errors import UserError
-from pipeline.mat5 import read_mat
+from pipeline.ground_truth.mat5 import read_mat
 
 Faces = Float64[np.ndarray, "face 4"]
 Kept = Bool[np.ndarray, " face"]

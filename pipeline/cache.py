@@ -18,20 +18,20 @@ import cv2
 import detectors
 from detectors.base import Precision
 from detectors.protocols import RESIZING, DetectionProtocol, View, of_view
-from pipeline.blocks import Block, describe, num_to_compute
-from pipeline.candidates import missing_blocks
-from pipeline.commit import BlockReport, ComputedRow, compute_block
+from pipeline.blocks.commit import BlockReport, ComputedRow, compute_block
+from pipeline.blocks.complete import missing_blocks
+from pipeline.blocks.decoding import DecodedImage, decoded_images
+from pipeline.blocks.ledger import Ledger
+from pipeline.blocks.plan import Block, describe, num_to_compute
+from pipeline.blocks.store import CandidateStore
 from pipeline.config.sections import CacheConfig
 from pipeline.dataset.index import Index, planned_rows
-from pipeline.decoding import DecodedImage, decoded_images
 from pipeline.detecting import detected
 from pipeline.errors import UsageError, UserError
 from pipeline.fuse import FuseSpec, fuse_parts
 from pipeline.images.decode import DECODING
-from pipeline.ledger import Ledger
 from pipeline.loading import load_detector
 from pipeline.protocols import limit_note, protocol_for
-from pipeline.store import CandidateStore
 from pipeline.workspace.fingerprint import Parts, fingerprint
 from pipeline.workspace.layout import CandidateKey, Workspace
 

@@ -7,9 +7,9 @@ from jaxtyping import Float32
 
 from detectors import Detector
 from detectors.protocols import View, view_candidates
-from pipeline.commit import ComputedRow
-from pipeline.decoding import DecodedImage
-from pipeline.store import MAX_CANDIDATES
+from pipeline.blocks.commit import ComputedRow
+from pipeline.blocks.decoding import DecodedImage
+from pipeline.blocks.store import MAX_CANDIDATES
 
 
 def detected(detector: Detector, view: View, batch: Sequence[DecodedImage]) -> Iterator[ComputedRow]:

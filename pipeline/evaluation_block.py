@@ -20,13 +20,13 @@ from crface.evaluation.tally import Tally, joined_extremes, score_extremes, tall
 from crface.failure_tally import FailureTally, Group, tally_failures
 from crface.failures import find_failures
 from crface.oracle import oracle_confidence
-from pipeline.blocks import Block
+from pipeline.blocks.plan import Block
+from pipeline.blocks.store import CandidateStore, ScoreStore
 from pipeline.config.sections import EvaluateConfig
 from pipeline.detections import ORACLE, PREDICTED, RANKED, Variant, image_detections
 from pipeline.evaluation_labels import image_labels
 from pipeline.evaluation_spec import EvaluateSpec
 from pipeline.ground_truth.face_groups import HEIGHTS, face_groups
-from pipeline.store import CandidateStore, ScoreStore
 
 FAILING_SETTING: Final = "hard"
 """The setting in which failures are counted, and whose best F1 gives the operating point."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from pipeline.blocks import Block
+from pipeline.blocks.plan import Block
 from pipeline.config.sections import EvaluateConfig
 from pipeline.sources import Source
 from pipeline.workspace.layout import Workspace

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from detectors.protocols import FUSION_VERSION, Fusion, fuse
-from pipeline.blocks import Block
-from pipeline.commit import BlockReport, ComputedRow, compute_block
+from pipeline.blocks.commit import BlockReport, ComputedRow, compute_block
+from pipeline.blocks.ledger import Ledger
+from pipeline.blocks.plan import Block
+from pipeline.blocks.store import CandidateStore, ImageUnreadable, Rows
 from pipeline.dataset.index import ImageRow, planned_rows
-from pipeline.ledger import Ledger
-from pipeline.store import CandidateStore, ImageUnreadable, Rows
 from pipeline.workspace.fingerprint import Parts, fingerprint
 from pipeline.workspace.layout import CandidateKey, Workspace
 

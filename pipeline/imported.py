@@ -8,8 +8,8 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.blocks import Block, describe
-from pipeline.candidates import missing_blocks
+from pipeline.blocks.complete import missing_blocks
+from pipeline.blocks.plan import Block, describe
 from pipeline.dataset.index import Index
 from pipeline.errors import UsageError, UserError
 from pipeline.workspace.fingerprint import Parts, fingerprint

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.blocks import Block, describe, num_to_compute, plan_blocks
-from pipeline.candidates import open_complete
-from pipeline.commit import BlockReport, ComputedRow, compute_block
+from pipeline.blocks.commit import BlockReport, ComputedRow, compute_block
+from pipeline.blocks.complete import open_complete
+from pipeline.blocks.decoding import decoded_images
+from pipeline.blocks.ledger import Ledger
+from pipeline.blocks.plan import Block, describe, num_to_compute, plan_blocks
+from pipeline.blocks.store import CandidateStore, ImageUnreadable, ScoreStore
 from pipeline.dataset.index import Index, planned_rows
-from pipeline.decoding import decoded_images
 from pipeline.errors import UserError
 from pipeline.images.decode import DECODING, MAX_PIXELS
-from pipeline.ledger import Ledger
-from pipeline.store import CandidateStore, ImageUnreadable, ScoreStore
 from pipeline.workspace.fingerprint import Parts, file_sha256, fingerprint
 from pipeline.workspace.layout import CandidateKey, Workspace
 from pipeline.workspace.place import Place, local_copy

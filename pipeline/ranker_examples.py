@@ -14,9 +14,9 @@ from jaxtyping import Float32, UInt8
 
 from crface.replicas import ALONE, Replicas
 from crface.training import Example, draw, make_example
+from pipeline.blocks.store import CandidateStore
 from pipeline.config.sections import TrainConfig
 from pipeline.dataset.index import Index
-from pipeline.store import CandidateStore
 
 _BATCHES_AHEAD = 3
 

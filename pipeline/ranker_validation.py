@@ -14,9 +14,9 @@ from crface import ranker
 from crface.boxes import nms
 from crface.evaluation import widerface_ap
 from crface.ranker import PerBoxRanker, Ranker
+from pipeline.blocks.store import CandidateStore
 from pipeline.config.sections import EvaluateConfig
 from pipeline.dataset.index import Index
-from pipeline.store import CandidateStore
 from pipeline.workspace.layout import write_atomically
 from pipeline.workspace.place import Place, local_copy
 

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.blocks import describe, plan_blocks
-from pipeline.candidates import open_complete
+from pipeline.blocks.arrays import UNREADABLE
+from pipeline.blocks.complete import open_complete
+from pipeline.blocks.ledger import Ledger
+from pipeline.blocks.plan import describe, plan_blocks
+from pipeline.blocks.store import CandidateStore, ScoreStore
 from pipeline.dataset.index import Index
 from pipeline.errors import UserError
-from pipeline.ledger import Ledger
-from pipeline.shards import UNREADABLE
-from pipeline.store import CandidateStore, ScoreStore
 from pipeline.workspace.layout import CandidateKey, Workspace
 
 

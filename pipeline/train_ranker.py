@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pipeline.candidates import open_complete
+from pipeline.blocks.complete import open_complete
 from pipeline.config.sections import TrainConfig
 from pipeline.dataset.index import Index
 from pipeline.errors import UsageError, UserError

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.blocks.arrays import Layout, metadata
+from pipeline.blocks.ledger import Ledger, LedgerRow
+from pipeline.blocks.store import CandidateStore, DamagedBlockError, RowStore, ScoreStore
 from pipeline.dataset.index_file import IndexVersionError, read_index_file
 from pipeline.errors import UserError
-from pipeline.ledger import Ledger, LedgerRow
-from pipeline.shards import Layout, metadata
-from pipeline.store import CandidateStore, DamagedBlockError, RowStore, ScoreStore
 from pipeline.workspace.fingerprint import fingerprint
 from pipeline.workspace.layout import Workspace, write_atomically
 from pipeline.workspace.place import Place, listed, local_copy, ways_down

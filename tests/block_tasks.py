@@ -7,7 +7,7 @@ import time
 import types
 from pathlib import Path
 
-from pipeline.blocks import Block, Cause
+from pipeline.blocks.plan import Block, Cause
 from pipeline.errors import UserError
 from workflows import lost_gpu
 

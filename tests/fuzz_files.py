@@ -20,12 +20,12 @@ from wider_folder import Picture, mat_variables
 from crface.weights import load_state, read_metadata
 from detectors.onnx_adapter.model_file import read_model
 from detectors.onnx_adapter.session import OnnxModel
+from pipeline.blocks.ledger import Ledger, LedgerRow, encoded
+from pipeline.blocks.store import CandidateStore, NotComputed
 from pipeline.dataset.index_file import Header, ImageRow, read_index_file, write_index_file
 from pipeline.ground_truth.official_files import read_faces, read_kept
 from pipeline.images.decode import decode_image
 from pipeline.images.header import header_size, image_format
-from pipeline.ledger import Ledger, LedgerRow, encoded
-from pipeline.store import CandidateStore, NotComputed
 
 _MAX_PIXELS = 1_000_000
 _STATE = {"conv.weight": torch.arange(24, dtype=torch.float32).reshape(4, 6), "step": torch.tensor(7)}

@@ -7,12 +7,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline.blocks import plan_blocks
-from pipeline.commit import ComputedRow, compute_block
+from pipeline.blocks.commit import ComputedRow, compute_block
+from pipeline.blocks.ledger import Ledger
+from pipeline.blocks.plan import plan_blocks
+from pipeline.blocks.store import CandidateStore
 from pipeline.config.sections import TrainConfig
 from pipeline.dataset.index import Index, update_index
-from pipeline.ledger import Ledger
-from pipeline.store import CandidateStore
 from pipeline.workspace.layout import CandidateKey, Workspace
 
 BLOCK_IMAGES = 4

@@ -6,7 +6,7 @@ import pytest
 from ranker_world import World, small_config
 
 from pipeline.bench_loader import LoaderBench, Rate, as_json, as_lines, bench_loader
-from pipeline.candidates import open_complete
+from pipeline.blocks.complete import open_complete
 from pipeline.errors import UserError
 
 BENCH = LoaderBench(

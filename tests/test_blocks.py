@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.blocks import Block, Cause, describe, num_to_compute, plan_blocks
-from pipeline.ledger import LedgerRow
+from pipeline.blocks.ledger import LedgerRow
+from pipeline.blocks.plan import Block, Cause, describe, num_to_compute, plan_blocks
 
 SIZES = (1000, 20)
 

@@ -13,16 +13,15 @@ import numpy as np
 import pytest
 from fake_detector import RAISE, UNSORTED, expected
 
-from pipeline import decoding
-from pipeline.blocks import Block
+from pipeline.blocks.commit import BlockReport, ComputedRow
+from pipeline.blocks.decoding import DecodedImage, decoded_images
+from pipeline.blocks.ledger import Ledger, LedgerRow
+from pipeline.blocks.plan import Block, decoding
+from pipeline.blocks.store import CandidateStore, ImageUnreadable
 from pipeline.cache import CachePlan, cache_block, finish_cache, plan_cache, prepare_cache
-from pipeline.commit import BlockReport, ComputedRow
 from pipeline.config.sections import CacheConfig
 from pipeline.dataset.index import Index, update_index
-from pipeline.decoding import DecodedImage, decoded_images
 from pipeline.errors import UsageError, UserError
-from pipeline.ledger import Ledger, LedgerRow
-from pipeline.store import CandidateStore, ImageUnreadable
 from pipeline.workspace.layout import Workspace
 
 DETECTOR = "fake_detector:ENTRY"
@@ -325,7 +324,7 @@ def test_a_full_disk_is_a_sentence(job: Job, monkeypatch: pytest.MonkeyPatch) ->
     def full(path: Path, data: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("pipeline.store.write_atomically", full)
+    monkeypatch.setattr("pipeline.blocks.store.write_atomically", full)
     with pytest.raises(UserError, match=r"cannot write block 0 of .*: No space left on device; mend that"):
         cache_block(plan.spec, plan.blocks[0])
     assert job.plan().reasons == ["10 images not computed yet"]

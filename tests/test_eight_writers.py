@@ -10,8 +10,8 @@ import pytest
 import write_blocks
 from write_blocks import BLOCK_IMAGES, NUM_IMAGES, write_all
 
-from pipeline.ledger import Ledger, LedgerRow
-from pipeline.store import CandidateStore
+from pipeline.blocks.ledger import Ledger, LedgerRow
+from pipeline.blocks.store import CandidateStore
 
 NUM_PROCESSES = 8
 

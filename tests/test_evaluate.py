@@ -11,9 +11,11 @@ import pytest
 from wider_folder import Picture, write_data_set, write_mats
 
 from pipeline.ap_table import format_table
-from pipeline.blocks import plan_blocks
+from pipeline.blocks.commit import ComputedRow, compute_block
+from pipeline.blocks.ledger import Ledger
+from pipeline.blocks.plan import plan_blocks
+from pipeline.blocks.store import CandidateStore, RowStore, ScoreStore
 from pipeline.cache import cache_block, finish_cache, plan_cache, prepare_cache
-from pipeline.commit import ComputedRow, compute_block
 from pipeline.config.sections import CacheConfig, EvaluateConfig
 from pipeline.dataset.index import Index, update_index
 from pipeline.detections import ORACLE, ORACLE_ALL, PREDICTED, RANKED, image_detections
@@ -21,9 +23,7 @@ from pipeline.errors import UserError
 from pipeline.evaluate import EvaluateReport, Source, evaluate, plan_evaluate
 from pipeline.evaluation_rows import recovered_share
 from pipeline.findings import read_calibration, read_failures
-from pipeline.ledger import Ledger
 from pipeline.results import ApRow, CurveRow, as_json, changes, read_ap, read_curves, read_notes
-from pipeline.store import CandidateStore, RowStore, ScoreStore
 from pipeline.workspace.layout import CandidateKey, Workspace
 
 CONFIG = EvaluateConfig(resamples=40)

@@ -13,7 +13,7 @@ from test_evaluate import CANDIDATES, FACES, RANKED_SOURCE, REFINED, SOURCE, A, 
 from wider_folder import Picture
 
 import pipeline.evaluate
-from pipeline.blocks import Block
+from pipeline.blocks.plan import Block
 from pipeline.config.sections import EvaluateConfig
 from pipeline.errors import UserError
 from pipeline.evaluate import Measured, evaluation_blocks, measure

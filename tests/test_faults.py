@@ -22,7 +22,7 @@ from test_scatter import Start, content, draw, nothing, start_driver, tries, wai
 from thread_cluster import open_thread_cluster
 
 from pipeline import cache as cache_stage
-from pipeline import ledger, store
+from pipeline.blocks.plan import ledger, store
 from pipeline.cache import cache_block, finish_cache, prepare_cache
 from pipeline.errors import UserError
 from pipeline.workspace.layout import Workspace, write_atomically

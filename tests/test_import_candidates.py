@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 from ranker_world import World
 from wider_folder import Picture, write_data_set
 
-from pipeline import store as store_module
-from pipeline.candidates import open_complete
+from pipeline.blocks.complete import open_complete
+from pipeline.blocks.plan import store as store_module
 from pipeline.config.sections import EvaluateConfig
 from pipeline.dataset.index import Index, load_index, update_index
 from pipeline.errors import UsageError, UserError

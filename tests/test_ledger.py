@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.blocks.ledger import Ledger, LedgerRow, encoded
 from pipeline.errors import UserError
-from pipeline.ledger import Ledger, LedgerRow, encoded
 from pipeline.workspace.layout import write_atomically
 
 

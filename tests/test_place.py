@@ -8,9 +8,9 @@ import fsspec
 import numpy as np
 import pytest
 
+from pipeline.blocks.ledger import Ledger, LedgerRow
+from pipeline.blocks.store import CandidateStore
 from pipeline.errors import UsageError, UserError
-from pipeline.ledger import Ledger, LedgerRow
-from pipeline.store import CandidateStore
 from pipeline.workspace.layout import Workspace, write_atomically
 from pipeline.workspace.place import Place, UrlPath, listed, local_copy, parse_place
 from workflows.cli.main import main

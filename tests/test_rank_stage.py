@@ -10,12 +10,12 @@ from ranker_world import BLOCK_IMAGES, World, candidates
 
 from crface import ranker
 from pipeline import rank
-from pipeline.commit import BlockReport
+from pipeline.blocks.commit import BlockReport
+from pipeline.blocks.store import UNREADABLE, ScoreStore
 from pipeline.dataset.index import planned_index
 from pipeline.errors import UserError
 from pipeline.images.decode import read_image
 from pipeline.rank import RankPlan, finish_rank, plan_rank, prepare_rank, rank_block
-from pipeline.store import UNREADABLE, ScoreStore
 from pipeline.workspace.layout import CandidateKey
 
 

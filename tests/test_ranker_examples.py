@@ -19,7 +19,7 @@ from crface.boxes import iou
 from crface.oracle import closest_face
 from crface.ranker.inputs import MEAN_RGB
 from crface.training import make_example
-from pipeline.candidates import open_complete
+from pipeline.blocks.complete import open_complete
 from pipeline.ranker_examples import ExampleSource
 
 SIDE_PX, NUM_ROWS = 96, 40

@@ -16,7 +16,7 @@ from crface.augmentation import Transform, colour_map, draw_transform
 from crface.boxes import iou
 from crface.trainer import Trainer, learning_rate
 from crface.training import Example, draw, make_example
-from pipeline.candidates import open_complete
+from pipeline.blocks.complete import open_complete
 from pipeline.config.sections import TrainConfig
 from pipeline.errors import UserError
 from pipeline.ranker_examples import ExampleSource

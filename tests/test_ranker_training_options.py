@@ -15,11 +15,11 @@ from crface import losses, ranker
 from crface.backbones import mobilenet_v1
 from crface.ranker import PerBoxRanker
 from crface.trainer import Trainer
+from pipeline.blocks.store import CandidateStore, ScoreStore
 from pipeline.errors import UsageError, UserError
 from pipeline.images.decode import read_image
 from pipeline.rank import finish_rank, plan_rank, prepare_rank, rank_block
 from pipeline.ranker_validation import Validation, held_out
-from pipeline.store import CandidateStore, ScoreStore
 from pipeline.train_ranker import TrainPlan, plan_train, train
 from pipeline.workspace.layout import CandidateKey
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from test_report import CANDIDATES, Run, _commit, _Elements, _run, _store
 
+from pipeline.blocks.ledger import Ledger
+from pipeline.blocks.store import CandidateStore
 from pipeline.errors import UserError
 from pipeline.evaluate import Source
-from pipeline.ledger import Ledger
 from pipeline.report.resolutions import resolution_figures
 from pipeline.resolution_results import (
     ResolutionRow,
@@ -21,7 +22,6 @@ from pipeline.resolution_results import (
 )
 from pipeline.resolution_table import format_resolutions
 from pipeline.resolutions import evaluate_resolutions, plan_resolutions
-from pipeline.store import CandidateStore
 from pipeline.workspace.layout import CandidateKey
 
 # At height 50 the detector finds no face but in the first image; at height 100 it finds what `CANDIDATES` says.

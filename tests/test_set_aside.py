@@ -12,12 +12,12 @@ from test_cache_stage import DETECTOR, Job
 from test_rank_stage import planned, save_ranker
 from thread_cluster import on_thread, open_thread_cluster
 
+from pipeline.blocks.complete import open_complete
+from pipeline.blocks.set_aside import SetAside
 from pipeline.cache import cache_block, prepare_cache
-from pipeline.candidates import open_complete
 from pipeline.errors import UserError
 from pipeline.images.decode import read_image
 from pipeline.rank import prepare_rank, rank_block
-from pipeline.set_aside import SetAside
 from workflows.cli.main import main
 from workflows.planning import _blocks_entry
 from workflows.scatter import run_blocks

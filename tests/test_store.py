@@ -12,8 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from zarr.storage import LocalStore, MemoryStore
 
-from pipeline.errors import UserError
-from pipeline.store import (
+from pipeline.blocks.store import (
     MAX_CANDIDATES,
     NOT_COMPUTED,
     UNREADABLE,
@@ -23,6 +22,7 @@ from pipeline.store import (
     NotComputed,
     ScoreStore,
 )
+from pipeline.errors import UserError
 from pipeline.workspace.layout import write_atomically
 from pipeline.workspace.place import UrlPath
 
@@ -206,7 +206,7 @@ def test_killed_between_shard_and_counts_leaves_rows_that_are_not_computed(
     def killed(*args: object) -> bytes:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.store.encoded_counts", killed)
+    monkeypatch.setattr("pipeline.blocks.store.encoded_counts", killed)
     with pytest.raises(KeyboardInterrupt):
         store.write_block(0, [candidates(3)] * 4)
     assert store.shard_bytes() == {}
@@ -224,7 +224,7 @@ def test_a_block_that_another_worker_is_just_replacing_is_no_error(
         write_atomically(path, data)
         store.block_files(0)[1].unlink(missing_ok=True)  # what a writer does first
 
-    monkeypatch.setattr("pipeline.store.write_atomically", replaced_at_once)
+    monkeypatch.setattr("pipeline.blocks.store.write_atomically", replaced_at_once)
     assert store.write_block(0, [candidates(2)] * 4) == sizes
 
 

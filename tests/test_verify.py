@@ -17,14 +17,14 @@ from test_rank_stage import planned, run, save_ranker
 from thread_cluster import on_thread
 
 from crface import ranker
+from pipeline.blocks.ledger import Ledger
+from pipeline.blocks.store import CandidateStore
 from pipeline.cache import cache_block, finish_cache, plan_cache, prepare_cache
 from pipeline.config.sections import CacheConfig
 from pipeline.dataset.index import load_index, planned_index, update_index
 from pipeline.dataset.index_file import IndexVersionError
 from pipeline.errors import UserError
-from pipeline.ledger import Ledger
 from pipeline.ranker_checkpoints import _read, last_checkpoint
-from pipeline.store import CandidateStore
 from pipeline.train_ranker import plan_train, train
 from pipeline.verify import Damage, verify_candidates, verify_indexes, verify_rankers, verify_scores
 from pipeline.workspace.layout import Workspace

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.blocks import Block
-from pipeline.commit import ComputedRow, compute_block
-from pipeline.ledger import Ledger
-from pipeline.store import CandidateStore
+from pipeline.blocks.commit import ComputedRow, compute_block
+from pipeline.blocks.ledger import Ledger
+from pipeline.blocks.plan import Block
+from pipeline.blocks.store import CandidateStore
 
 NUM_IMAGES, BLOCK_IMAGES = 22, 4
 

@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from pipeline.blocks import Block, Cause, plan_blocks
-from pipeline.commit import BlockReport
+from pipeline.blocks.commit import BlockReport
+from pipeline.blocks.ledger import Ledger, LedgerRow
+from pipeline.blocks.plan import Block, Cause, plan_blocks
 from pipeline.dataset.index import Index, load_index, planned_rows
 from pipeline.dataset.index_file import Header, ImageRow, write_index_file
-from pipeline.ledger import Ledger, LedgerRow
 from pipeline.workspace.layout import Workspace
 from workflows.scatter import run_blocks
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.blocks import num_to_compute
+from pipeline.blocks.commit import BlockReport
+from pipeline.blocks.plan import num_to_compute
+from pipeline.blocks.set_aside import SetAside, SetAsideBlock
 from pipeline.cache import CachePlan, cache_block, finish_cache, prepare_cache
-from pipeline.commit import BlockReport
 from pipeline.dataset.index import planned_index
 from pipeline.errors import UserError
 from pipeline.fuse import FuseSpec, fuse_block
-from pipeline.set_aside import SetAside, SetAsideBlock
 from workflows.cluster import dashboard_link, open_cluster
 from workflows.progress import show_progress
 from workflows.scatter import MAX_TRIES, Outcome, run_blocks
@@ -21,7 +21,7 @@ from workflows.scatter import MAX_TRIES, Outcome, run_blocks
 if TYPE_CHECKING:
     from distributed import Client
 
-    from pipeline.blocks import Block
+    from pipeline.blocks.plan import Block
     from pipeline.rank import RankPlan
 
 _MAX_NAMED = 10

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pipeline.bench_loader import LoaderBench, bench_loader
-from pipeline.candidates import open_complete
+from pipeline.blocks.complete import open_complete
 from workflows.data import chosen_split, stored_indexes
 from workflows.job import Job
 from workflows.stages import candidate_plan

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from workflows.leaving import leave_soon
 
 if TYPE_CHECKING:
-    from pipeline.blocks import Block
+    from pipeline.blocks.plan import Block
 
 Spec = TypeVar("Spec")
 Report = TypeVar("Report")

@@ -5,14 +5,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from pipeline import results
-from pipeline.blocks import Block, describe, num_to_compute
+from pipeline.blocks.plan import Block, describe, num_to_compute
+from pipeline.blocks.set_aside import SetAside, SetAsideBlock
 from pipeline.cache import CachePlan
 from pipeline.dataset.index import IndexUpdate, update_index
 from pipeline.dataset.splits import find_splits
 from pipeline.evaluate import plan_evaluate
 from pipeline.report import changes as report_changes
 from pipeline.report import plan_report
-from pipeline.set_aside import SetAside, SetAsideBlock
 from pipeline.workspace.layout import CandidateKey
 from workflows.data import data_root, evaluation_split, is_embedded
 from workflows.job import Job

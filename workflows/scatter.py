@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from pipeline.blocks import Block
+from pipeline.blocks.plan import Block
 from pipeline.errors import UserError
 from workflows.gpus import GPU, gpu_workers
 from workflows.lost_gpu import carried_out

@@ -13,10 +13,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from pipeline.blocks.ledger import Ledger
 from pipeline.dataset.index import Index
 from pipeline.evaluate import Source
 from pipeline.ground_truth.truth import GroundTruth
-from pipeline.ledger import Ledger
 from pipeline.report.charts import Chart, Series, binned, line_chart
 from pipeline.workspace.layout import Workspace
 

@@ -14,13 +14,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int, UInt8
 
 from crface.evaluation import match
+from pipeline.blocks.store import CandidateStore, ImageUnreadable, ScoreStore
 from pipeline.config.sections import EvaluateConfig
 from pipeline.dataset.index import Index
 from pipeline.detections import ORACLE, PREDICTED, RANKED, Variant, image_detections
 from pipeline.evaluate import Source
 from pipeline.ground_truth.truth import GroundTruth, overlap
 from pipeline.images.decode import ImageError
-from pipeline.store import CandidateStore, ImageUnreadable, ScoreStore
 from pipeline.workspace.layout import Workspace
 
 Kind = Literal["hit", "mistake", "ignored", "missed"]

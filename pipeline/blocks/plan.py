@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pipeline.ledger import LedgerRow
+from pipeline.blocks.ledger import LedgerRow
 
 
 class Cause(StrEnum):

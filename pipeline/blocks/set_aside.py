@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from pipeline.blocks import Block
+from pipeline.blocks.plan import Block
 from pipeline.workspace.layout import write_atomically
 from pipeline.workspace.place import Place
 

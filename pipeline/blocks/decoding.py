@@ -10,7 +10,7 @@ from itertools import islice
 import numpy as np
 from jaxtyping import UInt8
 
-from pipeline.commit import ComputedRow
+from pipeline.blocks.commit import ComputedRow
 from pipeline.dataset.index import ImageRow, Index, IndexPart
 from pipeline.images.decode import ImageError, decode_image, read_bytes
 

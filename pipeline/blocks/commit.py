@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from pipeline.blocks import Block
+from pipeline.blocks.ledger import Ledger, LedgerRow
+from pipeline.blocks.plan import Block
+from pipeline.blocks.store import DamagedBlockError, Rows, RowStore
 from pipeline.errors import UserError
-from pipeline.ledger import Ledger, LedgerRow
-from pipeline.store import DamagedBlockError, Rows, RowStore
 
 _FOR_THE_USER = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT)
 """No room, no right, or the folder is gone: every block would meet it, and none of it passes by itself."""

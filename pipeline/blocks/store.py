@@ -14,8 +14,7 @@ import numpy as np
 import zarr
 from jaxtyping import Float32, Int32
 
-from pipeline.errors import UserError
-from pipeline.shards import (
+from pipeline.blocks.arrays import (
     NOT_COMPUTED,
     UNREADABLE,
     Layout,
@@ -24,6 +23,7 @@ from pipeline.shards import (
     encoded_values,
     zarr_store,
 )
+from pipeline.errors import UserError
 from pipeline.workspace.layout import write_atomically
 from pipeline.workspace.place import Place, remove_leftovers
 

@@ -1,11 +1,11 @@
 """What a store of candidates lacks; and candidates as later stages take them, all there and of the index's images."""
 
-from pipeline.blocks import Block, describe, plan_blocks
+from pipeline.blocks.ledger import Ledger
+from pipeline.blocks.plan import Block, describe, plan_blocks
+from pipeline.blocks.set_aside import SetAside
+from pipeline.blocks.store import CandidateStore
 from pipeline.dataset.index import Index
 from pipeline.errors import UserError
-from pipeline.ledger import Ledger
-from pipeline.set_aside import SetAside
-from pipeline.store import CandidateStore
 from pipeline.workspace.layout import CandidateKey, Workspace
 
 _MAX_NAMED = 3

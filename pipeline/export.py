@@ -17,8 +17,8 @@ from pipeline.dataset.index import Index
 from pipeline.detections import stored_detections
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, open_source
+from pipeline.formats.widerface_text import write_results
 from pipeline.ground_truth.truth import image_name
-from pipeline.result_text import write_results
 from pipeline.workspace.layout import Workspace, write_atomically
 
 Format = Literal["widerface", "coco", "parquet"]

@@ -12,10 +12,10 @@ from pipeline.blocks.commit import ComputedRow, compute_block
 from pipeline.blocks.ledger import Ledger
 from pipeline.blocks.plan import plan_blocks
 from pipeline.blocks.store import MAX_CANDIDATES, CandidateStore
-from pipeline.box_units import suspected_units
 from pipeline.dataset.index import ImageRow, Index
 from pipeline.errors import UsageError, UserError
-from pipeline.foreign_results import ForeignResults, without_ending
+from pipeline.formats.box_units import suspected_units
+from pipeline.formats.foreign import ForeignResults, without_ending
 from pipeline.imported import imported_key, imported_parts, record_import
 from pipeline.workspace.fingerprint import Parts
 from pipeline.workspace.layout import CandidateKey, Workspace, slug

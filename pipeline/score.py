@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Float
 
 from crface.evaluation import Evaluation, widerface_ap
-from pipeline.box_units import as_corners, suspected_units
 from pipeline.errors import UserError
+from pipeline.formats.box_units import as_corners, suspected_units
+from pipeline.formats.widerface_text import ResultFiles, count_problems, find_results, read_results
 from pipeline.ground_truth.official_val import FACTS, has_events_of_official_val
 from pipeline.ground_truth.truth import GroundTruth, find_ground_truth
-from pipeline.result_text import ResultFiles, count_problems, find_results, read_results
 
 _NAMED = 10  # images named in an error; of more, the number is said
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pipeline.box_units import suspected_units
+from pipeline.formats.box_units import suspected_units
 
 WRONG: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
     "normalised to 0..1": lambda rows, side: rows / [side, side, side, side, 1],

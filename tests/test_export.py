@@ -17,7 +17,7 @@ from pipeline.dataset.index import update_index
 from pipeline.detections import PREDICTED, RANKED, image_detections, stored_detections
 from pipeline.errors import UserError
 from pipeline.export import ImageDetections, read_detections, write_coco, write_parquet, write_text
-from pipeline.result_text import find_results, read_results
+from pipeline.formats.widerface_text import find_results, read_results
 from pipeline.workspace.layout import Workspace
 from workflows.cli.main import main
 

@@ -143,7 +143,8 @@ def test_the_driver_of_a_cache_run_never_loads_torch_and_so_never_touches_a_gpu(
     program = (
         "import sys, drive_cache; drive_cache.main(); "
         "from pipeline.cache import plan_cache; from pipeline.config.sections import CacheConfig; "
-        "import pipeline.dataset.index as i; from pipeline.workspace.layout import Workspace; from pathlib import Path; "
+        "import pipeline.dataset.index as i; "
+        "from pipeline.workspace.layout import Workspace; from pathlib import Path; "
         "w = Workspace(Path(sys.argv[1])); "
         "plan_cache(w, i.update_index(w, Path(sys.argv[2]), 'images').index, 'hrnet-slim', CacheConfig()); "
         "print('torch' in sys.modules)"

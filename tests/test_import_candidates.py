@@ -16,9 +16,9 @@ from pipeline.config.sections import EvaluateConfig
 from pipeline.dataset.index import Index, load_index, update_index
 from pipeline.errors import UsageError, UserError
 from pipeline.evaluate import Source, evaluate
+from pipeline.formats.widerface_results import read_text_results
 from pipeline.import_candidates import plan_import, store_import
 from pipeline.imported import imported_key, plan_imported
-from pipeline.widerface_results import read_text_results
 from pipeline.workspace.layout import CandidateKey, Workspace
 from workflows.cli.main import cli
 

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipeline.errors import UserError
-from pipeline.result_text import TextResults, count_problems, find_results, read_results, write_results
+from pipeline.formats.widerface_text import (
+    TextResults,
+    count_problems,
+    find_results,
+    read_results,
+    write_results,
+)
 
 NAMES = ("0--Parade/a", "0--Parade/b.c", "1--Riot/d")
 GOOD = "0--Parade/a.jpg\n2\n1 2 3 4 0.9\n5 6 7 8 0.5\n"

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import click
 
-from pipeline.coco_results import read_coco_results
 from pipeline.dataset.index import Index
 from pipeline.errors import UsageError
-from pipeline.foreign_results import ForeignResults
+from pipeline.formats.coco import read_coco_results
+from pipeline.formats.foreign import ForeignResults
+from pipeline.formats.widerface_results import read_text_results
 from pipeline.import_candidates import ImportPlan, plan_import, store_import
 from pipeline.imported import PREFIX
-from pipeline.widerface_results import read_text_results
 from pipeline.workspace.layout import command_line
 from workflows.data import evaluation_split, update_indexes
 from workflows.job import Job

@@ -1,1 +1,1 @@
-"""A data set in WIDER FACE's layout or a plain folder: its splits, its labels, and the index that numbers its images."""
+"""A data set in WIDER FACE's layout, or a plain folder: its splits, its labels and the index of its images."""

@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.errors import UserError
+from pipeline.formats.widerface_lines import Body, Problem, parse_bodies
 from pipeline.images.header import SUFFIXES
-from pipeline.result_lines import Body, Problem, parse_bodies
 
 _NAMED: Final = 10  # problems named in an error; of more, the number is said
 

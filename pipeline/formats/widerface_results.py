@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from pipeline.dataset.index import Index
-from pipeline.foreign_results import ForeignResults, candidate_rows
+from pipeline.formats.foreign import ForeignResults, candidate_rows
+from pipeline.formats.widerface_text import ResultFiles, find_results, read_results
 from pipeline.ground_truth.truth import image_name
-from pipeline.result_text import ResultFiles, find_results, read_results
 
 _UNKNOWN = ("unknown image", "unknown event")
 

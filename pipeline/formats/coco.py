@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, FiniteFloat, TypeAdapter, ValidationError
 
 from pipeline.errors import UsageError, UserError
-from pipeline.foreign_results import ForeignResults, candidate_rows, complaint
+from pipeline.formats.foreign import ForeignResults, candidate_rows, complaint
 
 ImageId = int | str
 

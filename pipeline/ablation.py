@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import numpy as np
 
-from pipeline.ablation_rows import AblationRow, read_rows, write_rows
 from pipeline.blocks.arrays import UNREADABLE
 from pipeline.blocks.complete import open_complete
 from pipeline.blocks.plan import Block
@@ -23,6 +22,7 @@ from pipeline.errors import UsageError
 from pipeline.evaluate import EVALUATE_VERSION
 from pipeline.ground_truth.truth import SETTINGS, ground_truth_sha256
 from pipeline.rank import RANK_VERSION
+from pipeline.results.ablation import AblationRow, read_rows, write_rows
 from pipeline.train_ranker import TrainingDivergedError, TrainPlan, plan_train, train
 from pipeline.workspace.fingerprint import fingerprint
 from pipeline.workspace.layout import CandidateKey, Workspace

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pipeline.ablation import DETECTOR, AblationPlan, Sweep
-from pipeline.ablation_rows import SweepRow, read_rows
+from pipeline.results.ablation import SweepRow, read_rows
 
 _WIDTH: Final = 80
 

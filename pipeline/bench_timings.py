@@ -19,7 +19,7 @@ from pipeline.errors import UsageError, UserError
 from pipeline.loading import load_detector
 from pipeline.protocols import protocol_for
 from pipeline.rank import identify_ranker
-from pipeline.timings import Part, TimingRow
+from pipeline.results.timings import Part, TimingRow
 from pipeline.workspace.fingerprint import fingerprint
 from pipeline.workspace.place import Place, local_copy
 

@@ -5,13 +5,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
-from pipeline.comparison_results import ComparisonRow, write_comparison
 from pipeline.config.sections import RunConfig
 from pipeline.dataset.index import Index
 from pipeline.evaluate import Source, measure, plan_evaluate
 from pipeline.ground_truth.truth import SETTINGS
 from pipeline.rank import RankPlan
-from pipeline.timings import TimingRow
+from pipeline.results.protocols import ComparisonRow, write_comparison
+from pipeline.results.timings import TimingRow
 from pipeline.workspace.fingerprint import Parts
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import Place

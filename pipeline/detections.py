@@ -11,7 +11,7 @@ from torch import Tensor
 from crface.boxes import nms
 from crface.oracle import oracle_confidence
 from pipeline.config.sections import EvaluateConfig
-from pipeline.results import Confidence
+from pipeline.results.ap import Confidence
 
 
 @dataclass(frozen=True, slots=True)

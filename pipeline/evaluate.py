@@ -11,7 +11,9 @@ from pipeline.config.sections import EvaluateConfig
 from pipeline.dataset.index import Index
 from pipeline.errors import UserError
 from pipeline.evaluation_spec import EvaluateSpec, Runner, in_threads
-from pipeline.findings import (
+from pipeline.ground_truth.truth import GroundTruth, Overlap, ground_truth_sha256
+from pipeline.results.ap import ApRow, CurveRow, write_results
+from pipeline.results.findings import (
     CALIBRATION,
     FAILURES,
     CalibrationRow,
@@ -19,8 +21,6 @@ from pipeline.findings import (
     calibration_table,
     failure_table,
 )
-from pipeline.ground_truth.truth import GroundTruth, Overlap, ground_truth_sha256
-from pipeline.results import ApRow, CurveRow, write_results
 from pipeline.sources import Source, SourceStores, open_source
 from pipeline.workspace.fingerprint import Parts
 from pipeline.workspace.layout import Workspace

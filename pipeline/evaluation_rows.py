@@ -11,10 +11,10 @@ from pipeline.config.sections import EvaluateConfig
 from pipeline.detections import ORACLE_ALL, PREDICTED, Variant
 from pipeline.evaluation_block import FAILING_SETTING
 from pipeline.evaluation_numbers import Numbers
-from pipeline.findings import CalibrationRow, FailureRow, Target
 from pipeline.ground_truth.face_groups import ALL, EVERY_FACE, HEIGHTS, definition
 from pipeline.ground_truth.truth import SETTINGS, GroundTruth
-from pipeline.results import ApRow, CurveRow, Kind
+from pipeline.results.ap import ApRow, CurveRow, Kind
+from pipeline.results.findings import CalibrationRow, FailureRow, Target
 from pipeline.sources import Source
 
 _NAN = float("nan")

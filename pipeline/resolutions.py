@@ -12,7 +12,7 @@ from pipeline.config.sections import EvaluateConfig
 from pipeline.dataset.index import Index
 from pipeline.evaluate import Measured, Source, measure, plan_evaluate
 from pipeline.ground_truth.truth import SETTINGS
-from pipeline.resolution_results import ResolutionRow, write_resolutions
+from pipeline.results.resolutions import ResolutionRow, write_resolutions
 from pipeline.workspace.fingerprint import Parts
 from pipeline.workspace.layout import Workspace
 

@@ -11,7 +11,7 @@ from wider_folder import Picture, write_data_set
 from crface import ranker
 from pipeline.errors import UserError
 from pipeline.report.timings import timing_table
-from pipeline.timings import TimingRow, as_lines, read_timings, timing_lines, write_timings
+from pipeline.results.timings import TimingRow, as_lines, read_timings, timing_lines, write_timings
 from pipeline.workspace.layout import Workspace
 from workflows.cli.main import main
 

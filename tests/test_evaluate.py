@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 from wider_folder import Picture, write_data_set, write_mats
 
-from pipeline.ap_table import format_table
 from pipeline.blocks.commit import ComputedRow, compute_block
 from pipeline.blocks.ledger import Ledger
 from pipeline.blocks.plan import plan_blocks
@@ -22,8 +21,9 @@ from pipeline.detections import ORACLE, ORACLE_ALL, PREDICTED, RANKED, image_det
 from pipeline.errors import UserError
 from pipeline.evaluate import EvaluateReport, Source, evaluate, plan_evaluate
 from pipeline.evaluation_rows import recovered_share
-from pipeline.findings import read_calibration, read_failures
-from pipeline.results import ApRow, CurveRow, as_json, changes, read_ap, read_curves, read_notes
+from pipeline.results.ap import ApRow, CurveRow, as_json, changes, read_ap, read_curves, read_notes
+from pipeline.results.ap_text import format_table
+from pipeline.results.findings import read_calibration, read_failures
 from pipeline.workspace.layout import CandidateKey, Workspace
 
 CONFIG = EvaluateConfig(resamples=40)

@@ -16,7 +16,6 @@ from test_cache_stage import DETECTOR, Job
 from test_verify import compute
 from thread_cluster import on_thread
 
-from pipeline import results
 from pipeline.blocks.store import CandidateStore, DamagedBlockError
 from pipeline.config.sections import EvaluateConfig, RunConfig
 from pipeline.dataset.index import planned_index
@@ -25,6 +24,7 @@ from pipeline.evaluate import Source, evaluate, plan_evaluate
 from pipeline.rank import finish_rank, plan_rank, prepare_rank, rank_block
 from pipeline.report import build_report, plan_report
 from pipeline.report import changes as report_changes
+from pipeline.results import ap as results
 from pipeline.train_ranker import plan_train, train
 from pipeline.verify import verify_candidates, verify_indexes, verify_rankers, verify_scores
 from pipeline.workspace.layout import Workspace, write_atomically

@@ -22,14 +22,14 @@ from pipeline.config.sections import RunConfig
 from pipeline.dataset.index import Index, update_index
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, evaluate
-from pipeline.findings import read_calibration, read_failures
 from pipeline.ground_truth.truth import load_ground_truth
 from pipeline.report import build_report, changes, plan_report
 from pipeline.report.facts import embedded_settings, machine_facts, training_charts, work_facts
 from pipeline.report.pictures import Gallery, gallery, judge
 from pipeline.report.tables import Cell, ap_tables
-from pipeline.results import read_ap
-from pipeline.timings import TimingRow, write_timings
+from pipeline.results.ap import read_ap
+from pipeline.results.findings import read_calibration, read_failures
+from pipeline.results.timings import TimingRow, write_timings
 from pipeline.workspace.layout import CandidateKey, Workspace
 
 RANKER = "0123456789abcdef"

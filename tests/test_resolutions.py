@@ -13,15 +13,15 @@ from pipeline.blocks.store import CandidateStore
 from pipeline.errors import UserError
 from pipeline.evaluate import Source
 from pipeline.report.resolutions import resolution_figures
-from pipeline.resolution_results import (
+from pipeline.resolutions import evaluate_resolutions, plan_resolutions
+from pipeline.results.resolutions import (
     ResolutionRow,
     read_resolutions,
     resolution_changes,
     resolution_notes,
     write_resolutions,
 )
-from pipeline.resolution_table import format_resolutions
-from pipeline.resolutions import evaluate_resolutions, plan_resolutions
+from pipeline.results.resolutions_text import format_resolutions
 from pipeline.workspace.layout import CandidateKey
 
 # At height 50 the detector finds no face but in the first image; at height 100 it finds what `CANDIDATES` says.

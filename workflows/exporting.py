@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from pipeline.errors import UsageError, UserError
-from pipeline.results import Confidence
+from pipeline.results.ap import Confidence
 from workflows.data import evaluation_split, stored_indexes
 from workflows.job import Job
 from workflows.stages import evaluation_sources

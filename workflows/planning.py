@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from pipeline import results
 from pipeline.blocks.plan import Block, describe, num_to_compute
 from pipeline.blocks.set_aside import SetAside, SetAsideBlock
 from pipeline.cache import CachePlan
@@ -13,6 +12,7 @@ from pipeline.dataset.splits import find_splits
 from pipeline.evaluate import plan_evaluate
 from pipeline.report import changes as report_changes
 from pipeline.report import plan_report
+from pipeline.results import ap as results
 from pipeline.workspace.layout import CandidateKey
 from workflows.data import data_root, evaluation_split, is_embedded
 from workflows.job import Job

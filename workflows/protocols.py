@@ -10,8 +10,6 @@ import click
 
 from pipeline.cache import CachePlan, plan_cache
 from pipeline.comparison import Line, RankerUsed, plan_comparison
-from pipeline.comparison_results import comparison_changes, comparison_notes, read_comparison
-from pipeline.comparison_table import format_comparison
 from pipeline.config.sections import ComparedProtocol
 from pipeline.dataset.index import Index
 from pipeline.dataset.subset import subset
@@ -19,7 +17,9 @@ from pipeline.errors import UsageError
 from pipeline.evaluate import Source
 from pipeline.imported import is_imported
 from pipeline.rank import plan_rank
-from pipeline.results import as_json
+from pipeline.results.ap import as_json
+from pipeline.results.protocols import comparison_changes, comparison_notes, read_comparison
+from pipeline.results.protocols_text import format_comparison
 from pipeline.train_ranker import plan_train
 from pipeline.workspace.layout import Workspace, command_line
 from workflows.data import chosen_split, evaluation_split, is_embedded, update_indexes

@@ -12,10 +12,10 @@ from pipeline.dataset.index import Index
 from pipeline.errors import UsageError
 from pipeline.evaluate import Source
 from pipeline.imported import is_imported
-from pipeline.resolution_results import read_resolutions, resolution_changes, resolution_notes
-from pipeline.resolution_table import format_resolutions
 from pipeline.resolutions import plan_resolutions
-from pipeline.results import as_json
+from pipeline.results.ap import as_json
+from pipeline.results.resolutions import read_resolutions, resolution_changes, resolution_notes
+from pipeline.results.resolutions_text import format_resolutions
 from pipeline.workspace.layout import command_line
 from workflows.data import evaluation_split, is_embedded, update_indexes
 from workflows.job import Job

@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline import results
-from pipeline.ap_table import format_table
 from pipeline.cache import CachePlan, plan_cache, prepare_cache
 from pipeline.dataset.index import Index
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, plan_evaluate
-from pipeline.findings import read_calibration, read_failures
-from pipeline.findings_text import format_calibration, format_failures
 from pipeline.imported import ImportedPlan, is_imported, plan_imported
 from pipeline.report import build_report, plan_report
 from pipeline.report import changes as report_changes
+from pipeline.results import ap as results
+from pipeline.results.ap_text import format_table
+from pipeline.results.findings import read_calibration, read_failures
+from pipeline.results.findings_text import format_calibration, format_failures
 from pipeline.workspace.layout import command_line
 from pipeline.workspace.place import Place
 from workflows.block_work import cache_work, rank_work, run_works

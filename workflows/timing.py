@@ -9,7 +9,7 @@ import click
 
 from pipeline.errors import UsageError
 from pipeline.imported import is_imported
-from pipeline.timings import NAME, as_lines, write_timings
+from pipeline.results.timings import NAME, as_lines, write_timings
 from pipeline.workspace.layout import command_line
 from workflows.data import evaluation_split, update_indexes
 from workflows.job import Job

@@ -10,8 +10,8 @@ from pipeline.config.sections import RunConfig
 from pipeline.dataset.index import Index
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, plan_evaluate
-from pipeline.findings import CALIBRATION, FAILURES
-from pipeline.timings import NAME as TIMINGS
+from pipeline.results.findings import CALIBRATION, FAILURES
+from pipeline.results.timings import NAME as TIMINGS
 from pipeline.workspace.fingerprint import Parts, differences, file_sha256
 from pipeline.workspace.layout import Workspace, write_atomically
 from pipeline.workspace.place import Place

@@ -6,12 +6,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from pipeline.findings import CalibrationRow, FailureRow
 from pipeline.ground_truth.face_groups import HEIGHTS
 from pipeline.ground_truth.truth import SETTINGS
 from pipeline.report.charts import Chart, Series, line_chart
 from pipeline.report.tables import NONE, percent, points, share
-from pipeline.results import ApRow, Confidence
+from pipeline.results.ap import ApRow, Confidence
+from pipeline.results.findings import CalibrationRow, FailureRow
 
 _TARGETS = {"hit": "share of boxes that are right", "overlap": "mean IoU with the closest face"}
 

@@ -8,13 +8,10 @@ from pathlib import Path
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pipeline.comparison_results import read_comparison
-from pipeline.comparison_table import compared_tables
 from pipeline.config.sections import RunConfig
 from pipeline.dataset.index import Index
 from pipeline.errors import UserError
 from pipeline.evaluate import Source
-from pipeline.findings import CalibrationRow, FailureRow, read_calibration, read_failures
 from pipeline.ground_truth.truth import SETTINGS, GroundTruth, load_ground_truth
 from pipeline.report.charts import Chart, Series, line_chart
 from pipeline.report.facts import (
@@ -31,8 +28,11 @@ from pipeline.report.pictures import Gallery, gallery
 from pipeline.report.resolutions import resolution_figures
 from pipeline.report.tables import Table, ap_tables, percent
 from pipeline.report.timings import timing_table
-from pipeline.resolution_results import read_resolutions
-from pipeline.results import ApRow, CurveRow, Origin, read_ap, read_curves, read_notes
+from pipeline.results.ap import ApRow, CurveRow, Origin, read_ap, read_curves, read_notes
+from pipeline.results.findings import CalibrationRow, FailureRow, read_calibration, read_failures
+from pipeline.results.protocols import read_comparison
+from pipeline.results.protocols_text import compared_tables
+from pipeline.results.resolutions import read_resolutions
 from pipeline.workspace.layout import Workspace
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.ground_truth.truth import SETTINGS
 from pipeline.report.charts import Chart, Series, line_chart
 from pipeline.report.tables import percent
-from pipeline.resolution_results import ResolutionRow
+from pipeline.results.resolutions import ResolutionRow
 
 
 @dataclass(frozen=True, slots=True)

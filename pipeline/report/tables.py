@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from pipeline.ground_truth.truth import SETTINGS
-from pipeline.results import ApRow
+from pipeline.results.ap import ApRow
 
 _ORDER = ("predicted", "ranked", "oracle")
 _BOUND = ("oracle", "all")

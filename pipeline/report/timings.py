@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.timings import COLUMNS, TimingLine, read_timings, timing_lines
+from pipeline.results.timings import COLUMNS, TimingLine, read_timings, timing_lines
 from pipeline.workspace.layout import Workspace
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float64, Int64
 
-from pipeline.results import Conditions, Origin, read_table
+from pipeline.results.ap import Conditions, Origin, read_table
 from pipeline.workspace.layout import Workspace
 
 FAILURES: Final = "failures.parquet"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from pipeline.ground_truth.truth import SETTINGS
-from pipeline.results import ApRow
+from pipeline.results.ap import ApRow
 
 _WIDTH = 80
 _HEADINGS = ["confidence", "input", "protocol", "NMS", "score", *SETTINGS]

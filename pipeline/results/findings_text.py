@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from pipeline.findings import CalibrationRow, FailureRow
+from pipeline.results.findings import CalibrationRow, FailureRow
 
 _FAILURE_HEADINGS = ("confidence", "at", "missed", "fixable", "no box", "twice", "misplaced", "background")
 _CALIBRATION_HEADINGS = ("confidence", "ECE hit", "ECE overlap", "Kendall", "Spearman", "images")

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from pipeline.comparison_results import ComparisonRow
 from pipeline.ground_truth.truth import SETTINGS
+from pipeline.results.protocols import ComparisonRow
 
 _WIDTH = 80
 

@@ -8,7 +8,7 @@ from typing import Final
 import pyarrow as pa
 
 from pipeline.errors import UserError
-from pipeline.results import AP_SCHEMA, ApRow
+from pipeline.results.ap import AP_SCHEMA, ApRow
 from pipeline.workspace.fingerprint import Parts, differences
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.tables import RecordedTable

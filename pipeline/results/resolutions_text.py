@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from pipeline.ground_truth.truth import SETTINGS
-from pipeline.resolution_results import ResolutionRow
+from pipeline.results.resolutions import ResolutionRow
 
 _WIDTH = 80
 

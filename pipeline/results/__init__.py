@@ -1,0 +1,1 @@
+"""What stages measured: the tables under results/, and how they read as text."""

@@ -16,7 +16,7 @@ from pipeline.config.sections import EvaluateConfig
 from pipeline.errors import UsageError, UserError
 from pipeline.images.decode import MAX_PIXELS, read_image
 from pipeline.images.drawing import Picture, drawn
-from pipeline.imported import is_imported
+from pipeline.imports.imported import is_imported
 from pipeline.workspace.layout import write_atomically
 
 if TYPE_CHECKING:

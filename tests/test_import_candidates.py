@@ -17,8 +17,8 @@ from pipeline.dataset.index import Index, load_index, update_index
 from pipeline.errors import UsageError, UserError
 from pipeline.evaluate import Source, evaluate
 from pipeline.formats.widerface_results import read_text_results
-from pipeline.import_candidates import plan_import, store_import
-from pipeline.imported import imported_key, plan_imported
+from pipeline.imports.imported import imported_key, plan_imported
+from pipeline.imports.work import plan_import, store_import
 from pipeline.workspace.layout import CandidateKey, Workspace
 from workflows.cli.main import cli
 

@@ -10,8 +10,8 @@ from pipeline.errors import UsageError
 from pipeline.formats.coco import read_coco_results
 from pipeline.formats.foreign import ForeignResults
 from pipeline.formats.widerface_results import read_text_results
-from pipeline.import_candidates import ImportPlan, plan_import, store_import
-from pipeline.imported import PREFIX
+from pipeline.imports.imported import PREFIX
+from pipeline.imports.work import ImportPlan, plan_import, store_import
 from pipeline.workspace.layout import command_line
 from workflows.data import evaluation_split, update_indexes
 from workflows.job import Job

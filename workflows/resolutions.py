@@ -11,7 +11,7 @@ from pipeline.cache import CachePlan, plan_cache
 from pipeline.dataset.index import Index
 from pipeline.errors import UsageError
 from pipeline.evaluate import Source
-from pipeline.imported import is_imported
+from pipeline.imports.imported import is_imported
 from pipeline.resolutions import plan_resolutions
 from pipeline.results.ap import as_json
 from pipeline.results.resolutions import read_resolutions, resolution_changes, resolution_notes

@@ -9,7 +9,7 @@ from pipeline.cache import CachePlan, plan_cache, prepare_cache
 from pipeline.dataset.index import Index
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, plan_evaluate
-from pipeline.imported import ImportedPlan, is_imported, plan_imported
+from pipeline.imports.imported import ImportedPlan, is_imported, plan_imported
 from pipeline.report import build_report, plan_report
 from pipeline.report import changes as report_changes
 from pipeline.results import ap as results

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from pipeline.errors import UsageError
-from pipeline.imported import is_imported
+from pipeline.imports.imported import is_imported
 from pipeline.results.timings import NAME, as_lines, write_timings
 from pipeline.workspace.layout import command_line
 from workflows.data import evaluation_split, update_indexes

@@ -17,7 +17,7 @@ from pipeline.dataset.splits import find_splits, list_images, read_annotations, 
 from pipeline.errors import UserError
 from pipeline.images.decode import ImageError, decode_image, read_image
 from pipeline.images.header import SUFFIXES
-from pipeline.imported import is_imported, plan_imported
+from pipeline.imports.imported import is_imported, plan_imported
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import Place, UrlPath, listed
 from workflows.doctor.checks import Check, DataSet, Gpu, Machine, Package

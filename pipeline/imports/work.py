@@ -16,7 +16,7 @@ from pipeline.dataset.index import ImageRow, Index
 from pipeline.errors import UsageError, UserError
 from pipeline.formats.box_units import suspected_units
 from pipeline.formats.foreign import ForeignResults, without_ending
-from pipeline.imported import imported_key, imported_parts, record_import
+from pipeline.imports.imported import imported_key, imported_parts, record_import
 from pipeline.workspace.fingerprint import Parts
 from pipeline.workspace.layout import CandidateKey, Workspace, slug
 

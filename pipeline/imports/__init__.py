@@ -1,0 +1,1 @@
+"""Candidates that a detector left elsewhere, brought into the same store."""

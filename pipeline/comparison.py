@@ -96,9 +96,9 @@ def time_lines(
 
     A ranker is timed with them where a line has one: those of one network take the same time.
 
-    Raises as `pipeline.bench_timings.time_images` does.
+    Raises as `pipeline.bench.timings.time_images` does.
     """
-    from pipeline.bench_timings import Timed, time_images
+    from pipeline.bench.timings import Timed, time_images
 
     rankers = {(line.detector, line.protocol): line.ranker for line in lines}  # the last one of each, if any
     num_images = config.comparison.timed_images

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline.bench_evaluation import EvaluationBench, Timing, as_json, as_lines, bench_evaluation
+from pipeline.bench.evaluation import EvaluationBench, Timing, as_json, as_lines, bench_evaluation
 from workflows.cli.main import main
 
 

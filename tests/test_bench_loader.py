@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from ranker_world import World, small_config
 
-from pipeline.bench_loader import LoaderBench, Rate, as_json, as_lines, bench_loader
+from pipeline.bench.loader import LoaderBench, Rate, as_json, as_lines, bench_loader
 from pipeline.blocks.complete import open_complete
 from pipeline.errors import UserError
 

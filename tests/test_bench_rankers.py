@@ -8,7 +8,7 @@ import torch
 from click.testing import CliRunner
 
 from crface import ranker
-from pipeline.bench_rankers import RankerCost, RankersBench, as_lines
+from pipeline.bench.rankers import RankerCost, RankersBench, as_lines
 from workflows.cli.main import cli
 
 

@@ -89,7 +89,7 @@ def test_without_a_ranker_the_table_says_so(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_sums_are_within_each_image() -> None:
-    from pipeline import bench_timings
+    from pipeline.bench import timings as bench_timings
 
     clock = bench_timings._Clock(None, None, object(), None, "cpu")  # type: ignore[arg-type]
     clock._seconds = {"detector": [1.0, 2.0, 9.0], "nms": [3.0, 0.5, 0.0], "ranker": [1.0, 1.0, 1.0]}

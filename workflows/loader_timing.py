@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pipeline.bench_loader import LoaderBench, bench_loader
+from pipeline.bench.loader import LoaderBench, bench_loader
 from pipeline.blocks.complete import open_complete
 from workflows.data import chosen_split, stored_indexes
 from workflows.job import Job

@@ -22,7 +22,7 @@ def timings(job: Job, protocols: tuple[str, ...], num_images: int, show: bool) -
 
     Raises UsageError for imported candidates, whose detector is not here.
     """
-    from pipeline.bench_timings import Timed, time_images  # with torch, which only this command waits for
+    from pipeline.bench.timings import Timed, time_images  # with torch, which only this command waits for
 
     if foreign := [name for name in job.config.cache.detectors if is_imported(name)]:
         raise UsageError(f"{foreign[0]} ran elsewhere: there is nothing to time; name others with --detector")

@@ -42,7 +42,7 @@ def evaluation(ground_truth: Path | None, num_images: int, as_json: bool) -> Non
     Example:  crface bench evaluation
               crface bench evaluation --ground-truth /data/WIDER_FACE/ground_truth --json
     """
-    from pipeline import bench_evaluation
+    from pipeline.bench import evaluation as bench_evaluation
 
     found = bench_evaluation.bench_evaluation(ground_truth, num_images)
     if as_json:
@@ -147,7 +147,7 @@ def loader(num_images: int, threads: tuple[int, ...], as_json: bool, **options: 
     Example:  crface bench loader
               crface bench loader --data /data/WIDER_FACE --config paper --threads 4 --threads 16
     """
-    from pipeline import bench_loader
+    from pipeline.bench import loader as bench_loader
     from workflows.loader_timing import time_loader
 
     found = time_loader(make_job(**options), num_images, threads or (1, 2))
@@ -184,7 +184,7 @@ def rankers(image_side_px: int, num_candidates: int, rounds: int, as_json: bool)
     Example:  crface bench rankers
               crface bench rankers --image-side-px 192 --candidates 500
     """
-    from pipeline import bench_rankers
+    from pipeline.bench import rankers as bench_rankers
 
     found = bench_rankers.bench_rankers(image_side_px, num_candidates, rounds)
     if as_json:

@@ -12,13 +12,13 @@ from ranker_world import World, small_config
 from test_ranker_training import StoppedError, interrupt_after
 
 from crface import losses
-from pipeline.ablation import AblationPlan, ablation_block, configured, plan_ablation, settings_of
-from pipeline.ablation_table import format_sweep, sweep_rows
 from pipeline.config.sections import EvaluateConfig
 from pipeline.errors import UsageError
 from pipeline.evaluate import Source, measure
 from pipeline.rank import finish_rank, plan_rank, prepare_rank, rank_block
 from pipeline.results.ablation import AblationRow, SweepRow, task_file
+from pipeline.studies.ablation import AblationPlan, ablation_block, configured, plan_ablation, settings_of
+from pipeline.studies.ablation_table import format_sweep, sweep_rows
 from pipeline.train_ranker import plan_train, train
 from workflows.cluster import open_cluster
 from workflows.scatter import run_blocks

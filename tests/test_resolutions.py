@@ -13,7 +13,6 @@ from pipeline.blocks.store import CandidateStore
 from pipeline.errors import UserError
 from pipeline.evaluate import Source
 from pipeline.report.resolutions import resolution_figures
-from pipeline.resolutions import evaluate_resolutions, plan_resolutions
 from pipeline.results.resolutions import (
     ResolutionRow,
     read_resolutions,
@@ -22,6 +21,7 @@ from pipeline.results.resolutions import (
     write_resolutions,
 )
 from pipeline.results.resolutions_text import format_resolutions
+from pipeline.studies.resolutions import evaluate_resolutions, plan_resolutions
 from pipeline.workspace.layout import CandidateKey
 
 # At height 50 the detector finds no face but in the first image; at height 100 it finds what `CANDIDATES` says.

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from pipeline.cache import CachePlan, plan_cache
-from pipeline.comparison import Line, RankerUsed, plan_comparison
 from pipeline.config.sections import ComparedProtocol
 from pipeline.dataset.index import Index
 from pipeline.dataset.subset import subset
@@ -20,6 +19,7 @@ from pipeline.rank import plan_rank
 from pipeline.results.ap import as_json
 from pipeline.results.protocols import comparison_changes, comparison_notes, read_comparison
 from pipeline.results.protocols_text import format_comparison
+from pipeline.studies.protocols import Line, RankerUsed, plan_comparison
 from pipeline.train_ranker import plan_train
 from pipeline.workspace.layout import Workspace, command_line
 from workflows.data import chosen_split, evaluation_split, is_embedded, update_indexes
@@ -79,7 +79,7 @@ def evaluate_protocols(job: Job, *, show: bool = True) -> list[dict[str, Any]]:
         parts = plan_comparison(images.index, lines, job.config, job.ground_truth)
         if comparison_changes(job.workspace, parts):
             # with torch, which a second run need not wait for
-            from pipeline.comparison import compare, time_lines
+            from pipeline.studies.protocols import compare, time_lines
 
             with shown_if_long("time") as progress:
                 timings = time_lines(images.index, lines, job.config, progress)

@@ -12,10 +12,10 @@ from pipeline.dataset.index import Index
 from pipeline.errors import UsageError
 from pipeline.evaluate import Source
 from pipeline.imports.imported import is_imported
-from pipeline.resolutions import plan_resolutions
 from pipeline.results.ap import as_json
 from pipeline.results.resolutions import read_resolutions, resolution_changes, resolution_notes
 from pipeline.results.resolutions_text import format_resolutions
+from pipeline.studies.resolutions import plan_resolutions
 from pipeline.workspace.layout import command_line
 from workflows.data import evaluation_split, is_embedded, update_indexes
 from workflows.job import Job
@@ -45,7 +45,7 @@ def evaluate_resolutions(job: Job, heights_px: Sequence[int], *, show: bool = Tr
         parts = plan_resolutions(index, sources, job.config.evaluate, job.ground_truth)
         compute_candidates([plan for group in plans.values() for plan in group], job.cluster)
         if resolution_changes(job.workspace, index.split, parts):
-            from pipeline.resolutions import (
+            from pipeline.studies.resolutions import (
                 evaluate_resolutions as run,  # with torch, which a second run need not wait for
             )
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from pipeline.ablation import Sweep
+from pipeline.studies.ablation import Sweep
 from workflows.cli.options import job_options, make_job
 
 

@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from pipeline.ablation import DETECTOR, AblationPlan, Sweep
 from pipeline.results.ablation import SweepRow, read_rows
+from pipeline.studies.ablation import DETECTOR, AblationPlan, Sweep
 
 _WIDTH: Final = 80
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import fake_detector  # noqa: F401 - what a run would load when it gets there, here loaded once for all
 import torch  # noqa: F401
 
-from pipeline.cache import cache_block, finish_cache, plan_cache, prepare_cache
+from pipeline.cache.plan import plan_cache
+from pipeline.cache.work import cache_block, finish_cache, prepare_cache
 from pipeline.config.sections import CacheConfig
 from pipeline.dataset.index import update_index
 from pipeline.workspace.layout import Workspace

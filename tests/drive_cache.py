@@ -6,7 +6,8 @@
 import sys
 from pathlib import Path
 
-from pipeline.cache import cache_block, finish_cache, plan_cache, prepare_cache
+from pipeline.cache.plan import plan_cache
+from pipeline.cache.work import cache_block, finish_cache, prepare_cache
 from pipeline.config.sections import CacheConfig
 from pipeline.dataset.index import update_index
 from pipeline.workspace.layout import Workspace

@@ -11,10 +11,11 @@ from fake_detector import expected
 from crface import ranker
 from detectors.protocols import Fusion, fuse, named
 from pipeline.blocks.store import CandidateStore, ImageUnreadable, ScoreStore
-from pipeline.cache import CachePlan, CacheSpec, cache_block, finish_cache, plan_cache, prepare_cache
+from pipeline.cache.fuse import FuseSpec, fuse_block
+from pipeline.cache.plan import CachePlan, CacheSpec, plan_cache
+from pipeline.cache.work import cache_block, finish_cache, prepare_cache
 from pipeline.config.sections import CacheConfig
 from pipeline.dataset.index import Index, update_index
-from pipeline.fuse import FuseSpec, fuse_block
 from pipeline.images.decode import read_image
 from pipeline.rank import finish_rank, plan_rank, prepare_rank, rank_block
 from pipeline.workspace.layout import Workspace

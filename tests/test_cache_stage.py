@@ -18,7 +18,8 @@ from pipeline.blocks.decoding import DecodedImage, decoded_images
 from pipeline.blocks.ledger import Ledger, LedgerRow
 from pipeline.blocks.plan import Block, decoding
 from pipeline.blocks.store import CandidateStore, ImageUnreadable
-from pipeline.cache import CachePlan, cache_block, finish_cache, plan_cache, prepare_cache
+from pipeline.cache.plan import CachePlan, plan_cache
+from pipeline.cache.work import cache_block, finish_cache, prepare_cache
 from pipeline.config.sections import CacheConfig
 from pipeline.dataset.index import Index, update_index
 from pipeline.errors import UsageError, UserError

@@ -16,7 +16,7 @@ from fake_detector import SLOW
 from test_cache_stage import Job
 from test_scatter import Start, content, draw, start_driver, workers_of
 
-from pipeline.cache import cache_block, prepare_cache
+from pipeline.cache.work import cache_block, prepare_cache
 from pipeline.workspace.layout import Workspace
 
 __all__ = ["start_driver"]  # a fixture

@@ -14,7 +14,8 @@ from pipeline.blocks.commit import ComputedRow, compute_block
 from pipeline.blocks.ledger import Ledger
 from pipeline.blocks.plan import plan_blocks
 from pipeline.blocks.store import CandidateStore, RowStore, ScoreStore
-from pipeline.cache import cache_block, finish_cache, plan_cache, prepare_cache
+from pipeline.cache.plan import plan_cache
+from pipeline.cache.work import cache_block, finish_cache, prepare_cache
 from pipeline.config.sections import CacheConfig, EvaluateConfig
 from pipeline.dataset.index import Index, update_index
 from pipeline.detections import ORACLE, ORACLE_ALL, PREDICTED, RANKED, image_detections

@@ -11,7 +11,8 @@ import pytest
 from test_evaluate import CANDIDATES, FACES, NOWHERE, RANKED_SOURCE, REFINED, SOURCE, A, B, C, Run, rows
 from wider_folder import Picture, write_data_set
 
-from pipeline.cache import cache_block, finish_cache, plan_cache, prepare_cache
+from pipeline.cache.plan import plan_cache
+from pipeline.cache.work import cache_block, finish_cache, prepare_cache
 from pipeline.config.sections import EvaluateConfig, load_config
 from pipeline.dataset.index import update_index
 from pipeline.detections import PREDICTED, RANKED, image_detections, stored_detections

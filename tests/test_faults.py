@@ -23,7 +23,7 @@ from thread_cluster import open_thread_cluster
 
 from pipeline import cache as cache_stage
 from pipeline.blocks.plan import ledger, store
-from pipeline.cache import cache_block, finish_cache, prepare_cache
+from pipeline.cache.work import cache_block, finish_cache, prepare_cache
 from pipeline.errors import UserError
 from pipeline.workspace.layout import Workspace, write_atomically
 from workflows import cluster

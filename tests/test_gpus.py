@@ -142,7 +142,7 @@ def test_the_driver_of_a_cache_run_never_loads_torch_and_so_never_touches_a_gpu(
     tests = Path(__file__).parent
     program = (
         "import sys, drive_cache; drive_cache.main(); "
-        "from pipeline.cache import plan_cache; from pipeline.config.sections import CacheConfig; "
+        "from pipeline.cache.plan import plan_cache; from pipeline.config.sections import CacheConfig; "
         "import pipeline.dataset.index as i; "
         "from pipeline.workspace.layout import Workspace; from pathlib import Path; "
         "w = Workspace(Path(sys.argv[1])); "

@@ -12,7 +12,7 @@ from fake_detector import SLOW
 from test_cache_stage import Job
 from test_scatter import content
 
-from pipeline.cache import cache_block, prepare_cache
+from pipeline.cache.work import cache_block, prepare_cache
 from workflows.cluster import open_cluster
 from workflows.scatter import run_blocks
 

@@ -9,10 +9,10 @@ from wider_folder import Picture, write_data_set
 
 import detectors
 from crface.boxes import iou, nms
-from pipeline.cache import plan_cache
+from pipeline.cache.loading import load_detector
+from pipeline.cache.plan import plan_cache
 from pipeline.config.sections import CacheConfig
 from pipeline.dataset.index import update_index
-from pipeline.loading import load_detector
 from pipeline.workspace.layout import Workspace
 
 

@@ -22,9 +22,9 @@ from detectors.protocols import (
     resized,
     view_candidates,
 )
+from pipeline.cache.protocols import limit_note, load_protocol, protocol_for
 from pipeline.config.sections import CacheConfig
 from pipeline.errors import UsageError
-from pipeline.protocols import limit_note, load_protocol, protocol_for
 
 
 class WhiteSpotFinder:

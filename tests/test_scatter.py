@@ -19,7 +19,7 @@ from distributed import Client
 from fake_detector import KILL_ONCE, SLOW
 from test_cache_stage import Job
 
-from pipeline.cache import cache_block, prepare_cache
+from pipeline.cache.work import cache_block, prepare_cache
 from pipeline.errors import UsageError, UserError
 from workflows import cluster
 from workflows.cluster import dashboard_link, open_cluster

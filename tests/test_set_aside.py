@@ -14,7 +14,7 @@ from thread_cluster import on_thread, open_thread_cluster
 
 from pipeline.blocks.complete import open_complete
 from pipeline.blocks.set_aside import SetAside
-from pipeline.cache import cache_block, prepare_cache
+from pipeline.cache.work import cache_block, prepare_cache
 from pipeline.errors import UserError
 from pipeline.images.decode import read_image
 from pipeline.rank import prepare_rank, rank_block
@@ -157,7 +157,7 @@ def test_of_a_batch_that_a_detector_fails_on_those_images_are_named_that_it_fail
     job: Job, monkeypatch: pytest.MonkeyPatch, poisoned: set[int], named: str
 ) -> None:
     # which takes all ten in one batch
-    monkeypatch.setattr("pipeline.cache._device", lambda: ("cuda", "a GPU"))
+    monkeypatch.setattr("pipeline.cache.work._device", lambda: ("cuda", "a GPU"))
     for number in poisoned:
         job.draw(number, red=number + 1, green=RAISE)
     plan = job.plan(block_images=10)
@@ -172,7 +172,7 @@ def test_of_a_batch_that_a_detector_fails_on_those_images_are_named_that_it_fail
 def test_a_batch_that_fails_only_as_a_whole_is_done_image_by_image(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.cache._device", lambda: ("cuda", "a GPU"))
+    monkeypatch.setattr("pipeline.cache.work._device", lambda: ("cuda", "a GPU"))
     ask = FakeDetector.candidates
 
     def alone_only(self: FakeDetector, images: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -17,7 +17,8 @@ from test_cache_stage import Job
 from test_scatter import content
 from tls_clients import check_that_others_are_turned_away
 
-from pipeline.cache import cache_block, plan_cache, prepare_cache
+from pipeline.cache.plan import plan_cache
+from pipeline.cache.work import cache_block, prepare_cache
 from pipeline.errors import UserError
 from workflows.cli.options import make_job
 from workflows.cluster import open_cluster

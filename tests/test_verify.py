@@ -19,7 +19,8 @@ from thread_cluster import on_thread
 from crface import ranker
 from pipeline.blocks.ledger import Ledger
 from pipeline.blocks.store import CandidateStore
-from pipeline.cache import cache_block, finish_cache, plan_cache, prepare_cache
+from pipeline.cache.plan import plan_cache
+from pipeline.cache.work import cache_block, finish_cache, prepare_cache
 from pipeline.config.sections import CacheConfig
 from pipeline.dataset.index import load_index, planned_index, update_index
 from pipeline.dataset.index_file import IndexVersionError

@@ -15,7 +15,7 @@ from dask_processes import DaskProcesses
 from test_cache_stage import Job
 
 import detectors
-from pipeline.cache import cache_block, prepare_cache
+from pipeline.cache.work import cache_block, prepare_cache
 from workflows.cluster import open_cluster
 from workflows.recycling import RECYCLED_FROM
 from workflows.scatter import run_blocks

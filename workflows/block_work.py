@@ -10,10 +10,11 @@ import click
 from pipeline.blocks.commit import BlockReport
 from pipeline.blocks.plan import num_to_compute
 from pipeline.blocks.set_aside import SetAside, SetAsideBlock
-from pipeline.cache import CachePlan, cache_block, finish_cache, prepare_cache
+from pipeline.cache.fuse import FuseSpec, fuse_block
+from pipeline.cache.plan import CachePlan
+from pipeline.cache.work import cache_block, finish_cache, prepare_cache
 from pipeline.dataset.index import planned_index
 from pipeline.errors import UserError
-from pipeline.fuse import FuseSpec, fuse_block
 from workflows.cluster import dashboard_link, open_cluster
 from workflows.progress import show_progress
 from workflows.scatter import MAX_TRIES, Outcome, run_blocks

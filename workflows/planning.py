@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.blocks.plan import Block, describe, num_to_compute
 from pipeline.blocks.set_aside import SetAside, SetAsideBlock
-from pipeline.cache import CachePlan
+from pipeline.cache.plan import CachePlan
 from pipeline.dataset.index import IndexUpdate, update_index
 from pipeline.dataset.splits import find_splits
 from pipeline.evaluate import plan_evaluate

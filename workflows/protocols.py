@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from pipeline.cache import CachePlan, plan_cache
+from pipeline.cache.plan import CachePlan, plan_cache
 from pipeline.config.sections import ComparedProtocol
 from pipeline.dataset.index import Index
 from pipeline.dataset.subset import subset

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pipeline.cache import CachePlan, plan_cache
+from pipeline.cache.plan import CachePlan, plan_cache
 from pipeline.dataset.index import Index
 from pipeline.errors import UsageError
 from pipeline.evaluate import Source

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cache import CachePlan, plan_cache, prepare_cache
+from pipeline.cache.plan import CachePlan, plan_cache
+from pipeline.cache.work import prepare_cache
 from pipeline.dataset.index import Index
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, plan_evaluate

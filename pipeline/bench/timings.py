@@ -13,11 +13,11 @@ import detectors
 from crface import ranker as rankers
 from crface.boxes import nms
 from detectors.protocols import DetectionProtocol, fuse, view_candidates
+from pipeline.cache.loading import load_detector
+from pipeline.cache.protocols import protocol_for
 from pipeline.config.sections import CacheConfig, EvaluateConfig
 from pipeline.dataset.index import Index
 from pipeline.errors import UsageError, UserError
-from pipeline.loading import load_detector
-from pipeline.protocols import protocol_for
 from pipeline.rank import identify_ranker
 from pipeline.results.timings import Part, TimingRow
 from pipeline.workspace.fingerprint import fingerprint

@@ -81,7 +81,7 @@ def timings(protocols: tuple[str, ...], num_images: int, as_json: bool, **option
     Example:  crface bench timings --protocol "single multi"
               crface bench timings --data /data/WIDER_FACE --protocol 8k --images 5 --json
     """
-    from pipeline.protocols import load_protocol
+    from pipeline.cache.protocols import load_protocol
     from workflows import timing
 
     names = tuple(name for value in protocols for name in value.split())

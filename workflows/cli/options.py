@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 import click
 
 from detectors.protocols import NAMES
+from pipeline.cache.protocols import load_protocol
 from pipeline.config.sections import CacheConfig, load_config
 from pipeline.errors import UsageError
-from pipeline.protocols import load_protocol
 from pipeline.workspace.place import Place, UrlPath, parse_place
 from workflows.job import Job
 from workflows.tls import tls_required

@@ -1,0 +1,116 @@
+"""A block of the cache stage: its images through the detector, and their candidates into the store."""
+
+import platform
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib.metadata import version
+from math import prod
+
+import cv2
+
+import detectors
+from detectors.base import Precision
+from pipeline.blocks.commit import BlockReport, ComputedRow, compute_block
+from pipeline.blocks.decoding import DecodedImage, decoded_images
+from pipeline.blocks.ledger import Ledger
+from pipeline.blocks.plan import Block
+from pipeline.blocks.store import CandidateStore
+from pipeline.cache.detecting import detected
+from pipeline.cache.loading import load_detector
+from pipeline.cache.plan import CachePlan, CacheSpec, _identity, _parts
+from pipeline.dataset.index import planned_rows
+from pipeline.errors import UserError
+from pipeline.workspace.fingerprint import fingerprint
+
+_GPU_BATCH_PIXELS = 8_000_000  # about eight VGA images or one 4K frame a forward pass
+
+
+def prepare_cache(plan: CachePlan) -> None:
+    """Make or resize the store of a plan; for the driver, before any worker starts.
+
+    Raises UserError when that cannot be written.
+    """
+    libraries = {name: version(name) for name in ("torch", "numpy", "zarr")}
+    libraries["opencv"] = cv2.__version__  # which comes from one of several packages
+    attrs = {
+        "detector": plan.key.detector,
+        "weights": plan.parts["detector"]["weights"],
+        "protocol": plan.key.protocol,
+        "input_size": plan.input_size,
+        "thresholds": {
+            "confidence": plan.parts.get("fusion", {}).get("min_confidence"),
+            "max_candidates": plan.parts["detector"]["max_candidates"],
+        },
+        "columns": ["x1", "y1", "x2", "y2", "confidence"],
+        "parts": plan.parts,
+        "dataset": plan.spec.index_digest,
+        "libraries": {"python": platform.python_version(), **libraries},
+    }
+    path = plan.spec.workspace.candidates(plan.key)
+    try:
+        CandidateStore.create_or_grow(path, plan.num_images, plan.block_images, attrs)
+    except OSError as error:
+        raise UserError(f"cannot make the store {path}: {error.strerror or error}") from error
+
+
+def finish_cache(plan: CachePlan) -> None:
+    """Gather the ledger into one file; for the driver, when no worker runs, however the run ended."""
+    Ledger(plan.spec.workspace.candidates_ledger(plan.key)).gather()
+
+
+def cache_block(spec: CacheSpec, block: Block) -> BlockReport:
+    """Detect on a block's images and commit their candidates; an image that cannot be read is named, no more.
+
+    Each image is shown to the detector as the view says. The detector is loaded once per
+    process, onto a GPU if this process sees one.
+
+    Raises UserError when this process sees another detector or index than the driver, or cannot write.
+    """
+    device, device_name = _device()
+    detector = _detector(spec, device)
+    index = planned_rows(spec.workspace, spec.key.split, spec.index_digest, block.start, block.stop)
+    batch_pixels = (
+        _GPU_BATCH_PIXELS if device == "cuda" else 1
+    )  # a CPU gains nothing from more than one image
+
+    def compute(rows: list[int]) -> Iterator[ComputedRow]:
+        batch: list[DecodedImage] = []
+        for image in decoded_images(index, rows, spec.max_pixels):
+            if isinstance(image, ComputedRow):
+                yield image
+                continue
+            batch.append(image)
+            if sum(prod(spec.view.size(*image.pixels.shape[:2])) for image in batch) >= batch_pixels:
+                yield from detected(detector, spec.view, batch)
+                batch = []
+        yield from detected(detector, spec.view, batch)
+
+    store = CandidateStore.open(spec.workspace.candidates(spec.key))
+    ledger = Ledger(spec.workspace.candidates_ledger(spec.key))
+    return compute_block(store, ledger, block, compute, device_name)
+
+
+def _device() -> tuple[str, str]:
+    import torch  # only workers ask; whether a driver that plans has to load it is up to the detectors
+
+    return ("cuda", torch.cuda.get_device_name()) if torch.cuda.is_available() else ("cpu", "cpu")
+
+
+def _detector(spec: CacheSpec, device: str) -> detectors.Detector:
+    parts = _parts(_identity(spec.detector), spec.view, spec.max_pixels, spec.precision)
+    if fingerprint(parts) != spec.key.fingerprint:
+        raise UserError(
+            f"a worker on {platform.node()} sees another {spec.detector} than this command: give every worker "
+            "the same installation and the same weights"
+        )
+    return _loaded(spec.detector, device, spec.precision, spec.key.fingerprint)
+
+
+@lru_cache(
+    maxsize=1
+)  # one in memory; the next run on this worker may want another, or the same with new weights
+def _loaded(detector: str, device: str, precision: Precision, fingerprint: str) -> detectors.Detector:
+    try:
+        return load_detector(detector, device, precision)
+    except ValueError as error:
+        raise UserError(str(error)) from error

@@ -73,7 +73,7 @@ def verify_scores(
 
 def verify_rankers(workspace: Workspace) -> list[Damage]:
     """Read all rankers and checkpoints; what is damaged is removed, and the training goes on before it."""
-    from pipeline.ranker_checkpoints import damaged_checkpoints
+    from pipeline.train.checkpoints import damaged_checkpoints
 
     damage = []
     rankers = workspace.ranker("x").parent

@@ -19,7 +19,8 @@ from pipeline.rank import finish_rank, plan_rank, prepare_rank, rank_block
 from pipeline.results.ablation import AblationRow, SweepRow, task_file
 from pipeline.studies.ablation import AblationPlan, ablation_block, configured, plan_ablation, settings_of
 from pipeline.studies.ablation_table import format_sweep, sweep_rows
-from pipeline.train_ranker import plan_train, train
+from pipeline.train.plan import plan_train
+from pipeline.train.work import train
 from workflows.cluster import open_cluster
 from workflows.scatter import run_blocks
 

@@ -17,8 +17,9 @@ from crface import losses, ranker
 from crface.trainer import Trainer
 from pipeline.errors import UserError
 from pipeline.images.decode import read_image
-from pipeline.ranker_run import resumed_trainer
-from pipeline.train_ranker import TrainPlan, plan_train, train
+from pipeline.train.plan import TrainPlan, plan_train
+from pipeline.train.steps import resumed_trainer
+from pipeline.train.work import train
 
 CHANGES: dict[str, int | float | str] = {"batch_size": 4, "iterations": 3}
 SCRIPT = Path(__file__).with_name("train_compiled.py")

@@ -18,7 +18,7 @@ from detectors.train_config import DetectorTrainConfig
 from detectors.training import StepReport, Trainer, batch_rows, learning_rate
 from pipeline.dataset.index import Index, update_index
 from pipeline.errors import UserError
-from pipeline.train_detector import train_detector
+from pipeline.train.detector import train_detector
 from pipeline.workspace.layout import Workspace
 
 NAME = "retinaface-mobilenet0.25"

@@ -25,7 +25,8 @@ from pipeline.rank import finish_rank, plan_rank, prepare_rank, rank_block
 from pipeline.report import build_report, plan_report
 from pipeline.report import changes as report_changes
 from pipeline.results import ap as results
-from pipeline.train_ranker import plan_train, train
+from pipeline.train.plan import plan_train
+from pipeline.train.work import train
 from pipeline.verify import verify_candidates, verify_indexes, verify_rankers, verify_scores
 from pipeline.workspace.layout import Workspace, write_atomically
 from pipeline.workspace.place import Place, UrlPath

@@ -20,7 +20,7 @@ from crface.oracle import closest_face
 from crface.ranker.inputs import MEAN_RGB
 from crface.training import make_example
 from pipeline.blocks.complete import open_complete
-from pipeline.ranker_examples import ExampleSource
+from pipeline.train.examples import ExampleSource
 
 SIDE_PX, NUM_ROWS = 96, 40
 PAIRS_THAT_PYTORCH_SHARES = 5000 * 12

@@ -13,7 +13,8 @@ from ranker_world import World, candidates, small_config
 from crface import ranker
 from pipeline.errors import UserError
 from pipeline.images.decode import read_image
-from pipeline.train_ranker import TrainPlan, plan_train, train
+from pipeline.train.plan import TrainPlan, plan_train
+from pipeline.train.work import train
 from workflows.cluster import open_cluster
 from workflows.launching import run_beside_workers
 

@@ -19,8 +19,10 @@ from crface.training import Example, draw, make_example
 from pipeline.blocks.complete import open_complete
 from pipeline.config.sections import TrainConfig
 from pipeline.errors import UserError
-from pipeline.ranker_examples import ExampleSource
-from pipeline.train_ranker import TrainPlan, TrainProgress, plan_train, train
+from pipeline.train.examples import ExampleSource
+from pipeline.train.plan import TrainPlan, plan_train
+from pipeline.train.progress import TrainProgress
+from pipeline.train.work import train
 from pipeline.workspace.layout import CandidateKey
 
 UNCHANGED = colour_map(0.0, 1.0, 1.0, 0.0)

@@ -19,8 +19,9 @@ from pipeline.blocks.store import CandidateStore, ScoreStore
 from pipeline.errors import UsageError, UserError
 from pipeline.images.decode import read_image
 from pipeline.rank import finish_rank, plan_rank, prepare_rank, rank_block
-from pipeline.ranker_validation import Validation, held_out
-from pipeline.train_ranker import TrainPlan, plan_train, train
+from pipeline.train.plan import TrainPlan, plan_train
+from pipeline.train.validation import Validation, held_out
+from pipeline.train.work import train
 from pipeline.workspace.layout import CandidateKey
 
 
@@ -249,7 +250,7 @@ def test_detectors_to_validate_with_are_never_trained_on_and_alone_are_looked_at
             looked_at.extend(arguments[3])
             super().__init__(*arguments)
 
-    monkeypatch.setattr("pipeline.ranker_validation.Validation", Watched)
+    monkeypatch.setattr("pipeline.train.validation.Validation", Watched)
     world = World(tmp_path)
     keys = [world.cache(name) for name in ("pretended", "other one")]
 

@@ -22,7 +22,8 @@ from crface.training import make_example
 from crface.weights import load_state
 from detectors.networks import NETWORKS
 from pipeline.config.sections import TrainConfig
-from pipeline.train_ranker import plan_train, train
+from pipeline.train.plan import plan_train
+from pipeline.train.work import train
 
 SHIPPED = Path(detectors.__file__).parent / "pretrained" / "retinaface-mobilenet0.25.safetensors"
 

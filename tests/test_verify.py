@@ -25,8 +25,9 @@ from pipeline.config.sections import CacheConfig
 from pipeline.dataset.index import load_index, planned_index, update_index
 from pipeline.dataset.index_file import IndexVersionError
 from pipeline.errors import UserError
-from pipeline.ranker_checkpoints import _read, last_checkpoint
-from pipeline.train_ranker import plan_train, train
+from pipeline.train.checkpoints import _read, last_checkpoint
+from pipeline.train.plan import plan_train
+from pipeline.train.work import train
 from pipeline.verify import Damage, verify_candidates, verify_indexes, verify_rankers, verify_scores
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import Place

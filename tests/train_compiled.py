@@ -14,7 +14,9 @@ from ranker_world import small_config
 
 from crface.replicas import joined
 from pipeline.dataset.index import load_index
-from pipeline.train_ranker import TrainProgress, plan_train, train
+from pipeline.train.plan import plan_train
+from pipeline.train.progress import TrainProgress
+from pipeline.train.work import train
 from pipeline.workspace.layout import CandidateKey, Workspace
 
 STEPS_BEFORE = 2

@@ -13,7 +13,8 @@ from ranker_world import small_config
 from crface.replicas import joined
 from pipeline.dataset.index import load_index
 from pipeline.errors import UserError
-from pipeline.train_ranker import plan_train, train
+from pipeline.train.plan import plan_train
+from pipeline.train.work import train
 from pipeline.workspace.layout import CandidateKey, Workspace
 
 

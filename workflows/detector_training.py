@@ -11,7 +11,7 @@ from detectors.train_config import DetectorTrainConfig
 from detectors.training import StepReport
 from pipeline.config.sections import read_toml
 from pipeline.errors import UserError
-from pipeline.train_detector import train_detector as run_training
+from pipeline.train.detector import train_detector as run_training
 from pipeline.workspace.layout import command_line, slug
 from workflows.data import chosen_split, stored_indexes, update_indexes
 from workflows.job import Job

@@ -19,7 +19,7 @@ from workflows.job import Job
 from workflows.stages import candidate_plan, evaluation_sources, ranking_plans, report_title, training_plan
 
 if TYPE_CHECKING:
-    from pipeline.train_ranker import TrainPlan
+    from pipeline.train.plan import TrainPlan
 
 _AFTER_TRAINING = ("rank", "evaluate", "report")
 

@@ -20,7 +20,7 @@ from pipeline.results.ap import as_json
 from pipeline.results.protocols import comparison_changes, comparison_notes, read_comparison
 from pipeline.results.protocols_text import format_comparison
 from pipeline.studies.protocols import Line, RankerUsed, plan_comparison
-from pipeline.train_ranker import plan_train
+from pipeline.train.plan import plan_train
 from pipeline.workspace.layout import Workspace, command_line
 from workflows.data import chosen_split, evaluation_split, is_embedded, update_indexes
 from workflows.job import Job

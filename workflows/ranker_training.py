@@ -16,7 +16,8 @@ from workflows.progress import show_progress
 
 if TYPE_CHECKING:
     from crface.replicas import Replicas
-    from pipeline.train_ranker import TrainPlan, TrainProgress
+    from pipeline.train.plan import TrainPlan
+    from pipeline.train.progress import TrainProgress
 
 
 @contextmanager
@@ -41,7 +42,7 @@ def workspace_held(job: Job) -> Iterator[Replicas | None]:
 def train_planned(plan: TrainPlan, num_threads: int = 2, replicas: Replicas | None = None) -> Place:
     """Train what is planned; gives the ranker's file. The first process speaks.
 
-    Raises UserError as `pipeline.train_ranker.train` does.
+    Raises UserError as `pipeline.train.work.train` does.
     """
     is_first = replicas is None or replicas.is_first
     if plan.state == "done":
@@ -50,7 +51,7 @@ def train_planned(plan: TrainPlan, num_threads: int = 2, replicas: Replicas | No
         return plan.ranker_file
     import torch
 
-    from pipeline.train_ranker import train
+    from pipeline.train.work import train
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if not is_first:

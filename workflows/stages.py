@@ -29,7 +29,7 @@ from workflows.verifying import check_candidates, check_indexes, check_rankers, 
 
 if TYPE_CHECKING:
     from pipeline.rank import RankPlan
-    from pipeline.train_ranker import TrainPlan
+    from pipeline.train.plan import TrainPlan
 
 
 def index(job: Job) -> None:
@@ -170,7 +170,7 @@ def training_plan(job: Job, indexes: Mapping[str, Index]) -> "TrainPlan":
 
     Raises UserError when the data set has no train split.
     """
-    from pipeline.train_ranker import plan_train
+    from pipeline.train.plan import plan_train
 
     index = chosen_split(indexes, "train")
     keys = [candidate_plan(job, index, d).key for d in job.config.cache.detectors]

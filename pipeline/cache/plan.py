@@ -85,7 +85,7 @@ def plan_cache(workspace: Workspace, index: Index, detector_spec: str, config: C
     name, _, weights = detector_spec.partition("@")
     # workers may have another working folder
     detector = f"{name}@{Path(weights).absolute()}" if weights else detector_spec
-    identity = _identity(detector)
+    identity = detector_identity(detector)
     name = identity["detector"]  # that of its candidates: a foreign one's may be in its weights
     protocol = protocol_for(name, config)
     note = limit_note(name, config, [(row.height, row.width) for row in index.all_rows if row.status == "ok"])
@@ -114,7 +114,7 @@ def _plan_view(
     config: CacheConfig,
     note: str = "",
 ) -> CachePlan:
-    parts = _parts(identity, view, config.max_pixels, config.precision)
+    parts = view_parts(identity, view, config.max_pixels, config.precision)
     key = CandidateKey(index.split, identity["detector"], filed_as, fingerprint(parts))
     spec = CacheSpec(workspace, key, detector, view, config.precision, index.digest, config.max_pixels)
     blocks, block_images = missing_blocks(workspace, index, key, config.block_images)
@@ -126,14 +126,14 @@ def _words(protocol: DetectionProtocol, config: CacheConfig) -> str:
     return protocol.words + ("" if config.precision == "float32" else f", {config.precision}")
 
 
-def _identity(detector: str) -> dict[str, Any]:
+def detector_identity(detector: str) -> dict[str, Any]:
     try:
         return dict(detectors.identify(detector))
     except ValueError as error:
         raise UsageError(str(error)) from error
 
 
-def _parts(identity: dict[str, Any], view: View, max_pixels: int, precision: Precision) -> dict[str, Any]:
+def view_parts(identity: dict[str, Any], view: View, max_pixels: int, precision: Precision) -> dict[str, Any]:
     return {
         "stage": "cache",
         "version": CACHE_VERSION,

@@ -17,7 +17,7 @@ from pipeline.blocks.plan import Block
 from pipeline.blocks.store import CandidateStore
 from pipeline.cache.detecting import detected
 from pipeline.cache.loading import load_detector
-from pipeline.cache.plan import CachePlan, CacheSpec, _identity, _parts
+from pipeline.cache.plan import CachePlan, CacheSpec, detector_identity, view_parts
 from pipeline.dataset.index import planned_rows
 from pipeline.errors import UserError
 from pipeline.workspace.fingerprint import fingerprint
@@ -97,7 +97,7 @@ def _device() -> tuple[str, str]:
 
 
 def _detector(spec: CacheSpec, device: str) -> detectors.Detector:
-    parts = _parts(_identity(spec.detector), spec.view, spec.max_pixels, spec.precision)
+    parts = view_parts(detector_identity(spec.detector), spec.view, spec.max_pixels, spec.precision)
     if fingerprint(parts) != spec.key.fingerprint:
         raise UserError(
             f"a worker on {platform.node()} sees another {spec.detector} than this command: give every worker "

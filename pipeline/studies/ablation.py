@@ -23,7 +23,9 @@ from pipeline.evaluate import EVALUATE_VERSION
 from pipeline.ground_truth.truth import SETTINGS, ground_truth_sha256
 from pipeline.rank import RANK_VERSION
 from pipeline.results.ablation import AblationRow, read_rows, write_rows
-from pipeline.train_ranker import TrainingDivergedError, TrainPlan, plan_train, train
+from pipeline.train.plan import TrainPlan, plan_train
+from pipeline.train.progress import TrainingDivergedError
+from pipeline.train.work import train
 from pipeline.workspace.fingerprint import fingerprint
 from pipeline.workspace.layout import CandidateKey, Workspace
 from pipeline.workspace.place import listed, local_copy

@@ -12,34 +12,26 @@
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-import numpy as np
-
-from pipeline.blocks.complete import open_complete
 from pipeline.config.sections import TrainConfig
 from pipeline.dataset.index import Index
 from pipeline.errors import UsageError, UserError
-from pipeline.ranker_checkpoints import last_step
+from pipeline.train.checkpoints import last_step
 from pipeline.workspace.fingerprint import differences, file_sha256, fingerprint
-from pipeline.workspace.layout import CandidateKey, Workspace, write_atomically
+from pipeline.workspace.layout import CandidateKey, Workspace
 from pipeline.workspace.place import Place, listed
-
-if TYPE_CHECKING:
-    from crface.replicas import Replicas
 
 CODE_VERSION = 3
 """Raised whenever the code changes in a way that changes a trained ranker."""
+
 _NEWER = ("patience", "validation_detectors")  # options that rankers were trained before
+
 _NOT_DECIDING = {"checkpoint_every", "compile", "initial_weights"}
 """When a state is kept, how the same arithmetic is done, and a path whose bytes decide instead."""
-
-
-class TrainingDivergedError(UserError):
-    """The loss is no longer finite: another learning rate, or a look at the batch, may mend that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,16 +63,6 @@ class TrainPlan:
     def ranker_file(self) -> Place:
         """The trained ranker; there when the state is done."""
         return self.folder / "ranker.safetensors"
-
-
-@dataclass(frozen=True, slots=True)
-class TrainProgress:
-    """One step that was taken."""
-
-    steps_done: int
-    iterations: int
-    loss: float
-    learning_rate: float
 
 
 def plan_train(
@@ -128,68 +110,6 @@ def plan_train(
         steps_done=steps_done,
         reasons=tuple(reasons),
     )
-
-
-def train(
-    plan: TrainPlan,
-    device: str = "cpu",
-    progress: Callable[[TrainProgress], None] | None = None,
-    image_cache_bytes: int = 1 << 30,
-    num_threads: int = 2,
-    replicas: "Replicas | None" = None,
-) -> Place:
-    """Train the planned ranker, from its last checkpoint if there is one, and give its file; nothing if done.
-
-    `num_threads` threads read and augment; decoded images stay in memory up to `image_cache_bytes`. An
-    interruption at any moment leaves what the next call goes on from. The caller holds the workspace's lock.
-    Each of several processes calls this with its `replicas`, for one ranker; the first of them writes.
-
-    Raises UserError when the processes cannot share a batch, when the split has no labels or faces, when its
-    candidates are not all cached, when the initial weights do not fit, and when there is nothing to compile with;
-    TrainingDivergedError, which is one, when the loss is no longer finite.
-    """
-    if plan.state == "done":
-        return plan.ranker_file
-    # imported here, as only a training needs them: PyTorch takes longer to load than a plan to make
-    from crface import ranker
-    from crface.replicas import ALONE
-    from pipeline.ranker_examples import ExampleSource
-    from pipeline.ranker_run import resumed_trainer, take_steps
-    from pipeline.ranker_validation import Validation, held_out
-
-    replicas = replicas or ALONE
-    if plan.config.batch_size % replicas.count:
-        raise UserError(
-            f"a batch of {plan.config.batch_size} images cannot be shared by {replicas.count} processes: "
-            "change train.batch_size"
-        )
-    stores = [open_complete(plan.workspace, plan.index, key) for key in plan.keys]
-    has_candidates = np.all([store.counts() >= 0 for store in stores], axis=0)
-    rows = [row for row in plan.index.ok_rows if has_candidates[row]]
-    if not any(plan.index.row(row).is_valid.any() for row in rows):
-        raise UserError(
-            f"the {plan.index.split} split of {plan.index.data_root} has no labelled face in a readable "
-            "image: a ranker cannot be trained on it"
-        )
-    if replicas.is_first:
-        write_atomically(plan.folder / "parts.json", json.dumps(plan.parts, indent=2).encode())
-        write_atomically(plan.folder / "config.toml", _as_toml(plan.config).encode())
-    trainer, steps_done = resumed_trainer(plan.folder, plan.config, device, replicas)
-    replicas.wait()  # a checkpoint that the first one writes is none that the others should begin from
-    rows, held_out_rows = held_out(rows, plan.config.validation_share, plan.config.seed)
-    left_out = [key.detector in plan.config.validation_detectors for key in plan.keys]
-    trained_on = [store for store, is_out in zip(stores, left_out, strict=True) if not is_out]
-    examples = ExampleSource(plan.index, rows, trained_on, plan.config, image_cache_bytes)
-    validation = None
-    if held_out_rows and replicas.is_first:
-        looked_at = [store for store, is_out in zip(stores, left_out, strict=True) if is_out] or stores
-        validation = Validation(plan.folder, plan.index, held_out_rows, looked_at, steps_done)
-    take_steps(trainer, examples, plan.folder, steps_done, progress, num_threads, validation)
-    if replicas.is_first:
-        trained = trainer.trained() if validation is None else validation.best()
-        write_atomically(plan.ranker_file, ranker.serialise(trained))
-    replicas.wait()
-    return plan.ranker_file
 
 
 def _deciding(config: TrainConfig) -> dict[str, Any]:
@@ -240,9 +160,3 @@ def _sha256(weights: str) -> str:
         raise UserError(
             f"cannot read train.initial_weights = {weights!r}: {error.strerror}; give a file, or leave it out"
         ) from error
-
-
-def _as_toml(config: TrainConfig) -> str:
-    # JSON's strings and numbers are TOML's too, and there is nothing else in the section
-    values = config.model_dump(mode="json").items()
-    return "[train]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values)

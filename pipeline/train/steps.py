@@ -22,10 +22,10 @@ from crface.trainer import Trainer
 from crface.training import Example
 from pipeline.config.sections import TrainConfig
 from pipeline.errors import UserError
-from pipeline.ranker_checkpoints import Checkpoint, last_checkpoint, last_step, write_checkpoint
-from pipeline.ranker_examples import ExampleSource
-from pipeline.ranker_validation import Validation
-from pipeline.train_ranker import TrainingDivergedError, TrainProgress
+from pipeline.train.checkpoints import Checkpoint, last_checkpoint, last_step, write_checkpoint
+from pipeline.train.examples import ExampleSource
+from pipeline.train.progress import TrainingDivergedError, TrainProgress
+from pipeline.train.validation import Validation
 from pipeline.workspace.layout import write_atomically
 from pipeline.workspace.place import Place
 

@@ -1,0 +1,1 @@
+"""The training stages: a ranker from cached candidates, and a detector from labelled images."""

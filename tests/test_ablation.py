@@ -15,7 +15,8 @@ from crface import losses
 from pipeline.config.sections import EvaluateConfig
 from pipeline.errors import UsageError
 from pipeline.evaluate import Source, measure
-from pipeline.rank import finish_rank, plan_rank, prepare_rank, rank_block
+from pipeline.rank.plan import plan_rank
+from pipeline.rank.work import finish_rank, prepare_rank, rank_block
 from pipeline.results.ablation import AblationRow, SweepRow, task_file
 from pipeline.studies.ablation import AblationPlan, ablation_block, configured, plan_ablation, settings_of
 from pipeline.studies.ablation_table import format_sweep, sweep_rows

@@ -17,7 +17,8 @@ from pipeline.cache.work import cache_block, finish_cache, prepare_cache
 from pipeline.config.sections import CacheConfig
 from pipeline.dataset.index import Index, update_index
 from pipeline.images.decode import read_image
-from pipeline.rank import finish_rank, plan_rank, prepare_rank, rank_block
+from pipeline.rank.plan import plan_rank
+from pipeline.rank.work import finish_rank, prepare_rank, rank_block
 from pipeline.workspace.layout import Workspace
 
 DETECTOR = "fake_detector:ENTRY"

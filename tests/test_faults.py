@@ -21,8 +21,8 @@ from test_cache_stage import Job
 from test_scatter import Start, content, draw, nothing, start_driver, tries, wait_for_images, workers_of
 from thread_cluster import open_thread_cluster
 
-from pipeline import cache as cache_stage
 from pipeline.blocks.plan import ledger, store
+from pipeline.cache import work as cache_stage
 from pipeline.cache.work import cache_block, finish_cache, prepare_cache
 from pipeline.errors import UserError
 from pipeline.workspace.layout import Workspace, write_atomically

@@ -21,7 +21,8 @@ from pipeline.config.sections import EvaluateConfig, RunConfig
 from pipeline.dataset.index import planned_index
 from pipeline.errors import UserError
 from pipeline.evaluate import Source, evaluate, plan_evaluate
-from pipeline.rank import finish_rank, plan_rank, prepare_rank, rank_block
+from pipeline.rank.plan import plan_rank
+from pipeline.rank.work import finish_rank, prepare_rank, rank_block
 from pipeline.report import build_report, plan_report
 from pipeline.report import changes as report_changes
 from pipeline.results import ap as results

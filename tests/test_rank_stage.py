@@ -9,19 +9,20 @@ import torch
 from ranker_world import BLOCK_IMAGES, World, candidates
 
 from crface import ranker
-from pipeline import rank
 from pipeline.blocks.commit import BlockReport
 from pipeline.blocks.store import UNREADABLE, ScoreStore
 from pipeline.dataset.index import planned_index
 from pipeline.errors import UserError
 from pipeline.images.decode import read_image
-from pipeline.rank import RankPlan, finish_rank, plan_rank, prepare_rank, rank_block
+from pipeline.rank import loading
+from pipeline.rank.plan import RankPlan, plan_rank
+from pipeline.rank.work import finish_rank, prepare_rank, rank_block
 from pipeline.workspace.layout import CandidateKey
 
 
 @pytest.fixture(autouse=True)
 def no_models_kept() -> None:
-    rank._model.cache_clear()
+    loading.expected_ranker.cache_clear()
     planned_index.cache_clear()
 
 

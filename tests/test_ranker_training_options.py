@@ -18,7 +18,8 @@ from crface.trainer import Trainer
 from pipeline.blocks.store import CandidateStore, ScoreStore
 from pipeline.errors import UsageError, UserError
 from pipeline.images.decode import read_image
-from pipeline.rank import finish_rank, plan_rank, prepare_rank, rank_block
+from pipeline.rank.plan import plan_rank
+from pipeline.rank.work import finish_rank, prepare_rank, rank_block
 from pipeline.train.plan import TrainPlan, plan_train
 from pipeline.train.validation import Validation, held_out
 from pipeline.train.work import train

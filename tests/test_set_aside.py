@@ -17,7 +17,7 @@ from pipeline.blocks.set_aside import SetAside
 from pipeline.cache.work import cache_block, prepare_cache
 from pipeline.errors import UserError
 from pipeline.images.decode import read_image
-from pipeline.rank import prepare_rank, rank_block
+from pipeline.rank.work import prepare_rank, rank_block
 from workflows.cli.main import main
 from workflows.planning import _blocks_entry
 from workflows.scatter import run_blocks
@@ -197,7 +197,7 @@ def test_the_image_that_a_ranker_fails_on_is_named(tmp_path: Path, monkeypatch: 
                 raise ZeroDivisionError("not this one")
             return candidates[:, 4]
 
-    monkeypatch.setattr("pipeline.rank._model", lambda *_: Refusing())
+    monkeypatch.setattr("pipeline.rank.work.expected_ranker", lambda *_: Refusing())
     with open_thread_cluster() as client:
         ((block, why),) = run_blocks(client, rank_block, plan.spec, plan.blocks, lambda _: None).set_aside
     assert (block.number, why) == (0, "event/2.png: ZeroDivisionError: not this one")

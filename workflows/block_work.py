@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from pipeline.blocks.plan import Block
-    from pipeline.rank import RankPlan
+    from pipeline.rank.plan import RankPlan
 
 _MAX_NAMED = 10
 
@@ -60,7 +60,7 @@ def cache_work(plan: CachePlan) -> Work:
 
 def rank_work(plan: "RankPlan") -> Work:
     """Give the blocks of a plan of the rank stage."""
-    from pipeline.rank import finish_rank, prepare_rank, rank_block
+    from pipeline.rank.work import finish_rank, prepare_rank, rank_block
 
     return Work(
         f"rank {plan.spec.key.words}",

@@ -15,7 +15,7 @@ from pipeline.dataset.subset import subset
 from pipeline.errors import UsageError
 from pipeline.evaluate import Source
 from pipeline.imports.imported import is_imported
-from pipeline.rank import plan_rank
+from pipeline.rank.plan import plan_rank
 from pipeline.results.ap import as_json
 from pipeline.results.protocols import comparison_changes, comparison_notes, read_comparison
 from pipeline.results.protocols_text import format_comparison

@@ -28,7 +28,7 @@ from workflows.ranker_training import train_planned, workspace_held
 from workflows.verifying import check_candidates, check_indexes, check_rankers, check_scores
 
 if TYPE_CHECKING:
-    from pipeline.rank import RankPlan
+    from pipeline.rank.plan import RankPlan
     from pipeline.train.plan import TrainPlan
 
 
@@ -195,7 +195,7 @@ def ranker_file(job: Job, indexes: Mapping[str, Index]) -> Place:
 
 def ranking_plans(job: Job, indexes: Mapping[str, Index], ranker: Place) -> "list[RankPlan]":
     """Plan the ranking of the evaluation split's candidates by each of the job's detectors."""
-    from pipeline.rank import plan_rank
+    from pipeline.rank.plan import plan_rank
 
     index = evaluation_split(indexes, job.split)
     plans = [candidate_plan(job, index, d) for d in job.config.cache.detectors]

@@ -18,7 +18,7 @@ from pipeline.cache.protocols import protocol_for
 from pipeline.config.sections import CacheConfig, EvaluateConfig
 from pipeline.dataset.index import Index
 from pipeline.errors import UsageError, UserError
-from pipeline.rank import identify_ranker
+from pipeline.rank.plan import identify_ranker
 from pipeline.results.timings import Part, TimingRow
 from pipeline.workspace.fingerprint import fingerprint
 from pipeline.workspace.place import Place, local_copy

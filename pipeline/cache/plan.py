@@ -127,6 +127,7 @@ def _words(protocol: DetectionProtocol, config: CacheConfig) -> str:
 
 
 def detector_identity(detector: str) -> dict[str, Any]:
+    """What tells a detector from others, as `detectors.identify` gives it; UsageError when there is none."""
     try:
         return dict(detectors.identify(detector))
     except ValueError as error:
@@ -134,6 +135,7 @@ def detector_identity(detector: str) -> dict[str, Any]:
 
 
 def view_parts(identity: dict[str, Any], view: View, max_pixels: int, precision: Precision) -> dict[str, Any]:
+    """What the fingerprint of one view's candidates is made of."""
     return {
         "stage": "cache",
         "version": CACHE_VERSION,

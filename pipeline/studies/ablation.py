@@ -21,7 +21,7 @@ from pipeline.dataset.index import Index, planned_index
 from pipeline.errors import UsageError
 from pipeline.evaluate import EVALUATE_VERSION
 from pipeline.ground_truth.truth import SETTINGS, ground_truth_sha256
-from pipeline.rank import RANK_VERSION
+from pipeline.rank.plan import RANK_VERSION
 from pipeline.results.ablation import AblationRow, read_rows, write_rows
 from pipeline.train.plan import TrainPlan, plan_train
 from pipeline.train.progress import TrainingDivergedError

@@ -9,7 +9,7 @@ from pipeline.config.sections import RunConfig
 from pipeline.dataset.index import Index
 from pipeline.evaluate import Source, measure, plan_evaluate
 from pipeline.ground_truth.truth import SETTINGS
-from pipeline.rank import RankPlan
+from pipeline.rank.plan import RankPlan
 from pipeline.results.protocols import ComparisonRow, write_comparison
 from pipeline.results.timings import TimingRow
 from pipeline.workspace.fingerprint import Parts

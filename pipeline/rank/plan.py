@@ -1,0 +1,102 @@
+"""The stage that refines cached candidates with a ranker, block by block, into the score store."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pipeline.blocks.ledger import Ledger
+from pipeline.blocks.plan import Block, describe, num_to_compute, plan_blocks
+from pipeline.blocks.store import CandidateStore, ScoreStore
+from pipeline.dataset.index import Index
+from pipeline.errors import UserError
+from pipeline.images.decode import DECODING
+from pipeline.workspace.fingerprint import Parts, file_sha256, fingerprint
+from pipeline.workspace.layout import CandidateKey, Workspace
+from pipeline.workspace.place import Place
+
+if TYPE_CHECKING:
+    pass
+
+RANK_VERSION: Final = 1
+"""Raised when the code changes in a way that changes refined confidences."""
+
+
+@dataclass(frozen=True, slots=True)
+class RankSpec:
+    """What every block of one ranking run shares; a few hundred bytes, sent along with each block."""
+
+    workspace: Workspace
+    key: CandidateKey
+    """The candidates."""
+    ranker_file: Place
+    """Absolute; every worker reads it."""
+    ranker: str
+    """The ranker's fingerprint, which the scores are filed under."""
+    index_digest: str
+    """Of the index that the blocks were planned from."""
+
+
+@dataclass(frozen=True, slots=True)
+class RankPlan:
+    """What a ranking run would do; made without writing anything and without loading the ranker."""
+
+    spec: RankSpec
+    index: Index
+    blocks: list[Block]
+    parts: Parts
+    """What the ranker's fingerprint is made of."""
+    block_images: int
+    """The candidates' block size, so that a task reads one shard and writes one."""
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why there is something to do, in words; empty when everything is done."""
+        return describe(self.blocks)
+
+    @property
+    def num_to_compute(self) -> int:
+        """The images that will be computed."""
+        return num_to_compute(self.blocks)
+
+
+def identify_ranker(ranker_file: Place) -> Parts:
+    """Give everything that decides refined confidences besides image and candidates, as JSON values.
+
+    A ranker is known by its bytes, wherever it lies: trained here or brought along.
+
+    Raises UserError when the file cannot be read.
+    """
+    try:
+        sha256 = file_sha256(ranker_file)
+    except OSError as error:
+        raise UserError(
+            f"cannot read the ranker {ranker_file}: {error.strerror}; train one with `crface train`"
+        ) from error
+    return {"stage": "rank", "version": RANK_VERSION, "weights": sha256, "decoding": DECODING}
+
+
+def plan_rank(
+    workspace: Workspace, index: Index, key: CandidateKey, ranker_file: Place, block_images: int
+) -> RankPlan:
+    """Say which blocks of these candidates lack this ranker's refined confidences, and why.
+
+    A row is computed again when its image's hash changes; other candidates or another ranker are another
+    store. `block_images` is used where the candidates are not stored yet.
+
+    Raises UserError when the ranker cannot be read, or a store or its ledger is damaged.
+    """
+    parts = identify_ranker(ranker_file)
+    spec = RankSpec(workspace, key, ranker_file.absolute(), fingerprint(parts), index.digest)
+    candidates, scores = workspace.candidates(key), workspace.scores(key, spec.ranker)
+    store = ScoreStore.open(scores) if ScoreStore.exists(scores) else None
+    if store is not None:
+        block_images = store.block_images
+    elif CandidateStore.exists(candidates):
+        block_images = CandidateStore.open(candidates).block_images
+    blocks = plan_blocks(
+        index.row_digests,
+        Ledger(workspace.scores_ledger(key, spec.ranker)).read(),
+        store.shard_bytes() if store else {},
+        block_images,
+        store.num_images if store else 0,
+    )
+    return RankPlan(spec, index, blocks, parts, block_images)

@@ -14,9 +14,9 @@ from jaxtyping import Float32
 
 from pipeline.config.sections import EvaluateConfig
 from pipeline.dataset.index import Index
-from pipeline.detections import stored_detections
 from pipeline.errors import UserError
-from pipeline.evaluate import Source, open_source
+from pipeline.evaluate.detections import stored_detections
+from pipeline.evaluate.sources import Source, open_source
 from pipeline.formats.widerface_text import write_results
 from pipeline.ground_truth.truth import image_name
 from pipeline.workspace.layout import Workspace, write_atomically

@@ -14,7 +14,8 @@ from test_ranker_training import StoppedError, interrupt_after
 from crface import losses
 from pipeline.config.sections import EvaluateConfig
 from pipeline.errors import UsageError
-from pipeline.evaluate import Source, measure
+from pipeline.evaluate.sources import Source
+from pipeline.evaluate.work import measure
 from pipeline.rank.plan import plan_rank
 from pipeline.rank.work import finish_rank, prepare_rank, rank_block
 from pipeline.results.ablation import AblationRow, SweepRow, task_file

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.coco import coco_ap
+from pipeline.evaluate.coco import coco_ap
 
 FACES = [np.array([[0.0, 0.0, 50.0, 50.0], [100.0, 0.0, 150.0, 50.0]]), np.zeros((0, 4))]
 

@@ -18,10 +18,12 @@ from pipeline.cache.plan import plan_cache
 from pipeline.cache.work import cache_block, finish_cache, prepare_cache
 from pipeline.config.sections import CacheConfig, EvaluateConfig
 from pipeline.dataset.index import Index, update_index
-from pipeline.detections import ORACLE, ORACLE_ALL, PREDICTED, RANKED, image_detections
 from pipeline.errors import UserError
-from pipeline.evaluate import EvaluateReport, Source, evaluate, plan_evaluate
-from pipeline.evaluation_rows import recovered_share
+from pipeline.evaluate.detections import ORACLE, ORACLE_ALL, PREDICTED, RANKED, image_detections
+from pipeline.evaluate.plan import plan_evaluate
+from pipeline.evaluate.rows import recovered_share
+from pipeline.evaluate.sources import Source
+from pipeline.evaluate.work import EvaluateReport, evaluate
 from pipeline.results.ap import ApRow, CurveRow, as_json, changes, read_ap, read_curves, read_notes
 from pipeline.results.ap_text import format_table
 from pipeline.results.findings import read_calibration, read_failures

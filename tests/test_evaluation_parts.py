@@ -12,13 +12,13 @@ from detection_sets import rows
 from test_evaluate import CANDIDATES, FACES, RANKED_SOURCE, REFINED, SOURCE, A, B, Run
 from wider_folder import Picture
 
-import pipeline.evaluate
+import pipeline.evaluate.work
 from pipeline.blocks.plan import Block
 from pipeline.config.sections import EvaluateConfig
 from pipeline.errors import UserError
-from pipeline.evaluate import Measured, evaluation_blocks, measure
-from pipeline.evaluation_labels import open_labels
-from pipeline.evaluation_spec import in_threads
+from pipeline.evaluate.labels import open_labels
+from pipeline.evaluate.spec import in_threads
+from pipeline.evaluate.work import Measured, evaluation_blocks, measure
 from workflows.evaluating import evaluation_runner
 
 CONFIG = EvaluateConfig(resamples=20)
@@ -73,7 +73,7 @@ def test_numbers_are_the_same_for_any_block_size_and_order_in_records_and_in_sum
     world: Run, monkeypatch: pytest.MonkeyPatch, size: int, most_recorded: int
 ) -> None:
     expected = measured(world)
-    monkeypatch.setattr(pipeline.evaluate, "MAX_RECORDED_IMAGES", most_recorded)
+    monkeypatch.setattr(pipeline.evaluate.work, "MAX_RECORDED_IMAGES", most_recorded)
     found = measured(world, regrouped(size, seed=size))
     if most_recorded == 0:
         assert found.notes == ["no intervals: they are computed for at most 0 images"]
@@ -90,7 +90,7 @@ def test_a_cluster_gives_the_same_numbers_in_records_and_in_sums(
     sources = [RANKED_SOURCE]
     with evaluation_runner("local:1") as run:
         found = measure(world.workspace, world.index, sources, CONFIG, run=run)
-        monkeypatch.setattr(pipeline.evaluate, "MAX_RECORDED_IMAGES", 0)
+        monkeypatch.setattr(pipeline.evaluate.work, "MAX_RECORDED_IMAGES", 0)
         summed = measure(world.workspace, world.index, sources, CONFIG, run=run)
     monkeypatch.undo()
     expected = measured(world)

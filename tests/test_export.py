@@ -15,8 +15,8 @@ from pipeline.cache.plan import plan_cache
 from pipeline.cache.work import cache_block, finish_cache, prepare_cache
 from pipeline.config.sections import EvaluateConfig, load_config
 from pipeline.dataset.index import update_index
-from pipeline.detections import PREDICTED, RANKED, image_detections, stored_detections
 from pipeline.errors import UserError
+from pipeline.evaluate.detections import PREDICTED, RANKED, image_detections, stored_detections
 from pipeline.export import ImageDetections, read_detections, write_coco, write_parquet, write_text
 from pipeline.formats.widerface_text import find_results, read_results
 from pipeline.workspace.layout import Workspace

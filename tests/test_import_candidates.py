@@ -15,7 +15,8 @@ from pipeline.blocks.plan import store as store_module
 from pipeline.config.sections import EvaluateConfig
 from pipeline.dataset.index import Index, load_index, update_index
 from pipeline.errors import UsageError, UserError
-from pipeline.evaluate import Source, evaluate
+from pipeline.evaluate.sources import Source
+from pipeline.evaluate.work import evaluate
 from pipeline.formats.widerface_results import read_text_results
 from pipeline.imports.imported import imported_key, plan_imported
 from pipeline.imports.work import plan_import, store_import

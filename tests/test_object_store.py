@@ -20,7 +20,9 @@ from pipeline.blocks.store import CandidateStore, DamagedBlockError
 from pipeline.config.sections import EvaluateConfig, RunConfig
 from pipeline.dataset.index import planned_index
 from pipeline.errors import UserError
-from pipeline.evaluate import Source, evaluate, plan_evaluate
+from pipeline.evaluate.plan import plan_evaluate
+from pipeline.evaluate.sources import Source
+from pipeline.evaluate.work import evaluate
 from pipeline.rank.plan import plan_rank
 from pipeline.rank.work import finish_rank, prepare_rank, rank_block
 from pipeline.report import build_report, plan_report

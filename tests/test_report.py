@@ -21,7 +21,8 @@ from pipeline.blocks.store import CandidateStore, RowStore, ScoreStore
 from pipeline.config.sections import RunConfig
 from pipeline.dataset.index import Index, update_index
 from pipeline.errors import UserError
-from pipeline.evaluate import Source, evaluate
+from pipeline.evaluate.sources import Source
+from pipeline.evaluate.work import evaluate
 from pipeline.ground_truth.truth import load_ground_truth
 from pipeline.report import build_report, changes, plan_report
 from pipeline.report.facts import embedded_settings, machine_facts, training_charts, work_facts

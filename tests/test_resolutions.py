@@ -11,7 +11,7 @@ from test_report import CANDIDATES, Run, _commit, _Elements, _run, _store
 from pipeline.blocks.ledger import Ledger
 from pipeline.blocks.store import CandidateStore
 from pipeline.errors import UserError
-from pipeline.evaluate import Source
+from pipeline.evaluate.sources import Source
 from pipeline.report.resolutions import resolution_figures
 from pipeline.results.resolutions import (
     ResolutionRow,

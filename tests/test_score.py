@@ -13,7 +13,7 @@ from wider_folder import Picture, write_data_set, write_mats
 
 from crface.evaluation import average_precision
 from pipeline.errors import UserError
-from pipeline.score import open_results, score_results, spread_by_rank
+from pipeline.evaluate.score import open_results, score_results, spread_by_rank
 from workflows.cli.main import main
 
 FACES = [(0, 0, 60, 60), (100, 0, 60, 60), (200, 0, 60, 60), (300, 0, 60, 60)]

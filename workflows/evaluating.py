@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from pipeline.blocks.plan import Block
-from pipeline.evaluation_spec import EvaluateSpec, Runner, in_threads
+from pipeline.evaluate.spec import EvaluateSpec, Runner, in_threads
 from workflows.cluster import open_cluster
 from workflows.scatter import run_blocks
 

@@ -9,7 +9,7 @@ from pipeline.blocks.set_aside import SetAside, SetAsideBlock
 from pipeline.cache.plan import CachePlan
 from pipeline.dataset.index import IndexUpdate, update_index
 from pipeline.dataset.splits import find_splits
-from pipeline.evaluate import plan_evaluate
+from pipeline.evaluate.plan import plan_evaluate
 from pipeline.report import changes as report_changes
 from pipeline.report import plan_report
 from pipeline.results import ap as results

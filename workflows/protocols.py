@@ -13,7 +13,7 @@ from pipeline.config.sections import ComparedProtocol
 from pipeline.dataset.index import Index
 from pipeline.dataset.subset import subset
 from pipeline.errors import UsageError
-from pipeline.evaluate import Source
+from pipeline.evaluate.sources import Source
 from pipeline.imports.imported import is_imported
 from pipeline.rank.plan import plan_rank
 from pipeline.results.ap import as_json

@@ -10,7 +10,7 @@ import click
 from pipeline.cache.plan import CachePlan, plan_cache
 from pipeline.dataset.index import Index
 from pipeline.errors import UsageError
-from pipeline.evaluate import Source
+from pipeline.evaluate.sources import Source
 from pipeline.imports.imported import is_imported
 from pipeline.results.ap import as_json
 from pipeline.results.resolutions import read_resolutions, resolution_changes, resolution_notes

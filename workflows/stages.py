@@ -9,7 +9,8 @@ from pipeline.cache.plan import CachePlan, plan_cache
 from pipeline.cache.work import prepare_cache
 from pipeline.dataset.index import Index
 from pipeline.errors import UserError
-from pipeline.evaluate import Source, plan_evaluate
+from pipeline.evaluate.plan import plan_evaluate
+from pipeline.evaluate.sources import Source
 from pipeline.imports.imported import ImportedPlan, is_imported, plan_imported
 from pipeline.report import build_report, plan_report
 from pipeline.report import changes as report_changes
@@ -118,9 +119,7 @@ def evaluate(job: Job, show: bool = True) -> list[dict[str, Any]]:
         sources = evaluation_sources(job, indexes)
         parts = plan_evaluate(chosen, sources, job.config.evaluate, job.ground_truth)
         if results.changes(job.workspace, parts):
-            from pipeline.evaluate import (
-                evaluate as run_evaluate,  # with torch, which a second run need not wait for
-            )
+            from pipeline.evaluate.work import evaluate as run_evaluate
 
             with evaluation_runner(job.cluster) as run, shown_if_long("evaluate") as progress:
                 run_evaluate(

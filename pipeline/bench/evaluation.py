@@ -12,9 +12,9 @@ from jaxtyping import Float64
 
 from crface.evaluation import widerface_ap
 from crface.evaluation.literal import literal_widerface_ap
+from pipeline.evaluate.score import match_results, score_results
 from pipeline.formats.widerface_text import write_results
 from pipeline.ground_truth.truth import SETTINGS, GroundTruth, find_ground_truth
-from pipeline.score import match_results, score_results
 
 VAL_IMAGES: Final = 3226
 _FACES_AN_IMAGE: Final = 39_708 / VAL_IMAGES

@@ -5,12 +5,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError
+from pipeline.rank.plan import identify_ranker
 from pipeline.workspace.fingerprint import fingerprint
 from pipeline.workspace.place import Place, local_copy
 
 if TYPE_CHECKING:
     from crface.ranker import Ranker
-from pipeline.rank.plan import identify_ranker
 
 
 def load_ranker(path: Place) -> "Ranker":

@@ -1,7 +1,7 @@
 """The stage that refines cached candidates with a ranker, block by block, into the score store."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pipeline.blocks.ledger import Ledger
 from pipeline.blocks.plan import Block, describe, num_to_compute, plan_blocks
@@ -12,9 +12,6 @@ from pipeline.images.decode import DECODING
 from pipeline.workspace.fingerprint import Parts, file_sha256, fingerprint
 from pipeline.workspace.layout import CandidateKey, Workspace
 from pipeline.workspace.place import Place
-
-if TYPE_CHECKING:
-    pass
 
 RANK_VERSION: Final = 1
 """Raised when the code changes in a way that changes refined confidences."""

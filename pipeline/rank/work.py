@@ -1,7 +1,7 @@
 """A block of the rank stage: its candidates through the ranker, and their refined confidences into the store."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.blocks.commit import BlockReport, ComputedRow, compute_block
 from pipeline.blocks.complete import open_complete
@@ -12,9 +12,6 @@ from pipeline.blocks.store import CandidateStore, ImageUnreadable, ScoreStore
 from pipeline.dataset.index import planned_rows
 from pipeline.errors import UserError
 from pipeline.images.decode import MAX_PIXELS
-
-if TYPE_CHECKING:
-    pass
 from pipeline.rank.loading import expected_ranker, load_ranker
 from pipeline.rank.plan import RankPlan, RankSpec
 

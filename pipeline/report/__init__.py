@@ -9,7 +9,8 @@ from typing import Final
 from pipeline.config.sections import RunConfig
 from pipeline.dataset.index import Index
 from pipeline.errors import UserError
-from pipeline.evaluate import Source, plan_evaluate
+from pipeline.evaluate.plan import plan_evaluate
+from pipeline.evaluate.sources import Source
 from pipeline.results.findings import CALIBRATION, FAILURES
 from pipeline.results.timings import NAME as TIMINGS
 from pipeline.workspace.fingerprint import Parts, differences, file_sha256

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.blocks.ledger import Ledger
 from pipeline.dataset.index import Index
-from pipeline.evaluate import Source
+from pipeline.evaluate.sources import Source
 from pipeline.ground_truth.truth import GroundTruth
 from pipeline.report.charts import Chart, Series, binned, line_chart
 from pipeline.workspace.layout import Workspace

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pipeline.config.sections import RunConfig
 from pipeline.dataset.index import Index
 from pipeline.errors import UserError
-from pipeline.evaluate import Source
+from pipeline.evaluate.sources import Source
 from pipeline.ground_truth.truth import SETTINGS, GroundTruth, load_ground_truth
 from pipeline.report.charts import Chart, Series, line_chart
 from pipeline.report.facts import (

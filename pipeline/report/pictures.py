@@ -17,8 +17,8 @@ from crface.evaluation import match
 from pipeline.blocks.store import CandidateStore, ImageUnreadable, ScoreStore
 from pipeline.config.sections import EvaluateConfig
 from pipeline.dataset.index import Index
-from pipeline.detections import ORACLE, PREDICTED, RANKED, Variant, image_detections
-from pipeline.evaluate import Source
+from pipeline.evaluate.detections import ORACLE, PREDICTED, RANKED, Variant, image_detections
+from pipeline.evaluate.sources import Source
 from pipeline.ground_truth.truth import GroundTruth, overlap
 from pipeline.images.decode import ImageError
 from pipeline.workspace.layout import Workspace

@@ -19,7 +19,7 @@ from pipeline.blocks.plan import Block
 from pipeline.config.sections import EvaluateConfig, TrainConfig
 from pipeline.dataset.index import Index, planned_index
 from pipeline.errors import UsageError
-from pipeline.evaluate import EVALUATE_VERSION
+from pipeline.evaluate.plan import EVALUATE_VERSION
 from pipeline.ground_truth.truth import SETTINGS, ground_truth_sha256
 from pipeline.rank.plan import RANK_VERSION
 from pipeline.results.ablation import AblationRow, read_rows, write_rows
@@ -221,8 +221,8 @@ def _measured(spec: AblationSpec, model: "Ranker | None") -> _Found:
     The same numbers as ranking and evaluating give, without storing what is only needed once.
     """
     from crface.evaluation import widerface_ap
-    from pipeline.detections import ORACLE_ALL, PREDICTED, image_detections, stored_detections
-    from pipeline.evaluation_labels import open_labels
+    from pipeline.evaluate.detections import ORACLE_ALL, PREDICTED, image_detections, stored_detections
+    from pipeline.evaluate.labels import open_labels
 
     split = spec.test_keys[0].split
     labels = open_labels(

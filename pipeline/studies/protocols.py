@@ -7,7 +7,9 @@ from typing import Final, Literal
 
 from pipeline.config.sections import RunConfig
 from pipeline.dataset.index import Index
-from pipeline.evaluate import Source, measure, plan_evaluate
+from pipeline.evaluate.plan import plan_evaluate
+from pipeline.evaluate.sources import Source
+from pipeline.evaluate.work import measure
 from pipeline.ground_truth.truth import SETTINGS
 from pipeline.rank.plan import RankPlan
 from pipeline.results.protocols import ComparisonRow, write_comparison

@@ -10,7 +10,9 @@ import numpy as np
 from detectors.protocols import named
 from pipeline.config.sections import EvaluateConfig
 from pipeline.dataset.index import Index
-from pipeline.evaluate import Measured, Source, measure, plan_evaluate
+from pipeline.evaluate.plan import plan_evaluate
+from pipeline.evaluate.sources import Source
+from pipeline.evaluate.work import Measured, measure
 from pipeline.ground_truth.truth import SETTINGS
 from pipeline.results.resolutions import ResolutionRow, write_resolutions
 from pipeline.workspace.fingerprint import Parts

@@ -9,13 +9,13 @@ import numpy as np
 from pipeline.blocks.complete import open_complete
 from pipeline.config.sections import TrainConfig
 from pipeline.errors import UserError
+from pipeline.train.plan import TrainPlan
+from pipeline.train.progress import TrainProgress
 from pipeline.workspace.layout import write_atomically
 from pipeline.workspace.place import Place
 
 if TYPE_CHECKING:
     from crface.replicas import Replicas
-from pipeline.train.plan import TrainPlan
-from pipeline.train.progress import TrainProgress
 
 
 def train(

@@ -67,8 +67,8 @@ def score(
     Example:  crface score results/val --ground-truth /data/WIDER_FACE/ground_truth
               crface score results/val --ground-truth /data/WIDER_FACE --json
     """
-    from pipeline import score_report
-    from pipeline.score import open_results, score_results
+    from pipeline.evaluate import score_report
+    from pipeline.evaluate.score import open_results, score_results
 
     results = open_results(
         predictions, ground_truth, split, is_lenient=is_lenient, allow_missing=allow_missing
@@ -76,7 +76,7 @@ def score(
     found = score_results(results, iou, is_spread=is_spread)
     coco = None
     if with_coco:
-        from pipeline.coco import coco_ap  # with matplotlib, if that is there, which takes a second
+        from pipeline.evaluate.coco import coco_ap  # with matplotlib, if that is there, which takes a second
 
         coco = coco_ap(results.detections, results.truth.faces)
     if pr_curves is not None:

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float64, Int8
 from pipeline.dataset.index import ImageRow, Index, load_index
 from pipeline.dataset.index_file import read_index_part
 from pipeline.errors import UserError
-from pipeline.evaluation_spec import EvaluateSpec
+from pipeline.evaluate.spec import EvaluateSpec
 from pipeline.ground_truth.face_groups import known_attributes, with_more_settings
 from pipeline.ground_truth.truth import GroundTruth, Overlap, load_ground_truth, overlap, rows_by_height
 from pipeline.workspace.layout import Workspace

@@ -8,8 +8,8 @@ from crface.calibration import CalibrationTally
 from crface.evaluation import Evaluation
 from crface.evaluation.widerface import evaluation_of
 from crface.failure_tally import FailureTally
-from pipeline.detections import PREDICTED, Variant
-from pipeline.evaluation_block import Records, Sums, failure_tallies
+from pipeline.evaluate.block import Records, Sums, failure_tallies
+from pipeline.evaluate.detections import PREDICTED, Variant
 from pipeline.ground_truth.truth import SETTINGS
 
 _SEED = 0  # of the images that resamples draw: the same for all sources, so that these can be compared

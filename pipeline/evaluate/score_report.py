@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.coco import CocoResult
 from pipeline.errors import UserError
+from pipeline.evaluate.coco import CocoResult
+from pipeline.evaluate.score import Score
 from pipeline.ground_truth.truth import SETTINGS
-from pipeline.score import Score
 from pipeline.workspace.layout import write_atomically
 
 _WIDTH = 80

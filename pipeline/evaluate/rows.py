@@ -8,14 +8,14 @@ from crface.calibration import Reliability
 from crface.evaluation import Evaluation
 from crface.failure_tally import best_threshold
 from pipeline.config.sections import EvaluateConfig
-from pipeline.detections import ORACLE_ALL, PREDICTED, Variant
-from pipeline.evaluation_block import FAILING_SETTING
-from pipeline.evaluation_numbers import Numbers
+from pipeline.evaluate.block import FAILING_SETTING
+from pipeline.evaluate.detections import ORACLE_ALL, PREDICTED, Variant
+from pipeline.evaluate.numbers import Numbers
+from pipeline.evaluate.sources import Source
 from pipeline.ground_truth.face_groups import ALL, EVERY_FACE, HEIGHTS, definition
 from pipeline.ground_truth.truth import SETTINGS, GroundTruth
 from pipeline.results.ap import ApRow, CurveRow, Kind
 from pipeline.results.findings import CalibrationRow, FailureRow, Target
-from pipeline.sources import Source
 
 _NAN = float("nan")
 

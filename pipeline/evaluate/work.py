@@ -10,7 +10,9 @@ from pipeline.blocks.plan import Block
 from pipeline.config.sections import EvaluateConfig
 from pipeline.dataset.index import Index
 from pipeline.errors import UserError
-from pipeline.evaluation_spec import EvaluateSpec, Runner, in_threads
+from pipeline.evaluate.plan import plan_evaluate
+from pipeline.evaluate.sources import Source, open_source
+from pipeline.evaluate.spec import EvaluateSpec, Runner, in_threads
 from pipeline.ground_truth.truth import GroundTruth, Overlap, ground_truth_sha256
 from pipeline.results.ap import ApRow, CurveRow, write_results
 from pipeline.results.findings import (
@@ -21,17 +23,10 @@ from pipeline.results.findings import (
     calibration_table,
     failure_table,
 )
-from pipeline.sources import Source, SourceStores, open_source
-from pipeline.workspace.fingerprint import Parts
 from pipeline.workspace.layout import Workspace
 
 if TYPE_CHECKING:
-    from pipeline.evaluation_numbers import Numbers
-
-__all__ = ["EvaluateReport", "Measured", "Source", "SourceStores", "evaluate", "measure", "open_source"]
-
-EVALUATE_VERSION: Final = 2
-"""Raised when this stage, or what it calls, changes in a way that changes its numbers."""
+    from pipeline.evaluate.numbers import Numbers
 
 MAX_RECORDED_IMAGES: Final = 10_000
 """Records take about 44 kB an image with 5000 candidates: 0.44 GB in all, and twice that while they are joined. Of
@@ -66,32 +61,6 @@ class EvaluateReport:
     calibration: list[CalibrationRow]
     notes: list[str]
     """Sentences on what the numbers leave out; empty if nothing."""
-
-
-def plan_evaluate(
-    index: Index, sources: Sequence[Source], config: EvaluateConfig, ground_truth: Path | None = None
-) -> Parts:
-    """Give all that decides the results, without reading candidates; `results.changes` compares it with them.
-
-    Raises UserError when the split has neither ground truth nor labels, or files of it are missing.
-    """
-    return {
-        "stage": "evaluate",
-        "version": EVALUATE_VERSION,
-        "split": index.split,
-        "images": index.digest,
-        "labels": index.labels_digest,
-        "ground truth": ground_truth_sha256(index, ground_truth),
-        "evaluate": config.model_dump(),
-        "sources": {
-            f"{source.key.detector} {source.key.protocol} {source.key.fingerprint}": {
-                "weights": source.weights,
-                "input size": source.input_size,
-                "ranker": source.ranker,
-            }
-            for source in sources
-        },
-    }
 
 
 def evaluate(
@@ -135,8 +104,8 @@ def measure(
     Raises UserError when candidates or scores are missing or out of date, and when there is nothing to
     evaluate against.
     """
-    from pipeline.evaluation_labels import open_labels  # with torch, which planning need not wait for
-    from pipeline.evaluation_rows import ap_rows, calibration_rows, curve_rows, failure_rows
+    from pipeline.evaluate.labels import open_labels  # with torch, which planning need not wait for
+    from pipeline.evaluate.rows import ap_rows, calibration_rows, curve_rows, failure_rows
 
     sha256 = ground_truth_sha256(index, ground_truth)
     ground_truth = None if ground_truth is None else ground_truth.absolute()
@@ -211,8 +180,8 @@ def evaluation_blocks(rows: Sequence[int], block_images: int) -> list[Block]:
 def _from_records(
     spec: EvaluateSpec, blocks: Sequence[Block], run: Runner, advance: Callable[[int], None]
 ) -> "Numbers":
-    from pipeline.evaluation_block import Records, join_records, records_block
-    from pipeline.evaluation_numbers import numbers_of_records
+    from pipeline.evaluate.block import Records, join_records, records_block
+    from pipeline.evaluate.numbers import numbers_of_records
 
     parts: list[Records] = []
 
@@ -227,8 +196,8 @@ def _from_records(
 def _from_sums(
     spec: EvaluateSpec, blocks: Sequence[Block], run: Runner, advance: Callable[[int], None]
 ) -> "Numbers":
-    from pipeline.evaluation_block import extremes_block, join_extremes, sums_block
-    from pipeline.evaluation_numbers import numbers_of_sums
+    from pipeline.evaluate.block import extremes_block, join_extremes, sums_block
+    from pipeline.evaluate.numbers import numbers_of_sums
 
     extremes = _total(extremes_block, join_extremes, spec, blocks, run, advance).extremes
     spec = replace(spec, extremes=extremes)

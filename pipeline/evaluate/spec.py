@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pipeline.blocks.plan import Block
 from pipeline.config.sections import EvaluateConfig
-from pipeline.sources import Source
+from pipeline.evaluate.sources import Source
 from pipeline.workspace.layout import Workspace
 
 if TYPE_CHECKING:
-    from pipeline.detections import Variant
+    from pipeline.evaluate.detections import Variant
 
 Part = TypeVar("Part")
 

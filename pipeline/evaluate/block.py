@@ -23,9 +23,9 @@ from crface.oracle import oracle_confidence
 from pipeline.blocks.plan import Block
 from pipeline.blocks.store import CandidateStore, ScoreStore
 from pipeline.config.sections import EvaluateConfig
-from pipeline.detections import ORACLE, PREDICTED, RANKED, Variant, image_detections
-from pipeline.evaluation_labels import image_labels
-from pipeline.evaluation_spec import EvaluateSpec
+from pipeline.evaluate.detections import ORACLE, PREDICTED, RANKED, Variant, image_detections
+from pipeline.evaluate.labels import image_labels
+from pipeline.evaluate.spec import EvaluateSpec
 from pipeline.ground_truth.face_groups import HEIGHTS, face_groups
 
 FAILING_SETTING: Final = "hard"

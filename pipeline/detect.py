@@ -17,7 +17,7 @@ from pipeline.errors import UsageError, UserError
 from pipeline.images.decode import MAX_PIXELS, read_image
 from pipeline.images.drawing import Picture, drawn
 from pipeline.imports.imported import is_imported
-from pipeline.workspace.layout import write_atomically
+from pipeline.workspace.writing import write_atomically
 
 if TYPE_CHECKING:
     from crface.ranker import Ranker

@@ -19,7 +19,8 @@ from pipeline.evaluate.detections import stored_detections
 from pipeline.evaluate.sources import Source, open_source
 from pipeline.formats.widerface_text import write_results
 from pipeline.ground_truth.truth import image_name
-from pipeline.workspace.layout import Workspace, write_atomically
+from pipeline.workspace.layout import Workspace
+from pipeline.workspace.writing import write_atomically
 
 Format = Literal["widerface", "coco", "parquet"]
 

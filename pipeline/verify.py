@@ -17,8 +17,9 @@ from pipeline.blocks.store import CandidateStore, DamagedBlockError, RowStore, S
 from pipeline.dataset.index_file import IndexVersionError, read_index_file
 from pipeline.errors import UserError
 from pipeline.workspace.fingerprint import fingerprint
-from pipeline.workspace.layout import Workspace, write_atomically
+from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import Place, listed, local_copy, ways_down
+from pipeline.workspace.writing import write_atomically
 
 _GROUP = {"attributes": {}, "zarr_format": 3, "node_type": "group"}
 

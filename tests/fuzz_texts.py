@@ -13,7 +13,7 @@ from onnx_files import CENTRE_MAP, READY
 from detectors.onnx_adapter.descriptor import read_descriptor
 from pipeline.cache.protocols import load_protocol
 from pipeline.collect.label_files import read_labels
-from pipeline.config.sections import load_config
+from pipeline.config.toml import load_config
 from pipeline.dataset.annotations import parse_annotations
 from pipeline.formats.coco import read_coco_results
 from pipeline.formats.widerface_text import find_results, read_results

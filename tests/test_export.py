@@ -13,7 +13,8 @@ from wider_folder import Picture, write_data_set
 
 from pipeline.cache.plan import plan_cache
 from pipeline.cache.work import cache_block, finish_cache, prepare_cache
-from pipeline.config.sections import EvaluateConfig, load_config
+from pipeline.config.sections import EvaluateConfig
+from pipeline.config.toml import load_config
 from pipeline.dataset.index import update_index
 from pipeline.errors import UserError
 from pipeline.evaluate.detections import PREDICTED, RANKED, image_detections, stored_detections

@@ -25,7 +25,8 @@ from pipeline.blocks.plan import ledger, store
 from pipeline.cache import work as cache_stage
 from pipeline.cache.work import cache_block, finish_cache, prepare_cache
 from pipeline.errors import UserError
-from pipeline.workspace.layout import Workspace, write_atomically
+from pipeline.workspace.layout import Workspace
+from pipeline.workspace.writing import write_atomically
 from workflows import cluster
 from workflows.scatter import MAX_TRIES, run_blocks
 

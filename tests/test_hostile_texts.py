@@ -10,7 +10,7 @@ from detectors.onnx_adapter.descriptor import read_descriptor
 from detectors.toml_text import MAX_BYTES, parse_toml
 from pipeline.cache.protocols import load_protocol
 from pipeline.collect.label_files import read_labels
-from pipeline.config.sections import load_config
+from pipeline.config.toml import load_config
 from pipeline.dataset.annotations import parse_annotations
 from pipeline.errors import UsageError, UserError
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline.blocks.ledger import Ledger, LedgerRow, encoded
 from pipeline.errors import UserError
-from pipeline.workspace.layout import write_atomically
+from pipeline.workspace.writing import write_atomically
 
 
 def row(block: int, *digests: str) -> LedgerRow:

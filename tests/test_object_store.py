@@ -31,8 +31,9 @@ from pipeline.results import ap as results
 from pipeline.train.plan import plan_train
 from pipeline.train.work import train
 from pipeline.verify import verify_candidates, verify_indexes, verify_rankers, verify_scores
-from pipeline.workspace.layout import Workspace, write_atomically
+from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import Place, UrlPath
+from pipeline.workspace.writing import write_atomically
 from workflows.cli.main import main
 
 __all__ = ["on_thread"]  # a fixture

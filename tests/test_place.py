@@ -11,8 +11,9 @@ import pytest
 from pipeline.blocks.ledger import Ledger, LedgerRow
 from pipeline.blocks.store import CandidateStore
 from pipeline.errors import UsageError, UserError
-from pipeline.workspace.layout import Workspace, write_atomically
+from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import Place, UrlPath, listed, local_copy, parse_place
+from pipeline.workspace.writing import write_atomically
 from workflows.cli.main import main
 
 

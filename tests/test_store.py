@@ -23,8 +23,8 @@ from pipeline.blocks.store import (
     ScoreStore,
 )
 from pipeline.errors import UserError
-from pipeline.workspace.layout import write_atomically
 from pipeline.workspace.place import UrlPath
+from pipeline.workspace.writing import write_atomically
 
 BLOCK = 4
 ATTRS = {"detector": "fake", "thresholds": {"confidence": None}, "columns": ["x1", "y1"]}

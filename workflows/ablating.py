@@ -9,7 +9,7 @@ from pipeline.errors import UserError
 from pipeline.results.ablation import write_sweep
 from pipeline.studies.ablation import AblationPlan, Sweep, ablation_block, check_candidates, plan_ablation
 from pipeline.studies.ablation_table import format_sweep, sweep_rows
-from pipeline.workspace.layout import command_line
+from pipeline.workspace.lock import command_line
 from workflows.cluster import open_cluster
 from workflows.data import chosen_split, evaluation_split, stored_indexes
 from workflows.job import Job

@@ -5,7 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from pipeline.config.sections import Section, read_toml
+from pipeline.config.sections import Section
+from pipeline.config.toml import read_toml
 
 
 class SlurmSettings(Section):

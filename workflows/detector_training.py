@@ -9,10 +9,11 @@ import torch
 from crface.replicas import joined
 from detectors.train_config import DetectorTrainConfig
 from detectors.training import StepReport
-from pipeline.config.sections import read_toml
+from pipeline.config.toml import read_toml
 from pipeline.errors import UserError
 from pipeline.train.detector import train_detector as run_training
-from pipeline.workspace.layout import command_line, slug
+from pipeline.workspace.layout import slug
+from pipeline.workspace.lock import command_line
 from workflows.data import chosen_split, stored_indexes, update_indexes
 from workflows.job import Job
 from workflows.progress import show_progress

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline.errors import UserError
-from pipeline.workspace.layout import write_atomically
+from pipeline.workspace.writing import write_atomically
 
 TOLERANCE = 1e-4
 """Greatest difference of any confidence that is taken for rounding."""

@@ -12,7 +12,7 @@ from pipeline.formats.foreign import ForeignResults
 from pipeline.formats.widerface_results import read_text_results
 from pipeline.imports.imported import PREFIX
 from pipeline.imports.work import ImportPlan, plan_import, store_import
-from pipeline.workspace.layout import command_line
+from pipeline.workspace.lock import command_line
 from workflows.data import evaluation_split, update_indexes
 from workflows.job import Job
 from workflows.progress import shown_if_long

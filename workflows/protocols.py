@@ -21,7 +21,8 @@ from pipeline.results.protocols import comparison_changes, comparison_notes, rea
 from pipeline.results.protocols_text import format_comparison
 from pipeline.studies.protocols import Line, RankerUsed, plan_comparison
 from pipeline.train.plan import plan_train
-from pipeline.workspace.layout import Workspace, command_line
+from pipeline.workspace.layout import Workspace
+from pipeline.workspace.lock import command_line
 from workflows.data import chosen_split, evaluation_split, is_embedded, update_indexes
 from workflows.job import Job
 from workflows.progress import shown_if_long

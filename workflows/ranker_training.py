@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.workspace.layout import command_line
+from pipeline.workspace.lock import command_line
 from pipeline.workspace.place import Place
 from workflows.job import Job
 from workflows.progress import show_progress

@@ -16,7 +16,7 @@ from pipeline.results.ap import as_json
 from pipeline.results.resolutions import read_resolutions, resolution_changes, resolution_notes
 from pipeline.results.resolutions_text import format_resolutions
 from pipeline.studies.resolutions import plan_resolutions
-from pipeline.workspace.layout import command_line
+from pipeline.workspace.lock import command_line
 from workflows.data import evaluation_split, is_embedded, update_indexes
 from workflows.job import Job
 from workflows.progress import shown_if_long

@@ -18,7 +18,7 @@ from pipeline.results import ap as results
 from pipeline.results.ap_text import format_table
 from pipeline.results.findings import read_calibration, read_failures
 from pipeline.results.findings_text import format_calibration, format_failures
-from pipeline.workspace.layout import command_line
+from pipeline.workspace.lock import command_line
 from pipeline.workspace.place import Place
 from workflows.block_work import cache_work, rank_work, run_works
 from workflows.data import chosen_split, evaluation_split, is_embedded, stored_indexes, update_indexes

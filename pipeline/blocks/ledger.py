@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
-from pipeline.workspace.layout import write_atomically
 from pipeline.workspace.place import Place, listed, remove_leftovers
+from pipeline.workspace.writing import write_atomically
 
 _SCHEMA = pa.schema(
     [

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from pipeline.blocks.plan import Block
-from pipeline.workspace.layout import write_atomically
 from pipeline.workspace.place import Place
+from pipeline.workspace.writing import write_atomically
 
 _FILE = "set_aside.json"
 

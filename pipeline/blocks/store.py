@@ -24,8 +24,8 @@ from pipeline.blocks.arrays import (
     zarr_store,
 )
 from pipeline.errors import UserError
-from pipeline.workspace.layout import write_atomically
 from pipeline.workspace.place import Place, remove_leftovers
+from pipeline.workspace.writing import write_atomically
 
 MAX_CANDIDATES: Final = 5000
 """Rows an image has room for; detectors keep no more (paper 4.2)."""

@@ -10,7 +10,8 @@ from pydantic import Field
 from detectors.protocols import NAMES, PRESETS, DetectionProtocol, Fusion, View, named
 from detectors.protocols.fusion import Method
 from detectors.protocols.views import Side
-from pipeline.config.sections import CacheConfig, Section, read_toml
+from pipeline.config.sections import CacheConfig, Section
+from pipeline.config.toml import read_toml
 from pipeline.errors import UsageError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -16,7 +16,7 @@ from pipeline.collect.sources import SourceFile, find_sources
 from pipeline.collect.video import FrameRule, VideoError, video_frames
 from pipeline.errors import UsageError, UserError
 from pipeline.images.decode import MAX_PIXELS, ImageError, decode_image, read_bytes
-from pipeline.workspace.layout import write_atomically
+from pipeline.workspace.writing import write_atomically
 
 RECORD: Final = "collected.csv"
 """The list of all that was looked at, in the data set's folder."""

@@ -9,7 +9,7 @@ from pipeline.collect.gathering import SPLIT, Collected
 from pipeline.collect.label_files import LabelledImage, read_labels
 from pipeline.collect.record import Entry
 from pipeline.errors import UserError
-from pipeline.workspace.layout import write_atomically
+from pipeline.workspace.writing import write_atomically
 
 _NO_FACE = "0 0 0 0 0 0 0 0 0 0"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.errors import UserError
-from pipeline.workspace.layout import write_atomically
+from pipeline.workspace.writing import write_atomically
 
 Outcome = Literal["kept", "near-duplicate", "unreadable"]
 

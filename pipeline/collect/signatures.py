@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.collect.similarity import SIDE_PX, SIGNATURE_VERSION, Signature
 from pipeline.collect.sources import SourceFile
 from pipeline.collect.video import FrameRule
-from pipeline.workspace.layout import write_atomically
+from pipeline.workspace.writing import write_atomically
 
 PHOTOGRAPH = -1
 """The number of a photograph's one frame."""

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from jaxtyping import Bool, Float32, Int8
 
 from pipeline.errors import UserError
-from pipeline.workspace.layout import write_atomically
 from pipeline.workspace.place import Place
+from pipeline.workspace.writing import write_atomically
 
 SCHEMA_VERSION = 1
 """Changes when a column does, or the meaning of one; an index of another version is refused."""

@@ -20,7 +20,7 @@ from pipeline.embedded.layout import Labelled, image_path, write_labels
 from pipeline.embedded.sources import check_sources
 from pipeline.errors import UserError
 from pipeline.workspace.fingerprint import Parts
-from pipeline.workspace.layout import write_atomically
+from pipeline.workspace.writing import write_atomically
 
 GENERATOR_VERSION = 1
 """Counts up with every change that alters a picture's or a label's bytes."""

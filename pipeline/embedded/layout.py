@@ -21,7 +21,7 @@ from jaxtyping import Shaped
 
 from pipeline.embedded.events import event_folder, event_of, image_name
 from pipeline.embedded.labels import Face
-from pipeline.workspace.layout import write_atomically
+from pipeline.workspace.writing import write_atomically
 
 Cells = Shaped[np.ndarray, "cell 1"]
 """A MATLAB cell column: an object array whose entries are arrays."""

@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 from pipeline.evaluate.coco import CocoResult
 from pipeline.evaluate.score import Score
 from pipeline.ground_truth.truth import SETTINGS
-from pipeline.workspace.layout import write_atomically
+from pipeline.workspace.writing import write_atomically
 
 _WIDTH = 80
 

@@ -13,8 +13,9 @@ from pipeline.blocks.plan import Block, describe
 from pipeline.dataset.index import Index
 from pipeline.errors import UsageError, UserError
 from pipeline.workspace.fingerprint import Parts, fingerprint
-from pipeline.workspace.layout import CandidateKey, Workspace, write_atomically
+from pipeline.workspace.layout import CandidateKey, Workspace
 from pipeline.workspace.place import listed
+from pipeline.workspace.writing import write_atomically
 
 PREFIX: Final = "imported:"
 """What a detector's name begins with if its candidates are not computed here."""

@@ -14,8 +14,9 @@ from pipeline.evaluate.sources import Source
 from pipeline.results.findings import CALIBRATION, FAILURES
 from pipeline.results.timings import NAME as TIMINGS
 from pipeline.workspace.fingerprint import Parts, differences, file_sha256
-from pipeline.workspace.layout import Workspace, write_atomically
+from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import Place
+from pipeline.workspace.writing import write_atomically
 
 REPORT_VERSION: Final = 2
 """Raised when the page changes for the same results."""

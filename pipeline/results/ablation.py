@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
-from pipeline.workspace.layout import Workspace, write_atomically
+from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import Place, in_memory
+from pipeline.workspace.writing import write_atomically
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,9 @@ from jaxtyping import Float64
 
 from pipeline.errors import UserError
 from pipeline.workspace.fingerprint import Parts, differences, file_sha256
-from pipeline.workspace.layout import Workspace, write_atomically
+from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import Place, in_memory
+from pipeline.workspace.writing import write_atomically
 
 Confidence = Literal["predicted", "ranked", "oracle"]
 Kind = Literal["official", "exact"]

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
-from pipeline.workspace.layout import Workspace, write_atomically
+from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import in_memory
+from pipeline.workspace.writing import write_atomically
 
 Part = Literal["detector", "fusion", "ranker", "nms", "all but the ranker", "all"]
 """Fusion is of several views; nms turns candidates into detections. The last two are sums within each image."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
-from pipeline.workspace.layout import write_atomically
 from pipeline.workspace.place import Place, listed, local_copy
+from pipeline.workspace.writing import write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -26,7 +26,7 @@ from pipeline.dataset.index import ImageRow, Index
 from pipeline.dataset.landmarks import read_landmarks
 from pipeline.errors import UserError
 from pipeline.workspace.fingerprint import differences
-from pipeline.workspace.layout import write_atomically
+from pipeline.workspace.writing import write_atomically
 
 CHECKPOINT = "checkpoint.safetensors"
 WEIGHTS = "weights.safetensors"

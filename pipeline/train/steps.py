@@ -26,8 +26,8 @@ from pipeline.train.checkpoints import Checkpoint, last_checkpoint, last_step, w
 from pipeline.train.examples import ExampleSource
 from pipeline.train.progress import TrainingDivergedError, TrainProgress
 from pipeline.train.validation import Validation
-from pipeline.workspace.layout import write_atomically
 from pipeline.workspace.place import Place
+from pipeline.workspace.writing import write_atomically
 
 _EVENT_EVERY = 10
 

@@ -17,8 +17,8 @@ from crface.ranker import PerBoxRanker, Ranker
 from pipeline.blocks.store import CandidateStore
 from pipeline.config.sections import EvaluateConfig
 from pipeline.dataset.index import Index
-from pipeline.workspace.layout import write_atomically
 from pipeline.workspace.place import Place, local_copy
+from pipeline.workspace.writing import write_atomically
 
 SHARES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of the per-box ranker's residual, that are tried."""

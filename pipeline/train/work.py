@@ -11,8 +11,8 @@ from pipeline.config.sections import TrainConfig
 from pipeline.errors import UserError
 from pipeline.train.plan import TrainPlan
 from pipeline.train.progress import TrainProgress
-from pipeline.workspace.layout import write_atomically
 from pipeline.workspace.place import Place
+from pipeline.workspace.writing import write_atomically
 
 if TYPE_CHECKING:
     from crface.replicas import Replicas

@@ -1,20 +1,13 @@
-"""Where everything lies in a workspace folder, and who may write there."""
+"""Where everything lies in a workspace folder."""
 
 import contextlib
-import fcntl
-import json
-import os
 import re
-import socket
-import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import UserError
-from pipeline.workspace.place import Place, UrlPath
+from pipeline.workspace.lock import held
+from pipeline.workspace.place import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,100 +97,10 @@ class Workspace:
 
         Raises UserError when another process holds the workspace, or it cannot be written to.
         """
-        holder = {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "command": what,
-            "since": time.strftime("%Y-%m-%d %H:%M:%S"),
-        }
-        path, words = self.root / ".lock", json.dumps(holder).encode()
-        with _folder_held(path, words) if isinstance(path, Path) else _url_held(path, words):
+        with held(self.root / ".lock", what):
             yield
-
-
-@contextlib.contextmanager
-def _folder_held(path: Path, holder: bytes) -> Iterator[None]:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+b")
-    except OSError as error:
-        raise UserError(
-            f"cannot write to the workspace {path.parent}: {error.strerror}; choose another with --out"
-        ) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise UserError(
-                f"the workspace {path.parent} is in use by {_holder(file.read())}; "
-                "wait for it or choose another with --out"
-            ) from None
-        file.truncate(0)
-        file.write(holder)
-        file.flush()
-        yield
-
-
-@contextlib.contextmanager
-def _url_held(path: UrlPath, holder: bytes) -> Iterator[None]:
-    try:
-        path.create(holder)
-    except FileExistsError:
-        try:
-            words = _holder(path.read_bytes())
-        except OSError:
-            words = "another process"
-        raise UserError(
-            f"the workspace {path.parent} is in use by {words}; wait for it or choose another with --out. "
-            f"If that process is gone (one that is killed cannot clean up here), delete {path}"
-        ) from None
-    except OSError as error:
-        raise UserError(
-            f"cannot write to the workspace {path.parent}: {error.strerror}; choose another with --out"
-        ) from error
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):  # the next command will say what to do about it
-            path.unlink()
-
-
-def write_atomically(path: Place, data: bytes) -> None:
-    """Write a file so that a reader, or the next run, sees either all of it or what was there before."""
-    if isinstance(path, UrlPath):
-        path.write(data)
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes private files; a shared workspace wants what open() would have given
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def slug(name: str) -> str:
     """Make a name safe as a folder: letters, digits, dot, dash and underscore stay, all else becomes a dash."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".") or "-"
-
-
-def _holder(text: bytes) -> str:
-    try:
-        holder = json.loads(text)
-        return f"`{holder['command']}` (process {holder['pid']} on {holder['host']}, since {holder['since']})"
-    except (ValueError, KeyError):
-        return "another process"
-
-
-def command_line() -> str:
-    """Give the command being run, as the lock and the records name it."""
-    return " ".join(["crface", *sys.argv[1:]])

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
-from pipeline.workspace.layout import write_atomically
 from pipeline.workspace.place import Place, in_memory
+from pipeline.workspace.writing import write_atomically
 
 _MADE_FROM: Final = b"made from"  # in the file's metadata
 

@@ -36,7 +36,7 @@ def make(folder: Path, config: str, **values: Any) -> None:
     \b
     Example:  crface dataset make data/embedded --seed 1 --train-images 2000
     """
-    from pipeline.config.sections import load_config
+    from pipeline.config.toml import load_config
     from workflows.data import make_embedded
 
     settings = load_config(config).dataset

@@ -8,7 +8,8 @@ import click
 
 from detectors.protocols import NAMES
 from pipeline.cache.protocols import load_protocol
-from pipeline.config.sections import CacheConfig, load_config
+from pipeline.config.sections import CacheConfig
+from pipeline.config.toml import load_config
 from pipeline.errors import UsageError
 from pipeline.workspace.place import Place, UrlPath, parse_place
 from workflows.job import Job

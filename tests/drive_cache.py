@@ -21,7 +21,7 @@ def main() -> None:
         print("nothing to do; Dask imported:", "distributed" in sys.modules)
         return
     from workflows.cluster import open_cluster
-    from workflows.progress import show_progress
+    from workflows.job.progress import show_progress
     from workflows.scatter import run_blocks
 
     try:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from workflows import progress
-from workflows.progress import Meter, show_progress
+from workflows.job import progress
+from workflows.job.progress import Meter, show_progress
 
 
 class Clock:
@@ -100,7 +100,7 @@ def test_an_interruption_says_how_far_it_came(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize("no_color", [False, True])
 def test_on_a_terminal_one_line_is_rewritten_within_eighty_columns(no_color: bool) -> None:
     program = (
-        "import time; from workflows.progress import show_progress\n"
+        "import time; from workflows.job.progress import show_progress\n"
         "with show_progress('cache val of a detector with a long name', 40) as shown:\n"
         "    for i in range(40): time.sleep(0.02); shown.advance(1, 'loss 0.123, learning rate 0.001')"
     )

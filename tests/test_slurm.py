@@ -22,7 +22,7 @@ from pipeline.cache.work import cache_block, prepare_cache
 from pipeline.errors import UserError
 from workflows.cli.options import make_job
 from workflows.cluster import open_cluster
-from workflows.data import EMBEDDED, update_indexes
+from workflows.job.data import EMBEDDED, update_indexes
 from workflows.scatter import run_blocks
 from workflows.tls import tls_required
 

@@ -16,7 +16,7 @@ from pipeline.cache.work import cache_block, finish_cache, prepare_cache
 from pipeline.dataset.index import planned_index
 from pipeline.errors import UserError
 from workflows.cluster import dashboard_link, open_cluster
-from workflows.progress import show_progress
+from workflows.job.progress import show_progress
 from workflows.scatter import MAX_TRIES, Outcome, run_blocks
 
 if TYPE_CHECKING:

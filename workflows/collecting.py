@@ -9,7 +9,7 @@ import click
 from pipeline.collect import Collected, FrameRule, Labelled, collect, face_heights, label
 from pipeline.collect.gathering import RECORD
 from pipeline.errors import UserError
-from workflows.progress import shown_if_long
+from workflows.job.progress import shown_if_long
 
 _MAX_NAMED = 10
 

@@ -1,6 +1,6 @@
 """The whole job on the embedded data set: all stages, one after the other."""
 
-from workflows.job import Job
+from workflows.job.job import Job
 from workflows.protocols import evaluate_protocols
 from workflows.stages import cache, evaluate, rank, report, train
 

@@ -14,9 +14,9 @@ from pipeline.errors import UserError
 from pipeline.train.detector import train_detector as run_training
 from pipeline.workspace.layout import slug
 from pipeline.workspace.lock import command_line
-from workflows.data import chosen_split, stored_indexes, update_indexes
-from workflows.job import Job
-from workflows.progress import show_progress
+from workflows.job.data import chosen_split, stored_indexes, update_indexes
+from workflows.job.job import Job
+from workflows.job.progress import show_progress
 
 
 def train_detector(

@@ -7,8 +7,8 @@ import click
 
 from pipeline.errors import UsageError, UserError
 from pipeline.results.ap import Confidence
-from workflows.data import evaluation_split, stored_indexes
-from workflows.job import Job
+from workflows.job.data import evaluation_split, stored_indexes
+from workflows.job.job import Job
 from workflows.stages import evaluation_sources
 
 

@@ -13,9 +13,9 @@ from pipeline.formats.widerface_results import read_text_results
 from pipeline.imports.imported import PREFIX
 from pipeline.imports.work import ImportPlan, plan_import, store_import
 from pipeline.workspace.lock import command_line
-from workflows.data import evaluation_split, update_indexes
-from workflows.job import Job
-from workflows.progress import shown_if_long
+from workflows.job.data import evaluation_split, update_indexes
+from workflows.job.job import Job
+from workflows.job.progress import shown_if_long
 
 _MAX_NAMED = 10
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from pipeline.bench.loader import LoaderBench, bench_loader
 from pipeline.blocks.complete import open_complete
-from workflows.data import chosen_split, stored_indexes
-from workflows.job import Job
+from workflows.job.data import chosen_split, stored_indexes
+from workflows.job.job import Job
 from workflows.stages import candidate_plan
 
 

@@ -23,9 +23,9 @@ from pipeline.studies.protocols import Line, RankerUsed, plan_comparison
 from pipeline.train.plan import plan_train
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.lock import command_line
-from workflows.data import chosen_split, evaluation_split, is_embedded, update_indexes
-from workflows.job import Job
-from workflows.progress import shown_if_long
+from workflows.job.data import chosen_split, evaluation_split, is_embedded, update_indexes
+from workflows.job.job import Job
+from workflows.job.progress import shown_if_long
 from workflows.ranker_training import train_planned
 from workflows.stages import compute_candidates, compute_scores, ranker_file
 

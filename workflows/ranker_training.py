@@ -11,8 +11,8 @@ import click
 
 from pipeline.workspace.lock import command_line
 from pipeline.workspace.place import Place
-from workflows.job import Job
-from workflows.progress import show_progress
+from workflows.job.job import Job
+from workflows.job.progress import show_progress
 
 if TYPE_CHECKING:
     from crface.replicas import Replicas

@@ -17,9 +17,9 @@ from pipeline.results.resolutions import read_resolutions, resolution_changes, r
 from pipeline.results.resolutions_text import format_resolutions
 from pipeline.studies.resolutions import plan_resolutions
 from pipeline.workspace.lock import command_line
-from workflows.data import evaluation_split, is_embedded, update_indexes
-from workflows.job import Job
-from workflows.progress import shown_if_long
+from workflows.job.data import evaluation_split, is_embedded, update_indexes
+from workflows.job.job import Job
+from workflows.job.progress import shown_if_long
 from workflows.stages import compute_candidates
 
 DEFAULT_HEIGHTS_PX = (240, 320, 480, 640, 784, 1024, 1600)

@@ -11,9 +11,9 @@ from pipeline.errors import UsageError
 from pipeline.imports.imported import is_imported
 from pipeline.results.timings import NAME, as_lines, write_timings
 from pipeline.workspace.lock import command_line
-from workflows.data import evaluation_split, update_indexes
-from workflows.job import Job
-from workflows.progress import shown_if_long
+from workflows.job.data import evaluation_split, update_indexes
+from workflows.job.job import Job
+from workflows.job.progress import shown_if_long
 from workflows.stages import training_plan
 
 

@@ -11,7 +11,7 @@ from pipeline.dataset.splits import find_splits
 from pipeline.errors import UserError
 from pipeline.ground_truth.truth import SETTINGS, load_ground_truth
 from pipeline.workspace.layout import Workspace
-from workflows.progress import shown_if_long
+from workflows.job.progress import shown_if_long
 
 
 def validate(folder: Path, max_pixels: int) -> None:

@@ -10,9 +10,9 @@ from pipeline.errors import UserError
 from pipeline.verify import Damage, verify_candidates, verify_indexes, verify_rankers, verify_scores
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import listed
-from workflows.data import EMBEDDED
-from workflows.job import Job
-from workflows.progress import shown_if_long
+from workflows.job.data import EMBEDDED
+from workflows.job.job import Job
+from workflows.job.progress import shown_if_long
 
 Verify = Callable[[Workspace, Mapping[str, int], Callable[[int, int], None]], list[Damage]]
 

@@ -108,7 +108,7 @@ def scaling(num_images: int, block_images: int, workers: int, seconds: float, as
     Example:  crface bench scaling --images 100000
     """
     from workflows import bench_scaling
-    from workflows.progress import show_progress
+    from workflows.job.progress import show_progress
 
     steps = bench_scaling.measure_index(num_images, block_images)
     with show_progress("sleep", num_images) as progress:

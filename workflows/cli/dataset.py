@@ -37,7 +37,7 @@ def make(folder: Path, config: str, **values: Any) -> None:
     Example:  crface dataset make data/embedded --seed 1 --train-images 2000
     """
     from pipeline.config.toml import load_config
-    from workflows.data import make_embedded
+    from workflows.job.data import make_embedded
 
     settings = load_config(config).dataset
     chosen = {name: value for name, value in values.items() if value is not None}

@@ -12,7 +12,7 @@ from pipeline.config.sections import CacheConfig
 from pipeline.config.toml import load_config
 from pipeline.errors import UsageError
 from pipeline.workspace.place import Place, UrlPath, parse_place
-from workflows.job import Job
+from workflows.job.job import Job
 from workflows.tls import tls_required
 
 Command = TypeVar("Command", bound=Callable[..., object])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from workflows.doctor import checks, probes
 from workflows.doctor.checks import Check
-from workflows.job import Job
+from workflows.job.job import Job
 
 
 def examine(job: Job) -> Iterator[Check]:

@@ -11,8 +11,8 @@ from pipeline.dataset.splits import LARGE_SPLIT, find_splits
 from pipeline.errors import UserError
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import listed
-from workflows.job import Job
-from workflows.progress import shown_if_long
+from workflows.job.job import Job
+from workflows.job.progress import shown_if_long
 
 EMBEDDED = "data"
 """The folder of a workspace that holds its embedded data set, if it has one."""

@@ -1,0 +1,1 @@
+"""A job as a user asks for it: its data, its workspace, its progress."""

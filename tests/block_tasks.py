@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.blocks.plan import Block, Cause
 from pipeline.errors import UserError
-from workflows import lost_gpu
+from workflows.worker import lost_gpu
 
 
 def blocks(num: int) -> list[Block]:

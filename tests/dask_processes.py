@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-LEAVING = ["--preload", "workflows.leaving", "--preload-nanny", "workflows.leaving"]
+LEAVING = ["--preload", "workflows.worker.leaving", "--preload-nanny", "workflows.worker.leaving"]
 PATIENCE_S = 150
 
 

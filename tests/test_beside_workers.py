@@ -5,7 +5,7 @@ import os
 import pytest
 from thread_cluster import open_thread_cluster
 
-from workflows import launching
+from workflows.worker import beside as launching
 
 SAY = "import os; print(os.getpid(), os.environ['CUDA_VISIBLE_DEVICES'], os.environ['LOCAL_RANK'])"
 

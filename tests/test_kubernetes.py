@@ -23,11 +23,12 @@ from dask.utils import parse_bytes
 from dask_processes import wait_until
 from distributed.cli import dask_scheduler, dask_worker
 
-from workflows import cluster, leaving
+from workflows import cluster
 from workflows.cli.main import cli
 from workflows.cluster import open_cluster
 from workflows.scatter import run_blocks
 from workflows.tls import AUTHORITY, CERTIFICATE, KEY, tls_required
+from workflows.worker import leaving
 
 TESTS = Path(__file__).parent
 FOLDER = TESTS.parent / "docs" / "kubernetes"

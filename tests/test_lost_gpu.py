@@ -8,8 +8,8 @@ import block_tasks
 import pytest
 
 from workflows.cluster import open_cluster
-from workflows.lost_gpu import is_gpu_lost
 from workflows.scatter import MAX_TRIES, run_blocks
+from workflows.worker.lost_gpu import is_gpu_lost
 
 
 @pytest.mark.parametrize("num_workers", [1, pytest.param(2, marks=pytest.mark.slow)])

@@ -17,8 +17,8 @@ from test_cache_stage import Job
 import detectors
 from pipeline.cache.work import cache_block, prepare_cache
 from workflows.cluster import open_cluster
-from workflows.recycling import RECYCLED_FROM
 from workflows.scatter import run_blocks
+from workflows.worker.recycling import RECYCLED_FROM
 
 pytestmark = pytest.mark.timeout(900)  # of a busy machine
 
@@ -59,7 +59,7 @@ def test_a_worker_that_has_grown_too_large_is_replaced_after_its_block_and_nothi
     limit = 1000 * MIB
     with DaskProcesses(tmp_path) as dask:
         dask.start_scheduler()
-        dask.start_worker("worker", "--memory-limit", str(limit), "--preload", "workflows.recycling")
+        dask.start_worker("worker", "--memory-limit", str(limit), "--preload", "workflows.worker.recycling")
         with open_cluster(str(dask.file)) as client:
             outcome = run_blocks(client, block_tasks.leaks, str(tries), block_tasks.blocks(9), lambda _: None)
     outcome.check()

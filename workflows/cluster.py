@@ -150,7 +150,7 @@ def _local_cluster(num_workers: int, devices: list[str] | None = None) -> Iterat
                 "silence_logs": logging.CRITICAL,
                 "env": {**environment, "CUDA_VISIBLE_DEVICES": ""},
                 "memory_limit": MEMORY_LIMIT // num_workers,
-                "preload": ["workflows.recycling"],
+                "preload": ["workflows.worker.recycling"],
             }
             if devices is None:
                 cluster = LocalCluster(n_workers=num_workers, threads_per_worker=1, **options)  # type: ignore[no-untyped-call]

@@ -44,7 +44,7 @@ def slurm_cluster(
     """Submit jobs, wait for the first of them, and cancel those that are left in the end.
 
     The scheduler runs in this process, so nodes must reach this machine. A job that leaves before its walltime
-    (`workflows.leaving`) or dies is replaced by another. `inherited` is Dask's configuration for the scheduler and
+    (`workflows.worker.leaving`) or dies is replaced by another. `inherited` is Dask's configuration for the scheduler and
     the workers. At most `num_blocks` jobs are submitted.
 
     Raises UserError when Slurm refuses the job, or all jobs end before a worker has come.
@@ -89,7 +89,7 @@ def _options(settings: SlurmSettings, name: str, dask_config: str) -> dict[str, 
         *([f"--gres={settings.gpu}"] if settings.gpu else []),
         *settings.directives,
     ]
-    modules = ["workflows.leaving", "workflows.recycling"]
+    modules = ["workflows.worker.leaving", "workflows.worker.recycling"]
     worker_arguments = [argument for module in modules for argument in ("--preload", module)]
     return {
         "queue": settings.partition or None,
@@ -106,7 +106,7 @@ def _options(settings: SlurmSettings, name: str, dask_config: str) -> dict[str, 
         "python": f"exec {shlex.quote(settings.python or sys.executable)}",
         "worker_extra_args": [
             *worker_arguments,
-            *("--preload-nanny", "workflows.leaving"),
+            *("--preload-nanny", "workflows.worker.leaving"),
             *(["--resources", f"{GPU}=1"] if settings.gpu else []),
             "--no-dashboard",
         ],

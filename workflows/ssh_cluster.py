@@ -41,8 +41,8 @@ def ssh_cluster(settings: SshSettings, inherited: dict[str, Any]) -> Iterator[Cl
     }
     workers = _workers(settings)
     preloads = {
-        "distributed.worker.preload": ["workflows.leaving", "workflows.recycling"],
-        "distributed.nanny.preload": ["workflows.leaving"],
+        "distributed.worker.preload": ["workflows.worker.leaving", "workflows.worker.recycling"],
+        "distributed.nanny.preload": ["workflows.worker.leaving"],
     }
     with dask.config.set({**inherited, **preloads}):
         try:

@@ -99,7 +99,7 @@ def train(num_threads: int, is_verified: bool, cluster: str | None, **options: A
         stages.train(make_job(**options), num_threads, is_verified)
         return
     from workflows.cluster import open_cluster
-    from workflows.launching import run_beside_workers
+    from workflows.worker.beside import run_beside_workers
 
     make_job(**options)  # a mistake shall not wait for the cluster
     values = [(name, value) for name, given in options.items() for value in _each(given)]

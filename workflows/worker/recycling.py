@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from workflows.leaving import leave_soon
+from workflows.worker.leaving import leave_soon
 
 if TYPE_CHECKING:
     from distributed import Worker

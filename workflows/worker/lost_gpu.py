@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from workflows.leaving import leave_soon
+from workflows.worker.leaving import leave_soon
 
 if TYPE_CHECKING:
     from pipeline.blocks.plan import Block

@@ -1,0 +1,1 @@
+"""What runs in a worker process: leaving in order, being replaced, and what runs beside it."""

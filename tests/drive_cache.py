@@ -20,7 +20,7 @@ def main() -> None:
     if not plan.blocks:
         print("nothing to do; Dask imported:", "distributed" in sys.modules)
         return
-    from workflows.cluster import open_cluster
+    from workflows.cluster.open import open_cluster
     from workflows.job.progress import show_progress
     from workflows.scatter import run_blocks
 

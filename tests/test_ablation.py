@@ -23,7 +23,7 @@ from pipeline.studies.ablation import AblationPlan, ablation_block, configured, 
 from pipeline.studies.ablation_table import format_sweep, sweep_rows
 from pipeline.train.plan import plan_train
 from pipeline.train.work import train
-from workflows.cluster import open_cluster
+from workflows.cluster.open import open_cluster
 from workflows.scatter import run_blocks
 
 BASE = small_config()

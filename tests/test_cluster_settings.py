@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UsageError, UserError
-from workflows.cluster import open_cluster
-from workflows.cluster_settings import SlurmSettings, SshSettings, read_cluster_file
-from workflows.slurm_cluster import slurm_cluster
-from workflows.ssh_cluster import ssh_cluster
+from workflows.cluster.open import open_cluster
+from workflows.cluster.settings import SlurmSettings, SshSettings, read_cluster_file
+from workflows.cluster.slurm import slurm_cluster
+from workflows.cluster.ssh import ssh_cluster
 
 DOCS = Path(__file__).parents[1] / "docs" / "clusters.md"
 

@@ -27,7 +27,7 @@ from pipeline.cache.work import cache_block, finish_cache, prepare_cache
 from pipeline.errors import UserError
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.writing import write_atomically
-from workflows import cluster
+from workflows.cluster import dask_config
 from workflows.scatter import MAX_TRIES, run_blocks
 
 __all__ = ["start_driver"]  # a fixture
@@ -51,9 +51,9 @@ def undisturbed(job: Job, root: Path) -> dict[str, bytes]:
 
 
 def test_a_worker_that_takes_too_much_memory_is_ended_and_its_block_set_aside(tmp_path: Path) -> None:
-    cluster._silence_dask()
+    dask_config.silence_dask()
     with (
-        dask.config.set(cluster._SETTINGS),
+        dask.config.set(dask_config.DASK_SETTINGS),
         LocalCluster(
             n_workers=1,
             threads_per_worker=1,

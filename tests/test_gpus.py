@@ -12,9 +12,9 @@ from dask_processes import DaskProcesses
 from test_cache_stage import Job
 
 from pipeline.errors import UserError
-from workflows import cluster, gpus
-from workflows.cluster import open_cluster
-from workflows.gpus import GPU, DeviceReport, check_devices, check_workers, visible_gpus
+from workflows.cluster import gpus
+from workflows.cluster.gpus import GPU, DeviceReport, check_devices, check_workers, visible_gpus
+from workflows.cluster.open import open_cluster
 from workflows.scatter import run_blocks
 
 
@@ -78,7 +78,7 @@ def test_the_cuda_cluster_gives_each_worker_its_gpu_one_gpu_block_at_a_time_and_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-7,GPU-9")
-    monkeypatch.setattr(cluster, "check_workers", lambda client: None)  # there is no such GPU
+    monkeypatch.setattr("workflows.cluster.open.check_workers", lambda client: None)  # there is no such GPU
     with open_cluster("cuda") as client:
         before = os.environ["CUDA_VISIBLE_DEVICES"]
         found = run_blocks(
@@ -110,7 +110,7 @@ def test_the_cuda_cluster_gives_each_worker_its_gpu_one_gpu_block_at_a_time_and_
 def test_gpu_work_goes_to_the_workers_with_gpus_and_any_worker_does_it_where_there_are_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "check_workers", lambda client: None)
+    monkeypatch.setattr("workflows.cluster.open.check_workers", lambda client: None)
     (tmp_path / "blocks").mkdir()
     with DaskProcesses(tmp_path) as dask:
         dask.start_scheduler()
@@ -162,7 +162,7 @@ def test_the_driver_of_a_cache_run_never_loads_torch_and_so_never_touches_a_gpu(
 
 def test_a_report_of_a_machine_without_a_gpu_driver_does_not_load_torch(tmp_path: Path) -> None:
     program = (
-        "import sys; from workflows import gpus; gpus._DRIVERS = (); "
+        "import sys; from workflows.cluster import gpus; gpus._DRIVERS = (); "
         "print(gpus.report_device().device == '', 'torch' in sys.modules)"
     )
     said = subprocess.check_output([sys.executable, "-c", program], text=True)

@@ -11,9 +11,8 @@ import pytest
 from distributed.utils import LoopRunner
 
 from pipeline.errors import UserError
-from workflows import cluster
-from workflows.cluster import open_cluster
-from workflows.tls import tls_required
+from workflows.cluster.open import open_cluster
+from workflows.cluster.tls import tls_required
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -67,7 +66,7 @@ UNREACHABLE = [
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "_WAIT_S", 0.3)
+    monkeypatch.setattr("workflows.cluster.open._WAIT_S", 0.3)
 
 
 @pytest.fixture

@@ -23,11 +23,11 @@ from dask.utils import parse_bytes
 from dask_processes import wait_until
 from distributed.cli import dask_scheduler, dask_worker
 
-from workflows import cluster
 from workflows.cli.main import cli
-from workflows.cluster import open_cluster
+from workflows.cluster import dask_config
+from workflows.cluster.open import open_cluster
+from workflows.cluster.tls import AUTHORITY, CERTIFICATE, KEY, tls_required
 from workflows.scatter import run_blocks
-from workflows.tls import AUTHORITY, CERTIFICATE, KEY, tls_required
 from workflows.worker import leaving
 
 TESTS = Path(__file__).parent
@@ -94,11 +94,11 @@ def test_the_settings_are_those_of_every_other_cluster_and_of_tls(tmp_path: Path
     assert theirs == {key: value.replace(str(tmp_path), "/tls") for key, value in told.items()}
     others = dask.config.collect_env({key: value for key, value in SETTINGS.items() if key not in theirs})
     assert others
-    for key, value in cluster._SETTINGS.items():
+    for key, value in dask_config.DASK_SETTINGS.items():
         if (given := dask.config.get(key, None, config=others)) is not None:
             assert given == value
     names = {key.removeprefix("DASK_").lower().replace("__", ".") for key in SETTINGS if key not in theirs}
-    assert names <= {key.replace("-", "_") for key in cluster._SETTINGS}
+    assert names <= {key.replace("-", "_") for key in dask_config.DASK_SETTINGS}
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def tell_to_go(process: subprocess.Popen[bytes]) -> None:
 def settings(tmp_path: Path) -> Iterator[None]:
     """The manifest's settings in this process's environment, which all inherit, with certificates."""
     pytest.importorskip("cryptography", reason="making certificates needs the package cryptography")
-    made = subprocess.run([sys.executable, "-m", "workflows.tls", tmp_path / "tls"], cwd=TESTS.parent)
+    made = subprocess.run([sys.executable, "-m", "workflows.cluster.tls", tmp_path / "tls"], cwd=TESTS.parent)
     assert made.returncode == 0
     assert {path.name for path in (tmp_path / "tls").iterdir()} == {AUTHORITY, CERTIFICATE, KEY}
     with pytest.MonkeyPatch.context() as patch:
@@ -190,7 +190,9 @@ def settings(tmp_path: Path) -> Iterator[None]:
 def test_the_commands_make_a_cluster_whose_worker_finishes_its_block_when_its_pod_is_told_to_go(
     settings: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "check_workers", lambda client: None)  # which would miss the GPU
+    monkeypatch.setattr(
+        "workflows.cluster.open.check_workers", lambda client: None
+    )  # which would miss the GPU
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     (tmp_path / "tries").mkdir()
@@ -198,7 +200,7 @@ def test_the_commands_make_a_cluster_whose_worker_finishes_its_block_when_its_po
         as_in_a_pod("crface-scheduler", tmp_path, port),
         as_in_a_pod("crface-worker", tmp_path, port, OMP_NUM_THREADS="1") as worker,
     ):
-        monkeypatch.setattr(cluster, "_WAIT_S", 120)
+        monkeypatch.setattr("workflows.cluster.open._WAIT_S", 120)
         with open_cluster(f"tls://127.0.0.1:{port}") as client:
             done = run_blocks(
                 client, block_tasks.worker_name, "", block_tasks.blocks(4), lambda _: None, on_gpu=True

@@ -13,7 +13,7 @@ from test_cache_stage import Job
 from test_scatter import content
 
 from pipeline.cache.work import cache_block, prepare_cache
-from workflows.cluster import open_cluster
+from workflows.cluster.open import open_cluster
 from workflows.scatter import run_blocks
 
 pytestmark = pytest.mark.timeout(900)  # of a busy machine

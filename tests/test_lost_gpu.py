@@ -7,7 +7,7 @@ from pathlib import Path
 import block_tasks
 import pytest
 
-from workflows.cluster import open_cluster
+from workflows.cluster.open import open_cluster
 from workflows.scatter import MAX_TRIES, run_blocks
 from workflows.worker.lost_gpu import is_gpu_lost
 

@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 from pipeline.images.decode import read_image
 from pipeline.train.plan import TrainPlan, plan_train
 from pipeline.train.work import train
-from workflows.cluster import open_cluster
+from workflows.cluster.open import open_cluster
 from workflows.worker.beside import run_beside_workers
 
 Changes = dict[str, int | float | str]

@@ -21,8 +21,7 @@ from test_cache_stage import Job
 
 from pipeline.cache.work import cache_block, prepare_cache
 from pipeline.errors import UsageError, UserError
-from workflows import cluster
-from workflows.cluster import dashboard_link, open_cluster
+from workflows.cluster.open import dashboard_link, open_cluster
 from workflows.scatter import BLOCKS_PER_THREAD, MAX_TRIES, Outcome, run_blocks
 
 
@@ -274,7 +273,7 @@ def test_workers_share_the_cores_and_the_driver_keeps_its_environment(
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     before = dict(os.environ)
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        monkeypatch.setattr(cluster, "_DASHBOARD_PORT", taken.getsockname()[1])
+        monkeypatch.setattr("workflows.cluster.local._DASHBOARD_PORT", taken.getsockname()[1])
         with open_cluster("local", num_blocks=1) as client:
             from dask.system import CPU_COUNT
 
@@ -323,7 +322,7 @@ def test_an_address_that_is_none_is_a_usage_error(address: str) -> None:
 
 
 def test_no_scheduler_at_an_address_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "_WAIT_S", 0.5)
+    monkeypatch.setattr("workflows.cluster.open._WAIT_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     found = f"no Dask scheduler answers at tcp://127.0.0.1:{port}"

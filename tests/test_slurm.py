@@ -21,10 +21,10 @@ from pipeline.cache.plan import plan_cache
 from pipeline.cache.work import cache_block, prepare_cache
 from pipeline.errors import UserError
 from workflows.cli.options import make_job
-from workflows.cluster import open_cluster
+from workflows.cluster.open import open_cluster
+from workflows.cluster.tls import tls_required
 from workflows.job.data import EMBEDDED, update_indexes
 from workflows.scatter import run_blocks
-from workflows.tls import tls_required
 
 SCRIPT = Path(__file__).with_name("slurm_node.sh")
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "munged")

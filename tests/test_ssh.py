@@ -14,9 +14,9 @@ from dask_processes import wait_until
 from tls_clients import check_that_others_are_turned_away
 
 from pipeline.errors import UserError
-from workflows.cluster import open_cluster
+from workflows.cluster.open import open_cluster
+from workflows.cluster.tls import tls_required
 from workflows.scatter import run_blocks
-from workflows.tls import tls_required
 
 pytest.importorskip(
     "asyncssh", reason="asyncssh is not installed: pip install 'crface[ssh]'", exc_type=ImportError

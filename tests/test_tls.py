@@ -13,8 +13,8 @@ from tls_clients import check_that_others_are_turned_away
 
 from pipeline.errors import UserError
 from workflows.cli.options import job_options
-from workflows.cluster import open_cluster
-from workflows.tls import AUTHORITY, CERTIFICATE, KEY, tls_required
+from workflows.cluster.open import open_cluster
+from workflows.cluster.tls import AUTHORITY, CERTIFICATE, KEY, tls_required
 
 pytest.importorskip("cryptography", reason="making certificates needs the package cryptography")
 

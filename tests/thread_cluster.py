@@ -7,14 +7,14 @@ import dask
 import pytest
 from distributed import Client, LocalCluster
 
-from workflows import cluster
+from workflows.cluster import dask_config
 
 
 @contextmanager
 def open_thread_cluster(address: str = "", num_blocks: int | None = None) -> Iterator[Client]:
-    cluster._silence_dask()
+    dask_config.silence_dask()
     with (
-        dask.config.set(cluster._SETTINGS),
+        dask.config.set(dask_config.DASK_SETTINGS),
         LocalCluster(
             n_workers=1,
             threads_per_worker=1,

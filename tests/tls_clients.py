@@ -12,8 +12,8 @@ import pytest
 from distributed import Client
 
 from pipeline.errors import UserError
-from workflows.cluster import open_cluster
-from workflows.tls import CERTIFICATE, KEY, tls_required
+from workflows.cluster.open import open_cluster
+from workflows.cluster.tls import CERTIFICATE, KEY, tls_required
 
 
 def check_that_others_are_turned_away(client: Client, ours: Path, theirs: Path) -> None:

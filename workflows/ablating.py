@@ -10,7 +10,7 @@ from pipeline.results.ablation import write_sweep
 from pipeline.studies.ablation import AblationPlan, Sweep, ablation_block, check_candidates, plan_ablation
 from pipeline.studies.ablation_table import format_sweep, sweep_rows
 from pipeline.workspace.lock import command_line
-from workflows.cluster import open_cluster
+from workflows.cluster.open import open_cluster
 from workflows.job.data import chosen_split, evaluation_split, stored_indexes
 from workflows.job.job import Job
 from workflows.job.progress import show_progress

@@ -15,7 +15,7 @@ from pipeline.cache.plan import CachePlan
 from pipeline.cache.work import cache_block, finish_cache, prepare_cache
 from pipeline.dataset.index import planned_index
 from pipeline.errors import UserError
-from workflows.cluster import dashboard_link, open_cluster
+from workflows.cluster.open import dashboard_link, open_cluster
 from workflows.job.progress import show_progress
 from workflows.scatter import MAX_TRIES, Outcome, run_blocks
 

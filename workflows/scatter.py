@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from pipeline.blocks.plan import Block
 from pipeline.errors import UserError
-from workflows.gpus import GPU, gpu_workers
+from workflows.cluster.gpus import GPU, gpu_workers
 from workflows.worker.lost_gpu import carried_out
 
 if TYPE_CHECKING:

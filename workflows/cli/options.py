@@ -12,8 +12,8 @@ from pipeline.config.sections import CacheConfig
 from pipeline.config.toml import load_config
 from pipeline.errors import UsageError
 from pipeline.workspace.place import Place, UrlPath, parse_place
+from workflows.cluster.tls import tls_required
 from workflows.job.job import Job
-from workflows.tls import tls_required
 
 Command = TypeVar("Command", bound=Callable[..., object])
 

@@ -98,7 +98,7 @@ def train(num_threads: int, is_verified: bool, cluster: str | None, **options: A
     if cluster is None:
         stages.train(make_job(**options), num_threads, is_verified)
         return
-    from workflows.cluster import open_cluster
+    from workflows.cluster.open import open_cluster
     from workflows.worker.beside import run_beside_workers
 
     make_job(**options)  # a mistake shall not wait for the cluster

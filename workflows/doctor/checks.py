@@ -10,7 +10,7 @@ from pipeline.workspace.place import Place
 Status = Literal["ok", "warn", "fail"]
 
 _GIB = 2**30
-_WORKER_BYTES = 1.5 * _GIB  # what `workflows.cluster` reckons for a detector with its activations
+_WORKER_BYTES = 1.5 * _GIB  # what `workflows.cluster.open` reckons for a detector with its activations
 _BYTES_PER_IMAGE = 5000 * 5 * 4 + 5000 * 4  # candidates and refined confidences, before compression
 _SPARE_BYTES = 0.5 * _GIB  # index, ledger, checkpoints, report
 _SHM_BYTES: Final = 64 * 2**20  # what a container gets that nobody gave more

@@ -10,7 +10,7 @@ from pipeline.config.toml import read_toml
 
 
 class SlurmSettings(Section):
-    """Jobs of a Slurm cluster, one worker each (`workflows.slurm_cluster`)."""
+    """Jobs of a Slurm cluster, one worker each (`workflows.cluster.slurm`)."""
 
     kind: Literal["slurm"]
     jobs: int = Field(ge=1, le=10_000, description="jobs at once; fewer where there are fewer blocks")
@@ -42,7 +42,7 @@ class SlurmSettings(Section):
 
 
 class SshSettings(Section):
-    """Hosts that are reached by SSH without a question (`workflows.ssh_cluster`)."""
+    """Hosts that are reached by SSH without a question (`workflows.cluster.ssh`)."""
 
     kind: Literal["ssh"]
     hosts: tuple[str, ...] = Field(min_length=1, strict=False, description="names as in ~/.ssh/config")

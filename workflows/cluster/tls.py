@@ -1,6 +1,6 @@
 """TLS between the driver, the scheduler and the workers: whoever has no certificate of ours is turned away.
 
-`python -m workflows.tls FOLDER` makes the certificates, for a cluster that is started by other means.
+`python -m workflows.cluster.tls FOLDER` makes the certificates, for a cluster that is started by other means.
 
 Whoever reaches a Dask scheduler can run code on its workers, so on a network that others use the connections have to
 be closed to them. Both sides of each connection show a certificate that one authority signed.
@@ -125,7 +125,7 @@ def _make(folder: Path) -> None:
 
 def _main() -> int:
     if len(sys.argv) != 2:
-        print("usage: python -m workflows.tls FOLDER", file=sys.stderr)
+        print("usage: python -m workflows.cluster.tls FOLDER", file=sys.stderr)
         return 2
     try:
         _certificate(Path(sys.argv[1]).absolute())

@@ -10,7 +10,7 @@ from typing import Any
 
 from distributed import LocalCluster
 
-from workflows.gpus import GPU
+from workflows.cluster.gpus import GPU
 
 
 class CudaCluster(LocalCluster):

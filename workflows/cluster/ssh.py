@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError
-from workflows.cluster_settings import SshSettings
-from workflows.gpus import GPU
+from workflows.cluster.gpus import GPU
+from workflows.cluster.settings import SshSettings
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.errors import UserError
-from workflows.cluster_settings import SlurmSettings
-from workflows.gpus import GPU
+from workflows.cluster.gpus import GPU
+from workflows.cluster.settings import SlurmSettings
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -44,8 +44,8 @@ def slurm_cluster(
     """Submit jobs, wait for the first of them, and cancel those that are left in the end.
 
     The scheduler runs in this process, so nodes must reach this machine. A job that leaves before its walltime
-    (`workflows.worker.leaving`) or dies is replaced by another. `inherited` is Dask's configuration for the scheduler and
-    the workers. At most `num_blocks` jobs are submitted.
+    (`workflows.worker.leaving`) or dies is replaced by another. `inherited` is Dask's configuration for the
+    scheduler and the workers. At most `num_blocks` jobs are submitted.
 
     Raises UserError when Slurm refuses the job, or all jobs end before a worker has come.
     """

@@ -22,7 +22,7 @@ def main() -> None:
         return
     from workflows.cluster.open import open_cluster
     from workflows.job.progress import show_progress
-    from workflows.scatter import run_blocks
+    from workflows.spread.scatter import run_blocks
 
     try:
         with (

@@ -24,7 +24,7 @@ from pipeline.studies.ablation_table import format_sweep, sweep_rows
 from pipeline.train.plan import plan_train
 from pipeline.train.work import train
 from workflows.cluster.open import open_cluster
-from workflows.scatter import run_blocks
+from workflows.spread.scatter import run_blocks
 
 BASE = small_config()
 

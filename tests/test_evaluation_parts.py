@@ -19,7 +19,7 @@ from pipeline.errors import UserError
 from pipeline.evaluate.labels import open_labels
 from pipeline.evaluate.spec import in_threads
 from pipeline.evaluate.work import Measured, evaluation_blocks, measure
-from workflows.evaluating import evaluation_runner
+from workflows.spread.evaluation import evaluation_runner
 
 CONFIG = EvaluateConfig(resamples=20)
 

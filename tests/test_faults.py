@@ -28,7 +28,7 @@ from pipeline.errors import UserError
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.writing import write_atomically
 from workflows.cluster import dask_config
-from workflows.scatter import MAX_TRIES, run_blocks
+from workflows.spread.scatter import MAX_TRIES, run_blocks
 
 __all__ = ["start_driver"]  # a fixture
 

@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 from workflows.cluster import gpus
 from workflows.cluster.gpus import GPU, DeviceReport, check_devices, check_workers, visible_gpus
 from workflows.cluster.open import open_cluster
-from workflows.scatter import run_blocks
+from workflows.spread.scatter import run_blocks
 
 
 def report(host: str, device: str) -> DeviceReport:

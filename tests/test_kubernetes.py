@@ -27,7 +27,7 @@ from workflows.cli.main import cli
 from workflows.cluster import dask_config
 from workflows.cluster.open import open_cluster
 from workflows.cluster.tls import AUTHORITY, CERTIFICATE, KEY, tls_required
-from workflows.scatter import run_blocks
+from workflows.spread.scatter import run_blocks
 from workflows.worker import leaving
 
 TESTS = Path(__file__).parent

@@ -14,7 +14,7 @@ from test_scatter import content
 
 from pipeline.cache.work import cache_block, prepare_cache
 from workflows.cluster.open import open_cluster
-from workflows.scatter import run_blocks
+from workflows.spread.scatter import run_blocks
 
 pytestmark = pytest.mark.timeout(900)  # of a busy machine
 

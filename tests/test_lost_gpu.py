@@ -8,7 +8,7 @@ import block_tasks
 import pytest
 
 from workflows.cluster.open import open_cluster
-from workflows.scatter import MAX_TRIES, run_blocks
+from workflows.spread.scatter import MAX_TRIES, run_blocks
 from workflows.worker.lost_gpu import is_gpu_lost
 
 

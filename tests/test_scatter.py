@@ -22,7 +22,7 @@ from test_cache_stage import Job
 from pipeline.cache.work import cache_block, prepare_cache
 from pipeline.errors import UsageError, UserError
 from workflows.cluster.open import dashboard_link, open_cluster
-from workflows.scatter import BLOCKS_PER_THREAD, MAX_TRIES, Outcome, run_blocks
+from workflows.spread.scatter import BLOCKS_PER_THREAD, MAX_TRIES, Outcome, run_blocks
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from workflows.cli.options import make_job
 from workflows.cluster.open import open_cluster
 from workflows.cluster.tls import tls_required
 from workflows.job.data import EMBEDDED, update_indexes
-from workflows.scatter import run_blocks
+from workflows.spread.scatter import run_blocks
 
 SCRIPT = Path(__file__).with_name("slurm_node.sh")
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "munged")

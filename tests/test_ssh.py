@@ -16,7 +16,7 @@ from tls_clients import check_that_others_are_turned_away
 from pipeline.errors import UserError
 from workflows.cluster.open import open_cluster
 from workflows.cluster.tls import tls_required
-from workflows.scatter import run_blocks
+from workflows.spread.scatter import run_blocks
 
 pytest.importorskip(
     "asyncssh", reason="asyncssh is not installed: pip install 'crface[ssh]'", exc_type=ImportError

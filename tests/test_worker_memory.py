@@ -17,7 +17,7 @@ from test_cache_stage import Job
 import detectors
 from pipeline.cache.work import cache_block, prepare_cache
 from workflows.cluster.open import open_cluster
-from workflows.scatter import run_blocks
+from workflows.spread.scatter import run_blocks
 from workflows.worker.recycling import RECYCLED_FROM
 
 pytestmark = pytest.mark.timeout(900)  # of a busy machine

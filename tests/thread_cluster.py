@@ -29,5 +29,5 @@ def open_thread_cluster(address: str = "", num_blocks: int | None = None) -> Ite
 @pytest.fixture
 def on_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have commands compute in this process, whatever --cluster says."""
-    monkeypatch.setattr("workflows.block_work.open_cluster", open_thread_cluster)
-    monkeypatch.setattr("workflows.block_work.dashboard_link", lambda client: None)
+    monkeypatch.setattr("workflows.spread.works.open_cluster", open_thread_cluster)
+    monkeypatch.setattr("workflows.spread.works.dashboard_link", lambda client: None)

@@ -14,7 +14,7 @@ from workflows.cluster.open import open_cluster
 from workflows.job.data import chosen_split, evaluation_split, stored_indexes
 from workflows.job.job import Job
 from workflows.job.progress import show_progress
-from workflows.scatter import MAX_TRIES, Outcome, run_blocks
+from workflows.spread.scatter import MAX_TRIES, Outcome, run_blocks
 from workflows.stages import candidate_plan, report_title
 
 

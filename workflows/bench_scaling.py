@@ -25,7 +25,7 @@ from pipeline.blocks.plan import Block, Cause, plan_blocks
 from pipeline.dataset.index import Index, load_index, planned_rows
 from pipeline.dataset.index_file import Header, ImageRow, write_index_file
 from pipeline.workspace.layout import Workspace
-from workflows.scatter import run_blocks
+from workflows.spread.scatter import run_blocks
 
 _FACES_PER_IMAGE = 12  # of WIDER FACE
 _SAMPLES = 10

@@ -20,12 +20,12 @@ from pipeline.results.findings import read_calibration, read_failures
 from pipeline.results.findings_text import format_calibration, format_failures
 from pipeline.workspace.lock import command_line
 from pipeline.workspace.place import Place
-from workflows.block_work import cache_work, rank_work, run_works
-from workflows.evaluating import evaluation_runner
 from workflows.job.data import chosen_split, evaluation_split, is_embedded, stored_indexes, update_indexes
 from workflows.job.job import Job
 from workflows.job.progress import shown_if_long
 from workflows.ranker_training import train_planned, workspace_held
+from workflows.spread.evaluation import evaluation_runner
+from workflows.spread.works import cache_work, rank_work, run_works
 from workflows.verifying import check_candidates, check_indexes, check_rankers, check_scores
 
 if TYPE_CHECKING:

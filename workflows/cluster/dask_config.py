@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 DASK_SETTINGS = {
-    # a block whose worker died comes back at once: `workflows.scatter` decides about another try
+    # a block whose worker died comes back at once: `workflows.spread.scatter` decides about another try
     "distributed.scheduler.allowed-failures": 0,
     # workers keep no data, so pausing one for its memory would only freeze it: let it go on or restart it
     "distributed.worker.memory.target": False,

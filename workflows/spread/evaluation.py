@@ -8,7 +8,7 @@ from typing import TypeVar
 from pipeline.blocks.plan import Block
 from pipeline.evaluate.spec import EvaluateSpec, Runner, in_threads
 from workflows.cluster.open import open_cluster
-from workflows.scatter import run_blocks
+from workflows.spread.scatter import run_blocks
 
 Part = TypeVar("Part")
 

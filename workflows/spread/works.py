@@ -17,7 +17,7 @@ from pipeline.dataset.index import planned_index
 from pipeline.errors import UserError
 from workflows.cluster.open import dashboard_link, open_cluster
 from workflows.job.progress import show_progress
-from workflows.scatter import MAX_TRIES, Outcome, run_blocks
+from workflows.spread.scatter import MAX_TRIES, Outcome, run_blocks
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -1,6 +1,6 @@
 """The benchmark of scaling measures what it says, on a few images."""
 
-from workflows.bench_scaling import as_lines, measure_index, measure_spread
+from workflows.commands.scaling import as_lines, measure_index, measure_spread
 
 
 def test_every_step_of_the_driver_and_every_block_is_measured_and_told_in_80_columns() -> None:

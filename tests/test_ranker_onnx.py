@@ -15,7 +15,7 @@ from crface.ranker.inputs import relative_rows, scaled_picture, square_picture
 from crface.ranker.onnx_export import to_onnx
 from pipeline.errors import UserError
 from workflows.cli.main import cli
-from workflows.exporting_ranker import write_onnx
+from workflows.commands.export_ranker import write_onnx
 
 NUM_CANDIDATES, SIDE_PX = 24, 64
 

@@ -19,7 +19,7 @@ from pipeline.errors import UserError
 from pipeline.images.decode import read_image
 from pipeline.rank.work import prepare_rank, rank_block
 from workflows.cli.main import main
-from workflows.planning import _blocks_entry
+from workflows.commands.plan import _blocks_entry
 from workflows.spread.scatter import run_blocks
 
 __all__ = ["on_thread"]  # a fixture

@@ -36,9 +36,9 @@ def _sweep(name: Sweep, help_text: str) -> None:
     )
     @click.option("--json", "as_json", is_flag=True, help="Print every row as JSON on standard output.")
     def run(settings: tuple[str, ...], num_seeds: int, as_json: bool, **options: Any) -> None:
-        from workflows import ablating
+        from workflows.commands import ablate as command
 
-        rows = ablating.ablate(make_job(**options), name, settings, num_seeds, show=not as_json)
+        rows = command.ablate(make_job(**options), name, settings, num_seeds, show=not as_json)
         if as_json:
             click.echo(json.dumps(rows, indent=2))
 

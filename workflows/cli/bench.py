@@ -82,13 +82,13 @@ def timings(protocols: tuple[str, ...], num_images: int, as_json: bool, **option
               crface bench timings --data /data/WIDER_FACE --protocol 8k --images 5 --json
     """
     from pipeline.cache.protocols import load_protocol
-    from workflows import timing
+    from workflows.commands import timings as command
 
     names = tuple(name for value in protocols for name in value.split())
     for name in names:
         load_protocol(name)  # a mistake in a name shall not wait for the others to be timed
     job = make_job(**options)
-    rows = timing.timings(job, names or (job.config.cache.protocol,), num_images, show=not as_json)
+    rows = command.timings(job, names or (job.config.cache.protocol,), num_images, show=not as_json)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
 
@@ -107,17 +107,17 @@ def scaling(num_images: int, block_images: int, workers: int, seconds: float, as
     \b
     Example:  crface bench scaling --images 100000
     """
-    from workflows import bench_scaling
+    from workflows.commands import scaling as command
     from workflows.job.progress import show_progress
 
-    steps = bench_scaling.measure_index(num_images, block_images)
+    steps = command.measure_index(num_images, block_images)
     with show_progress("sleep", num_images) as progress:
-        spread = bench_scaling.measure_spread(num_images, block_images, workers, seconds, progress.advance)
+        spread = command.measure_spread(num_images, block_images, workers, seconds, progress.advance)
     if as_json:
         figures = {"steps": [asdict(step) for step in steps], "spread": asdict(spread)}
         click.echo(json.dumps(figures, indent=2))
     else:
-        click.echo("\n".join(bench_scaling.as_lines(steps, spread)))
+        click.echo("\n".join(command.as_lines(steps, spread)))
 
 
 @bench.command()
@@ -148,7 +148,7 @@ def loader(num_images: int, threads: tuple[int, ...], as_json: bool, **options: 
               crface bench loader --data /data/WIDER_FACE --config paper --threads 4 --threads 16
     """
     from pipeline.bench import loader as bench_loader
-    from workflows.loader_timing import time_loader
+    from workflows.commands.loader import time_loader
 
     found = time_loader(make_job(**options), num_images, threads or (1, 2))
     if as_json:

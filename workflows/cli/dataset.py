@@ -54,9 +54,9 @@ def index(**options: Any) -> None:
     \b
     Example:  crface dataset index --data /data/WIDER_FACE
     """
-    from workflows import stages
+    from workflows.commands import index as command
 
-    stages.index(make_job(**options))
+    command.index(make_job(**options))
 
 
 @dataset.command()
@@ -68,9 +68,9 @@ def validate(folder: Path, max_megapixels: float | None) -> None:
     \b
     Example:  crface dataset validate /data/WIDER_FACE
     """
-    from workflows import validation
+    from workflows.commands import validate as command
 
-    validation.validate(folder, max_pixels(max_megapixels))
+    command.validate(folder, max_pixels(max_megapixels))
 
 
 @dataset.command()
@@ -134,14 +134,14 @@ def collect(
               crface dataset collect photos clips --out data/mine --every 50 --labels labels.json
     """
     from pipeline.collect import FrameRule
-    from workflows import collecting
+    from workflows.commands import collect as command
 
     if scenes and every is not None:
         raise click.UsageError("give --every or --scenes, not both")
     rule = FrameRule(every=None if scenes else every or 25, scene_threshold=threshold)
-    found = collecting.run_collect(
+    found = command.run_collect(
         sources, out, labels, categories, threshold, rule, max_pixels(max_megapixels), show=not as_json
     )
     if as_json:
         click.echo(json.dumps(found, indent=2))
-    collecting.check(found)
+    command.check(found)

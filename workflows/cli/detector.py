@@ -74,6 +74,6 @@ def train_detector(
               torchrun --no-python --nproc-per-node 4 crface train-detector --data /data/WIDER_FACE \\
                 --detector hrnet-w48 --recipe hrnet-w48-widerface --trunk-weights hrnetv2_w48_imagenet_pretrained.pth
     """
-    from workflows import detector_training
+    from workflows.commands import train_detector as command
 
-    detector_training.train_detector(make_job(**options), detector, recipe, threads, trunk_weights, landmarks)
+    command.train_detector(make_job(**options), detector, recipe, threads, trunk_weights, landmarks)

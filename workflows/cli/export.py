@@ -36,6 +36,6 @@ def export_detections(output: Path, form: str, confidence: Any, **options: Any) 
     Example:  crface export-detections results/val --out runs/demo
               crface export-detections ranked.json --format coco --confidence ranked
     """
-    from workflows import exporting
+    from workflows.commands import export_detections as command
 
-    exporting.export_detections(make_job(**options), output, form, confidence)
+    command.export_detections(make_job(**options), output, form, confidence)

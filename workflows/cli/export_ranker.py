@@ -17,7 +17,7 @@ def export_ranker(ranker: Path, output: Path) -> None:
     \b
     Example:  crface export-ranker runs/demo/rankers/0123456789abcdef/ranker.safetensors ranker.onnx
     """
-    from workflows.exporting_ranker import write_onnx
+    from workflows.commands.export_ranker import write_onnx
 
     difference = write_onnx(ranker, output)
     click.echo(f"export-ranker: {output}, at most {difference:.1e} from PyTorch")

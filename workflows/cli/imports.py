@@ -43,6 +43,6 @@ def import_candidates(
     Example:  crface import-candidates results/ --name tinaface --data /data/WIDER_FACE
               crface evaluate --detector imported:tinaface --data /data/WIDER_FACE
     """
-    from workflows import importing
+    from workflows.commands import import_candidates as command
 
-    importing.import_candidates(make_job(**options), source, images, name, protocol, allow_missing)
+    command.import_candidates(make_job(**options), source, images, name, protocol, allow_missing)

@@ -22,8 +22,8 @@ def evaluate_protocols(as_json: bool, **options: Any) -> None:
     Example:  crface evaluate-protocols
               crface evaluate-protocols --data /data/WIDER_FACE --config paper --json
     """
-    from workflows import protocols
+    from workflows.commands import evaluate_protocols as command
 
-    rows = protocols.evaluate_protocols(make_job(**options), show=not as_json)
+    rows = command.evaluate_protocols(make_job(**options), show=not as_json)
     if as_json:
         click.echo(json.dumps(rows, indent=2))

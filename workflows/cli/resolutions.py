@@ -41,10 +41,10 @@ def evaluate_resolutions(heights: tuple[int, ...], as_json: bool, **options: Any
     Example:  crface evaluate-resolutions --data /data/WIDER_FACE --heights 480 784 1024 1600
               crface evaluate-resolutions --split large --heights 128 256 512 1024 2048
     """
-    from workflows import resolutions
+    from workflows.commands import evaluate_resolutions as command
 
-    rows = resolutions.evaluate_resolutions(
-        make_job(**options), heights or resolutions.DEFAULT_HEIGHTS_PX, show=not as_json
+    rows = command.evaluate_resolutions(
+        make_job(**options), heights or command.DEFAULT_HEIGHTS_PX, show=not as_json
     )
     if as_json:
         click.echo(json.dumps(rows, indent=2))

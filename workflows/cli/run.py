@@ -22,7 +22,7 @@ def demo(seed: int | None, **options: Any) -> None:
     Example:  crface demo
               crface demo --seed 1 --out runs/seed1
     """
-    from workflows.demo import demo as run_demo
+    from workflows.commands.demo import demo as run_demo
 
     job = make_job(**options)
     if seed is not None:
@@ -60,9 +60,9 @@ def cache(is_retry: bool, is_verified: bool, **options: Any) -> None:
               crface cache --data photos --cluster tcp://10.0.0.1:8786
               crface cache --data photos --verify
     """
-    from workflows import stages
+    from workflows.commands import cache as command
 
-    stages.cache(make_job(**options), is_retry, is_verified)
+    command.cache(make_job(**options), is_retry, is_verified)
 
 
 @click.command()
@@ -93,10 +93,10 @@ def train(num_threads: int, is_verified: bool, cluster: str | None, **options: A
               torchrun --no-python --nproc-per-node 4 crface train --data /data/WIDER_FACE --config paper
               crface train --data /data/WIDER_FACE --config paper --cluster tcp://10.0.0.1:8786
     """
-    from workflows import stages
+    from workflows.commands import train as command
 
     if cluster is None:
-        stages.train(make_job(**options), num_threads, is_verified)
+        command.train(make_job(**options), num_threads, is_verified)
         return
     from workflows.cluster.open import open_cluster
     from workflows.worker.beside import run_beside_workers
@@ -128,9 +128,9 @@ def rank(is_retry: bool, is_verified: bool, **options: Any) -> None:
     Example:  crface rank --data /data/WIDER_FACE
               crface rank --data photos --ranker runs/WIDER_FACE/rankers/0123456789abcdef/ranker.safetensors
     """
-    from workflows import stages
+    from workflows.commands import rank as command
 
-    stages.rank(make_job(**options), is_retry, is_verified)
+    command.rank(make_job(**options), is_retry, is_verified)
 
 
 @click.command()
@@ -147,9 +147,9 @@ def evaluate(as_json: bool, **options: Any) -> None:
     Example:  crface evaluate --data /data/WIDER_FACE --json
               crface evaluate --data /data/WIDER_FACE --cluster tcp://10.0.0.1:8786
     """
-    from workflows import stages
+    from workflows.commands import evaluate as command
 
-    rows = stages.evaluate(make_job(**options), show=not as_json)
+    rows = command.evaluate(make_job(**options), show=not as_json)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
 
@@ -162,9 +162,9 @@ def report(**options: Any) -> None:
     \b
     Example:  crface report --out runs/demo
     """
-    from workflows import stages
+    from workflows.commands import report as command
 
-    stages.report(make_job(**options))
+    command.report(make_job(**options))
 
 
 @click.command()
@@ -176,9 +176,9 @@ def plan(as_json: bool, **options: Any) -> None:
     \b
     Example:  crface plan --data /data/WIDER_FACE
     """
-    from workflows import planning
+    from workflows.commands import plan as command
 
-    entries = planning.plan(make_job(**options))
+    entries = command.plan(make_job(**options))
     if as_json:
         click.echo(json.dumps([entry.as_json() for entry in entries], indent=2))
     else:

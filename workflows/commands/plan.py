@@ -14,9 +14,15 @@ from pipeline.report import changes as report_changes
 from pipeline.report import plan_report
 from pipeline.results import ap as results
 from pipeline.workspace.layout import CandidateKey
+from workflows.commands.plans import (
+    candidate_plan,
+    evaluation_sources,
+    ranking_plans,
+    report_title,
+    training_plan,
+)
 from workflows.job.data import data_root, evaluation_split, is_embedded
 from workflows.job.job import Job
-from workflows.stages import candidate_plan, evaluation_sources, ranking_plans, report_title, training_plan
 
 if TYPE_CHECKING:
     from pipeline.train.plan import TrainPlan

@@ -7,9 +7,9 @@ import click
 
 from pipeline.errors import UsageError, UserError
 from pipeline.results.ap import Confidence
+from workflows.commands.plans import evaluation_sources
 from workflows.job.data import evaluation_split, stored_indexes
 from workflows.job.job import Job
-from workflows.stages import evaluation_sources
 
 
 def export_detections(job: Job, output: Path, form: str, confidence: Confidence) -> None:

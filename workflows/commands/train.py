@@ -1,4 +1,4 @@
-"""Train a ranker as a user does: alone or as one of torchrun's processes, with progress and a word on where it is."""
+"""crface train: a ranker, unless it is trained already; alone or as one of the processes that torchrun started."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import click
 
 from pipeline.workspace.lock import command_line
 from pipeline.workspace.place import Place
+from workflows.commands.plans import training_plan
+from workflows.commands.verify import check_rankers
+from workflows.job.data import stored_indexes
 from workflows.job.job import Job
 from workflows.job.progress import show_progress
 
@@ -18,6 +21,19 @@ if TYPE_CHECKING:
     from crface.replicas import Replicas
     from pipeline.train.plan import TrainPlan
     from pipeline.train.progress import TrainProgress
+
+
+def train(job: Job, num_threads: int = 2, is_verified: bool = False) -> Place:
+    """Train the ranker, alone or as one of the processes that torchrun started; gives its file.
+
+    With `is_verified`, damaged rankers and checkpoints are removed first.
+    """
+    with workspace_held(job) as replicas:
+        if is_verified and (replicas is None or replicas.is_first):
+            check_rankers(job)
+        if is_verified and replicas is not None:
+            replicas.wait()
+        return train_planned(training_plan(job, stored_indexes(job)), num_threads, replicas)
 
 
 @contextmanager

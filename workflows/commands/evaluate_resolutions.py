@@ -17,10 +17,10 @@ from pipeline.results.resolutions import read_resolutions, resolution_changes, r
 from pipeline.results.resolutions_text import format_resolutions
 from pipeline.studies.resolutions import plan_resolutions
 from pipeline.workspace.lock import command_line
+from workflows.commands.cache import compute_candidates
 from workflows.job.data import evaluation_split, is_embedded, update_indexes
 from workflows.job.job import Job
 from workflows.job.progress import shown_if_long
-from workflows.stages import compute_candidates
 
 DEFAULT_HEIGHTS_PX = (240, 320, 480, 640, 784, 1024, 1600)
 """From a quarter of a usual photograph of WIDER FACE to twice it; 784 is where the paper sees its oracle fall."""

@@ -23,11 +23,13 @@ from pipeline.studies.protocols import Line, RankerUsed, plan_comparison
 from pipeline.train.plan import plan_train
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.lock import command_line
+from workflows.commands.cache import compute_candidates
+from workflows.commands.plans import ranker_file
+from workflows.commands.rank import compute_scores
+from workflows.commands.train import train_planned
 from workflows.job.data import chosen_split, evaluation_split, is_embedded, update_indexes
 from workflows.job.job import Job
 from workflows.job.progress import shown_if_long
-from workflows.ranker_training import train_planned
-from workflows.stages import compute_candidates, compute_scores, ranker_file
 
 
 @dataclass(frozen=True, slots=True)

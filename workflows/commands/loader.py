@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from pipeline.bench.loader import LoaderBench, bench_loader
 from pipeline.blocks.complete import open_complete
+from workflows.commands.plans import candidate_plan
 from workflows.job.data import chosen_split, stored_indexes
 from workflows.job.job import Job
-from workflows.stages import candidate_plan
 
 
 def time_loader(job: Job, num_images: int, threads: Sequence[int]) -> LoaderBench:

@@ -11,10 +11,10 @@ from pipeline.errors import UsageError
 from pipeline.imports.imported import is_imported
 from pipeline.results.timings import NAME, as_lines, write_timings
 from pipeline.workspace.lock import command_line
+from workflows.commands.plans import training_plan
 from workflows.job.data import evaluation_split, update_indexes
 from workflows.job.job import Job
 from workflows.job.progress import shown_if_long
-from workflows.stages import training_plan
 
 
 def timings(job: Job, protocols: tuple[str, ...], num_images: int, show: bool) -> list[dict[str, Any]]:

@@ -11,11 +11,11 @@ from pipeline.studies.ablation import AblationPlan, Sweep, ablation_block, check
 from pipeline.studies.ablation_table import format_sweep, sweep_rows
 from pipeline.workspace.lock import command_line
 from workflows.cluster.open import open_cluster
+from workflows.commands.plans import candidate_plan, report_title
 from workflows.job.data import chosen_split, evaluation_split, stored_indexes
 from workflows.job.job import Job
 from workflows.job.progress import show_progress
 from workflows.spread.scatter import MAX_TRIES, Outcome, run_blocks
-from workflows.stages import candidate_plan, report_title
 
 
 def ablate(

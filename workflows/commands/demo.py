@@ -1,8 +1,12 @@
 """The whole job on the embedded data set: all stages, one after the other."""
 
+from workflows.commands.cache import cache
+from workflows.commands.evaluate import evaluate
+from workflows.commands.evaluate_protocols import evaluate_protocols
+from workflows.commands.rank import rank
+from workflows.commands.report import report
+from workflows.commands.train import train
 from workflows.job.job import Job
-from workflows.protocols import evaluate_protocols
-from workflows.stages import cache, evaluate, rank, report, train
 
 
 def demo(job: Job) -> None:

@@ -1,0 +1,1 @@
+"""What the commands of crface do, one module each, named as the command."""

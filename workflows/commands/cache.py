@@ -1,0 +1,52 @@
+"""crface cache: candidates of every image that lacks them."""
+
+from collections.abc import Sequence
+
+import click
+
+from pipeline.cache.plan import CachePlan
+from pipeline.cache.work import prepare_cache
+from pipeline.errors import UserError
+from pipeline.imports.imported import ImportedPlan
+from pipeline.workspace.lock import command_line
+from workflows.commands.plans import candidate_plan
+from workflows.commands.verify import check_candidates, check_indexes
+from workflows.job.data import chosen_split, update_indexes
+from workflows.job.job import Job
+from workflows.spread.works import cache_work, run_works
+
+
+def cache(job: Job, is_retry: bool = False, is_verified: bool = False) -> None:
+    """Store the candidates of every image by every detector.
+
+    With `is_retry`, blocks set aside before are tried, too; with `is_verified`, all that is stored is read
+    first, and what is damaged is computed again.
+    """
+    with job.workspace.locked(command_line()):
+        if is_verified:
+            check_indexes(job)
+        indexes = update_indexes(job)
+        if is_verified:
+            check_candidates(job, indexes)
+        chosen = [chosen_split(indexes, job.split)] if job.split else list(indexes.values())
+        plans = [
+            candidate_plan(job, one, detector) for detector in job.config.cache.detectors for one in chosen
+        ]
+        own = [plan for plan in plans if isinstance(plan, CachePlan)]
+        for part in (part for plan in own for part in (*plan.views, plan) if is_verified):
+            prepare_cache(part)  # whose attributes may be damaged where there is nothing to compute
+        compute_candidates(own, job.cluster, is_retry)
+        for imported in (plan for plan in plans if isinstance(plan, ImportedPlan)):
+            if imported.blocks:
+                raise UserError(imported.advice)
+            click.echo(f"import {imported.key.detector} on {imported.key.split}: nothing to do")
+
+
+def compute_candidates(plans: Sequence[CachePlan], cluster: str, is_retry: bool = False) -> None:
+    """Carry out cache plans on one cluster, and say what was done; the caller holds the workspace's lock.
+
+    Raises UserError when blocks are set aside.
+    """
+    for note in (plan.note for plan in plans if plan.note):
+        click.echo(note)
+    run_works([cache_work(part) for plan in plans for part in (*plan.views, plan)], cluster, is_retry)

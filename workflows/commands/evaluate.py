@@ -1,0 +1,47 @@
+"""crface evaluate: the table of AP, computed if anything changed."""
+
+from typing import Any
+
+import click
+
+from pipeline.evaluate.plan import plan_evaluate
+from pipeline.results import ap as results
+from pipeline.results.ap_text import format_table
+from pipeline.results.findings import read_calibration, read_failures
+from pipeline.results.findings_text import format_calibration, format_failures
+from pipeline.workspace.lock import command_line
+from workflows.commands.plans import evaluation_sources
+from workflows.job.data import evaluation_split, is_embedded, stored_indexes
+from workflows.job.job import Job
+from workflows.job.progress import shown_if_long
+from workflows.spread.evaluation import evaluation_runner
+
+
+def evaluate(job: Job, show: bool = True) -> list[dict[str, Any]]:
+    """Compute, store and (with `show`) print the AP table; gives its rows as JSON values."""
+    with job.workspace.locked(command_line()):
+        indexes = stored_indexes(job)
+        chosen = evaluation_split(indexes, job.split)
+        sources = evaluation_sources(job, indexes)
+        parts = plan_evaluate(chosen, sources, job.config.evaluate, job.ground_truth)
+        if results.changes(job.workspace, parts):
+            # with torch, which a second run need not wait for
+            from pipeline.evaluate.work import evaluate as run_evaluate
+
+            with evaluation_runner(job.cluster) as run, shown_if_long("evaluate") as progress:
+                run_evaluate(
+                    job.workspace, chosen, sources, job.config.evaluate, job.ground_truth, progress, run
+                )
+        elif show:
+            click.echo("evaluate: nothing to do, the results are up to date")
+        rows = results.read_ap(job.workspace)
+        if show:
+            if is_embedded(job.workspace, chosen.data_root):
+                click.echo("\nOn the embedded data set (generated pictures: not comparable with WIDER FACE):")
+            click.echo("\n" + format_table(rows))
+            click.echo("\n" + format_failures(read_failures(job.workspace)))
+            click.echo("\n" + format_calibration(read_calibration(job.workspace)) + "\n")
+            for note in results.read_notes(job.workspace):
+                click.echo(note)
+            click.echo(f"stored in {job.workspace.results}")
+        return [results.as_json(row) for row in rows]

@@ -1,0 +1,11 @@
+"""crface dataset index: the index of each split, brought up to date."""
+
+from pipeline.workspace.lock import command_line
+from workflows.job.data import update_indexes
+from workflows.job.job import Job
+
+
+def index(job: Job) -> None:
+    """Bring the workspace's index up to date."""
+    with job.workspace.locked(command_line()):
+        update_indexes(job)

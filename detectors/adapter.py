@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import prod
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,10 +10,12 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
-from detectors.anchor_network import AnchorNetwork
 from detectors.base import MAX_CANDIDATES, Precision
 from detectors.bounded_forward import BoundedForward, to_input
-from detectors.priors import cached_priors, decode_boxes, decode_points
+from detectors.networks.anchor_network import AnchorNetwork
+from detectors.networks.by_name import NETWORKS
+from detectors.networks.priors import cached_priors, decode_boxes, decode_points
+from detectors.weights import load_network
 
 __all__ = ["NetworkDetector", "placed", "to_input"]
 
@@ -158,3 +161,14 @@ def _taken(
     values: Float[Tensor, "batch prior value"], order: Int64[Tensor, "batch kept"]
 ) -> Float[Tensor, "batch kept value"]:
     return values.gather(1, order[..., None].expand(-1, -1, values.shape[-1]))
+
+
+def create_detector(name: str, weights: Path | None, device: str) -> NetworkDetector:
+    """Make a detector of `NETWORKS` from a weights file, or with random weights for None.
+
+    Raises ValueError when the file does not fit.
+    """
+    network = NETWORKS[name]()
+    if weights is not None:
+        load_network(network, weights, name)
+    return NetworkDetector(name, network, device)

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from detectors.anchor_network import AnchorNetwork
 from detectors.footprint import MAX_ELEMENTS, Footprint, footprint
+from detectors.networks.anchor_network import AnchorNetwork
 from detectors.receptive_field import margin_px
 from detectors.tiles import Tile, plan_tiles, tiled_forward
 

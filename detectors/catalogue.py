@@ -9,7 +9,7 @@ _PRETRAINED = Path(__file__).parent / "pretrained"
 
 
 def _create(name: str, weights: Path | None, device: str) -> Detector:
-    from detectors.networks import create_detector  # with torch, which planning need not wait for
+    from detectors.adapter import create_detector  # with torch, which planning need not wait for
 
     return create_detector(name, weights, device)
 

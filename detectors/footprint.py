@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from detectors.anchor_network import AnchorNetwork
+from detectors.networks.anchor_network import AnchorNetwork
 
 MAX_ELEMENTS: Final = 2**31 - 1
 """Of one tensor. With more, torch goes silently wrong in some operations and refuses others."""

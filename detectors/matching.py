@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from crface.boxes import iou
-from detectors.priors import encode_boxes, encode_points
+from detectors.networks.priors import encode_boxes, encode_points
 
 BACKGROUND = -1
 IGNORED = -2
@@ -79,7 +79,7 @@ def make_targets(
     """Say what the priors of square images of `side_px` are to answer, given which face each is to find.
 
     `faces` are xyxy in pixels, of positive width and height, `landmarks` (x, y) in pixels, NaN or None where they
-    are not known; `priors` are those of `detectors.priors.make_priors`, relative.
+    are not known; `priors` are those of `detectors.networks.priors.make_priors`, relative.
     """
     offsets, points = [], []
     for image, matched in enumerate(labels):

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import nn
 
-from detectors.anchor_network import AnchorNetwork
+from detectors.networks.anchor_network import AnchorNetwork
 
 _MAX_PX = 1 << 13  # wider than what any of this package's networks sees, from both sides
 

@@ -11,7 +11,7 @@ from itertools import product
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from detectors.priors import PriorLayout
+from detectors.networks.priors import PriorLayout
 
 _MAX_REPEATED = 4
 

@@ -9,12 +9,11 @@ from torch import Tensor, nn
 
 from crface.backbones.recognition import recognise_trunk
 from crface.weights import check_keys, load_state, read_metadata
+from detectors.networks.by_name import NETWORKS
 
 
 def recognise(state: Mapping[str, Tensor]) -> str | None:
     """Name the detector of this package whose network a state dict fits key by key; None if there is none."""
-    from detectors.networks import NETWORKS  # which loads its weights with this module
-
     fitting = (name for name, make in NETWORKS.items() if not check_keys(_shapes_of(make), state))
     return next(fitting, None)
 

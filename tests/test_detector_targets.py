@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from detectors.matching import BACKGROUND, IGNORED, Targets, make_targets, match_batch, match_priors
 from detectors.multibox_loss import landmark_loss, multibox_loss
-from detectors.priors import decode_boxes, decode_points, make_priors
+from detectors.networks.priors import decode_boxes, decode_points, make_priors
 
 NONE = torch.zeros(0, 4)
 

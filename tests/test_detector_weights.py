@@ -15,7 +15,7 @@ import detectors
 import detectors.base
 from crface.weights import check_keys, load_state, read_metadata, save_state
 from detectors.conversion import import_checkpoint
-from detectors.retinaface import mobilenet025
+from detectors.networks.retinaface import mobilenet025
 from detectors.weights import load_network
 
 NAME = "retinaface-mobilenet0.25"

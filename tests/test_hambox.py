@@ -5,10 +5,10 @@ import torch
 
 import detectors
 from detectors.adapter import NetworkDetector
-from detectors.anchor_network import AnchorNetwork
-from detectors.hambox import hambox_slim, hrnet_slim
-from detectors.networks import NETWORKS
-from detectors.priors import HAMBOX_LAYOUT, make_priors
+from detectors.networks.anchor_network import AnchorNetwork
+from detectors.networks.by_name import NETWORKS
+from detectors.networks.hambox import hambox_slim, hrnet_slim
+from detectors.networks.priors import HAMBOX_LAYOUT, make_priors
 
 SLIM = {"hambox-slim": hambox_slim, "hrnet-slim": hrnet_slim}
 

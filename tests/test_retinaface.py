@@ -15,8 +15,8 @@ import torch
 import detectors
 from crface.backbones import mobilenet_v1
 from detectors.adapter import NetworkDetector, to_input
-from detectors.priors import decode_boxes, encode_boxes, make_priors
-from detectors.retinaface import mobilenet025, retinaface_resnet50
+from detectors.networks.priors import decode_boxes, encode_boxes, make_priors
+from detectors.networks.retinaface import mobilenet025, retinaface_resnet50
 
 
 @pytest.fixture(scope="module")

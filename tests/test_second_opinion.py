@@ -20,7 +20,7 @@ from crface.ranker.per_box.sights import Opinion
 from crface.ranker.start import start_from
 from crface.training import make_example
 from crface.weights import load_state
-from detectors.networks import NETWORKS
+from detectors.networks.by_name import NETWORKS
 from pipeline.config.sections import TrainConfig
 from pipeline.train.plan import plan_train
 from pipeline.train.work import train

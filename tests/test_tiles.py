@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 import detectors
 from detectors.adapter import NetworkDetector
-from detectors.anchor_network import AnchorNetwork
 from detectors.bounded_forward import BoundedForward, Steps
 from detectors.footprint import MAX_ELEMENTS, footprint
-from detectors.networks import NETWORKS
+from detectors.networks.anchor_network import AnchorNetwork
+from detectors.networks.by_name import NETWORKS
 from detectors.protocols import resized
 from detectors.receptive_field import margin_px
 from detectors.tiles import plan_tiles

@@ -15,8 +15,8 @@ from crface.backbones import hrnet, load_imagenet, mobilenet_v1, resnet, resnet5
 from crface.backbones.recognition import recognise_trunk
 from crface.weights import read_metadata, save_state
 from detectors.conversion import import_checkpoint
-from detectors.networks import NETWORKS
-from detectors.retinaface import RetinaFace, mobilenet025
+from detectors.networks.by_name import NETWORKS
+from detectors.networks.retinaface import RetinaFace, mobilenet025
 from detectors.weights import load_network, recognise
 from workflows.cli.main import main
 

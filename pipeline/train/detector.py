@@ -17,9 +17,9 @@ from crface.backbones import load_imagenet
 from crface.replicas import ALONE, Replicas
 from crface.weights import load_state, read_metadata, save_state
 from detectors.adapter import NetworkDetector
-from detectors.anchor_network import AnchorNetwork
 from detectors.augmentation import LabelledImage, Sample, augment
 from detectors.base import file_sha256
+from detectors.networks.anchor_network import AnchorNetwork
 from detectors.train_config import DetectorTrainConfig
 from detectors.training import StepReport, Trainer, batch_rows, sample_generator
 from pipeline.dataset.index import ImageRow, Index

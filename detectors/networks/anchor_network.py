@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from crface.backbones import Trunk
-from detectors.priors import PriorLayout
+from detectors.networks.priors import PriorLayout
 
 
 class AnchorNetwork(nn.Module, ABC):

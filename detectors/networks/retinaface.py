@@ -10,16 +10,16 @@ from torch import Tensor, nn
 
 from crface.backbones import Trunk, mobilenet_v1, resnet50
 from crface.backbones.layers import Context, FeaturePyramid
-from detectors.anchor_network import AnchorNetwork
-from detectors.heads import Head, initialise
-from detectors.priors import RETINAFACE_LAYOUT
+from detectors.networks.anchor_network import AnchorNetwork
+from detectors.networks.heads import Head, initialise
+from detectors.networks.priors import RETINAFACE_LAYOUT
 
 
 class RetinaFace(AnchorNetwork):
     """Give (box offsets, class logits or probabilities, landmark offsets) of each prior.
 
     `body` gives three maps at strides 8, 16 and 32. Box and landmark offsets are
-    relative to the priors of `detectors.priors`. Landmarks of weights that were trained without them mean
+    relative to the priors of `detectors.networks.priors`. Landmarks of weights that were trained without them mean
     nothing.
     """
 

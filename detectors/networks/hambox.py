@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from crface.backbones import Trunk, hrnet, resnet, resnet50
 from crface.backbones.layers import Context, conv, resized, slope_of
-from detectors.anchor_network import AnchorNetwork
-from detectors.heads import Head, initialise
-from detectors.priors import HAMBOX_LAYOUT
+from detectors.networks.anchor_network import AnchorNetwork
+from detectors.networks.heads import Head, initialise
+from detectors.networks.priors import HAMBOX_LAYOUT
 
 
 class HAMBox(AnchorNetwork):

@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
 from detectors.base import MAX_CANDIDATES, Precision
-from detectors.bounded_forward import BoundedForward, to_input
+from detectors.forward.bounded import BoundedForward, to_input
 from detectors.networks.anchor_network import AnchorNetwork
 from detectors.networks.by_name import NETWORKS
 from detectors.networks.priors import cached_priors, decode_boxes, decode_points

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 import detectors
 from detectors.adapter import NetworkDetector
-from detectors.bounded_forward import BoundedForward, Steps
-from detectors.footprint import MAX_ELEMENTS, footprint
+from detectors.forward.bounded import BoundedForward, Steps
+from detectors.forward.footprint import MAX_ELEMENTS, footprint
+from detectors.forward.receptive_field import margin_px
+from detectors.forward.tiles import plan_tiles
 from detectors.networks.anchor_network import AnchorNetwork
 from detectors.networks.by_name import NETWORKS
 from detectors.protocols import resized
-from detectors.receptive_field import margin_px
-from detectors.tiles import plan_tiles
 
 CPU = torch.device("cpu")
 

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from detectors.footprint import MAX_ELEMENTS, Footprint, footprint
+from detectors.forward.footprint import MAX_ELEMENTS, Footprint, footprint
+from detectors.forward.receptive_field import margin_px
+from detectors.forward.tiles import Tile, plan_tiles, tiled_forward
 from detectors.networks.anchor_network import AnchorNetwork
-from detectors.receptive_field import margin_px
-from detectors.tiles import Tile, plan_tiles, tiled_forward
 
 MEAN_RGB = (123.0, 117.0, 104.0)
 """Subtracted from the channels of an image, which the network then takes as BGR."""

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.matching import BACKGROUND, IGNORED, Targets, make_targets, match_batch, match_priors
-from detectors.multibox_loss import landmark_loss, multibox_loss
 from detectors.networks.priors import decode_boxes, decode_points, make_priors
+from detectors.training.matching import BACKGROUND, IGNORED, Targets, make_targets, match_batch, match_priors
+from detectors.training.multibox_loss import landmark_loss, multibox_loss
 
 NONE = torch.zeros(0, 4)
 

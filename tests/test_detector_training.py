@@ -11,11 +11,11 @@ import torch
 
 import detectors
 from crface.weights import load_state
-from detectors.augmentation import LabelledImage, Sample, Scales, augment
 from detectors.networks.hambox import hambox_slim
 from detectors.networks.retinaface import mobilenet025
-from detectors.train_config import DetectorTrainConfig
-from detectors.training import StepReport, Trainer, batch_rows, learning_rate
+from detectors.training.augmentation import LabelledImage, Sample, Scales, augment
+from detectors.training.config import DetectorTrainConfig
+from detectors.training.trainer import StepReport, Trainer, batch_rows, learning_rate
 from pipeline.dataset.index import Index, update_index
 from pipeline.errors import UserError
 from pipeline.train.detector import train_detector

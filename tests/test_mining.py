@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.matching import BACKGROUND, IGNORED
-from detectors.mining import compensate, compensate_batch
+from detectors.training.matching import BACKGROUND, IGNORED
+from detectors.training.mining import compensate, compensate_batch
 
 FACES = torch.tensor([[0.0, 0.0, 10.0, 10.0], [20.0, 0.0, 30.0, 10.0]])
 

@@ -4,7 +4,7 @@ Any trunk with four maps at strides 4, 8, 16 and 32 will do: ResNet-50 gives HAM
 "HRNet". Left out, as in the paper: pyramid anchors, the deep head, the regression-aware focal loss. The
 paper does not say which head is left; here it is SSH's context module and one 1 x 1 convolution for classes
 and boxes, on each map its own, as in RetinaFace. What makes it HAMBox, the mining of high-quality anchors,
-happens in training only: `detectors.mining`.
+happens in training only: `detectors.training.mining`.
 """
 
 import torch

@@ -22,9 +22,9 @@ import detectors
 from crface.boxes import iou, nms
 from crface.oracle import oracle_confidence
 from detectors.adapter import NetworkDetector, to_input
-from detectors.matching import BACKGROUND, IGNORED, match_priors
-from detectors.mining import compensate
 from detectors.networks.priors import HAMBOX_LAYOUT, RETINAFACE_LAYOUT, PriorLayout, decode_boxes, make_priors
+from detectors.training.matching import BACKGROUND, IGNORED, match_priors
+from detectors.training.mining import compensate
 from pipeline.config.sections import DatasetConfig
 from pipeline.embedded.compose import compose
 from pipeline.embedded.degrade import encode_jpeg

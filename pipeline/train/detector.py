@@ -17,11 +17,11 @@ from crface.backbones import load_imagenet
 from crface.replicas import ALONE, Replicas
 from crface.weights import load_state, read_metadata, save_state
 from detectors.adapter import NetworkDetector
-from detectors.augmentation import LabelledImage, Sample, augment
 from detectors.base import file_sha256
 from detectors.networks.anchor_network import AnchorNetwork
-from detectors.train_config import DetectorTrainConfig
-from detectors.training import StepReport, Trainer, batch_rows, sample_generator
+from detectors.training.augmentation import LabelledImage, Sample, augment
+from detectors.training.config import DetectorTrainConfig
+from detectors.training.trainer import StepReport, Trainer, batch_rows, sample_generator
 from pipeline.dataset.index import ImageRow, Index
 from pipeline.dataset.landmarks import read_landmarks
 from pipeline.errors import UserError

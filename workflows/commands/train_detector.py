@@ -7,8 +7,8 @@ import click
 import torch
 
 from crface.replicas import joined
-from detectors.train_config import DetectorTrainConfig
-from detectors.training import StepReport
+from detectors.training.config import DetectorTrainConfig
+from detectors.training.trainer import StepReport
 from pipeline.config.toml import read_toml
 from pipeline.errors import UserError
 from pipeline.train.detector import train_detector as run_training

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from crface.replicas import ALONE, Replicas
-from detectors.matching import BACKGROUND, Targets
+from detectors.training.matching import BACKGROUND, Targets
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from detectors.augmentation import Scales
+from detectors.training.augmentation import Scales
 
 
 class DetectorTrainConfig(BaseModel):

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from crface.replicas import ALONE, Replicas
 from detectors.adapter import placed, to_input
-from detectors.augmentation import Sample
-from detectors.matching import Targets, make_targets, match_batch
-from detectors.mining import compensate_batch
-from detectors.multibox_loss import landmark_loss, multibox_loss
 from detectors.networks.anchor_network import AnchorNetwork
 from detectors.networks.priors import decode_boxes, make_priors
-from detectors.train_config import DetectorTrainConfig
+from detectors.training.augmentation import Sample
+from detectors.training.config import DetectorTrainConfig
+from detectors.training.matching import Targets, make_targets, match_batch
+from detectors.training.mining import compensate_batch
+from detectors.training.multibox_loss import landmark_loss, multibox_loss
 
 
 @dataclass(frozen=True, slots=True)

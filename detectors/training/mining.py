@@ -13,7 +13,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from crface.boxes import iou
-from detectors.matching import BACKGROUND
+from detectors.training.matching import BACKGROUND
 
 
 def compensate(

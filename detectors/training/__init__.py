@@ -1,0 +1,1 @@
+"""A detector's training: samples, matches, losses and the step."""

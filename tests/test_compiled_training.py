@@ -14,7 +14,7 @@ from ranker_world import World, candidates, small_config
 from safetensors import safe_open
 
 from crface import losses, ranker
-from crface.trainer import Trainer
+from crface.training.trainer import Trainer
 from pipeline.errors import UserError
 from pipeline.images.decode import read_image
 from pipeline.train.plan import TrainPlan, plan_train

@@ -14,11 +14,11 @@ from jaxtyping import Float32
 from ranker_world import World, small_config
 
 import crface.oracle
-from crface.augmentation import draw_transform
 from crface.boxes import iou
 from crface.oracle import closest_face
 from crface.ranker.inputs import MEAN_RGB
-from crface.training import make_example
+from crface.training.augmentation import draw_transform
+from crface.training.examples import make_example
 from pipeline.blocks.complete import open_complete
 from pipeline.train.examples import ExampleSource
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from ranker_world import World, candidates, small_config
 
 from crface import losses, ranker
-from crface.augmentation import Transform, colour_map, draw_transform
 from crface.boxes import iou
-from crface.trainer import Trainer, learning_rate
-from crface.training import Example, draw, make_example
+from crface.training.augmentation import Transform, colour_map, draw_transform
+from crface.training.examples import Example, draw, make_example
+from crface.training.trainer import Trainer, learning_rate
 from pipeline.blocks.complete import open_complete
 from pipeline.config.sections import TrainConfig
 from pipeline.errors import UserError

@@ -14,7 +14,7 @@ from test_ranker_training import StoppedError, batch, interrupt_after
 from crface import losses, ranker
 from crface.backbones import mobilenet_v1
 from crface.ranker import PerBoxRanker
-from crface.trainer import Trainer
+from crface.training.trainer import Trainer
 from pipeline.blocks.store import CandidateStore, ScoreStore
 from pipeline.errors import UsageError, UserError
 from pipeline.images.decode import read_image

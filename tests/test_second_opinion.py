@@ -12,13 +12,13 @@ from safetensors.torch import save_file
 
 import detectors
 from crface import losses, ranker
-from crface.augmentation import STRONGEST_BLUR, draw_transform
 from crface.losses import Targets
 from crface.losses.across_images import face_or_not_loss, faces_first_loss
 from crface.ranker import PerBoxRanker
 from crface.ranker.per_box.sights import Opinion
 from crface.ranker.start import start_from
-from crface.training import make_example
+from crface.training.augmentation import STRONGEST_BLUR, draw_transform
+from crface.training.examples import make_example
 from crface.weights import load_state
 from detectors.networks.by_name import NETWORKS
 from pipeline.config.sections import TrainConfig

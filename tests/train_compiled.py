@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from ranker_world import small_config
 
-from crface.replicas import joined
+from crface.training.replicas import joined
 from pipeline.dataset.index import load_index
 from pipeline.train.plan import plan_train
 from pipeline.train.progress import TrainProgress

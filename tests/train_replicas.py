@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from ranker_world import small_config
 
-from crface.replicas import joined
+from crface.training.replicas import joined
 from pipeline.dataset.index import load_index
 from pipeline.errors import UserError
 from pipeline.train.plan import plan_train

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from crface.replicas import ALONE, Replicas
+from crface.training.replicas import ALONE, Replicas
 from detectors.training.matching import BACKGROUND, Targets
 
 

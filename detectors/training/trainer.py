@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from crface.replicas import ALONE, Replicas
+from crface.training.replicas import ALONE, Replicas
 from detectors.adapter import placed, to_input
 from detectors.networks.anchor_network import AnchorNetwork
 from detectors.networks.priors import decode_boxes, make_priors

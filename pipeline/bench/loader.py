@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from crface.training import make_example
+from crface.training.examples import make_example
 from pipeline.blocks.store import CandidateStore
 from pipeline.config.sections import TrainConfig
 from pipeline.dataset.index import Index

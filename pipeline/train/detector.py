@@ -14,7 +14,7 @@ from torch import Tensor
 
 import detectors
 from crface.backbones import load_imagenet
-from crface.replicas import ALONE, Replicas
+from crface.training.replicas import ALONE, Replicas
 from crface.weights import load_state, read_metadata, save_state
 from detectors.adapter import NetworkDetector
 from detectors.base import file_sha256

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from crface.replicas import ALONE, Replicas
-from crface.training import Example, draw, make_example
+from crface.training.examples import Example, draw, make_example
+from crface.training.replicas import ALONE, Replicas
 from pipeline.blocks.store import CandidateStore
 from pipeline.config.sections import TrainConfig
 from pipeline.dataset.index import Index
@@ -96,7 +96,7 @@ class ExampleSource:
         """Give the examples of every step from `first_step` on, in order; a few batches are made ahead.
 
         Of several processes each gets its part of every batch. What a batch holds depends on the configuration
-        and the step alone (see `crface.training.draw`). Closing the iterator drops what was made ahead.
+        and the step alone (see `crface.training.examples.draw`). Closing the iterator drops what was made ahead.
         """
         config = self.config
         ahead: deque[list[Future[Example]]] = deque()

@@ -17,9 +17,9 @@ import torch
 
 from crface import losses, ranker
 from crface.ranker.start import start_from
-from crface.replicas import ALONE, Replicas
-from crface.trainer import Trainer
-from crface.training import Example
+from crface.training.examples import Example
+from crface.training.replicas import ALONE, Replicas
+from crface.training.trainer import Trainer
 from pipeline.config.sections import TrainConfig
 from pipeline.errors import UserError
 from pipeline.train.checkpoints import Checkpoint, last_checkpoint, last_step, write_checkpoint

@@ -23,7 +23,7 @@ from pipeline.workspace.writing import write_atomically
 SHARES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of the per-box ranker's residual, that are tried."""
 
-_HELD_OUT = 3  # apart from the numbers that `crface.training` draws with
+_HELD_OUT = 3  # apart from the numbers that `crface.training.examples` draws with
 _CONFIG: Final = EvaluateConfig()  # the paper's values: what a user evaluates with decides no weights
 
 

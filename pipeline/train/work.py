@@ -15,7 +15,7 @@ from pipeline.workspace.place import Place
 from pipeline.workspace.writing import write_atomically
 
 if TYPE_CHECKING:
-    from crface.replicas import Replicas
+    from crface.training.replicas import Replicas
 
 
 def train(
@@ -40,7 +40,7 @@ def train(
         return plan.ranker_file
     # imported here, as only a training needs them: PyTorch takes longer to load than a plan to make
     from crface import ranker
-    from crface.replicas import ALONE
+    from crface.training.replicas import ALONE
     from pipeline.train.examples import ExampleSource
     from pipeline.train.steps import resumed_trainer, take_steps
     from pipeline.train.validation import Validation, held_out

@@ -18,7 +18,7 @@ from workflows.job.job import Job
 from workflows.job.progress import show_progress
 
 if TYPE_CHECKING:
-    from crface.replicas import Replicas
+    from crface.training.replicas import Replicas
     from pipeline.train.plan import TrainPlan
     from pipeline.train.progress import TrainProgress
 
@@ -45,7 +45,9 @@ def workspace_held(job: Job) -> Iterator[Replicas | None]:
     with ExitStack() as stack:
         replicas = None
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            from crface.replicas import joined  # with torch, which a plan that is done need not wait for
+            from crface.training.replicas import (
+                joined,  # with torch, which a plan that is done need not wait for
+            )
 
             replicas = stack.enter_context(joined())
         if replicas is None or replicas.is_first:

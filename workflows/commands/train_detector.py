@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import torch
 
-from crface.replicas import joined
+from crface.training.replicas import joined
 from detectors.training.config import DetectorTrainConfig
 from detectors.training.trainer import StepReport
 from pipeline.config.toml import read_toml

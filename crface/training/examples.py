@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
-from crface.augmentation import draw_transform
 from crface.losses import Targets
 from crface.oracle import closest_face
 from crface.ranker.inputs import on_square, relative_rows
 from crface.ranker.interface import is_box_row
+from crface.training.augmentation import draw_transform
 
 _ORDER, _DETECTOR, _AUGMENTATION = range(3)
 _TAIL_ABOVE = 0.01

@@ -16,9 +16,9 @@ from crface.losses import Loss, Targets
 from crface.ranker.inputs import to_tensor
 from crface.ranker.interface import Ranker
 from crface.ranker.network import ConfidenceRanker
-from crface.replicas import ALONE, Replicas
-from crface.shared_norm import share_statistics
-from crface.training import Example, collated
+from crface.training.examples import Example, collated
+from crface.training.replicas import ALONE, Replicas
+from crface.training.shared_norm import share_statistics
 
 Precision = Literal["float32", "bfloat16"]
 """What the network is computed in: single precision, or mixed with bfloat16. Weights and loss are always single."""

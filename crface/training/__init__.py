@@ -1,0 +1,1 @@
+"""A ranker's training: what a step looks at, and the step, in one process or several."""

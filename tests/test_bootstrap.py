@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from detection_sets import RandomSet, random_set, rows
 
-from crface.bootstrap import Resampled, difference, drawn_images, resample
 from crface.evaluation import average_precision, exact_curve, match, official_curve
+from crface.evaluation.bootstrap import Resampled, difference, drawn_images, resample
 
 A = (0.0, 0.0, 10.0, 10.0)
 NOWHERE = (500.0, 500.0, 510.0, 510.0)

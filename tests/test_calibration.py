@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crface.calibration import rank_correlation, reliability
+from crface.evaluation.calibration import rank_correlation, reliability
 
 NONE = np.zeros(0)
 

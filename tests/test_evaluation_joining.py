@@ -10,12 +10,12 @@ from detection_sets import data_sets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crface.calibration import reliability
 from crface.evaluation import best_f1, match, official_curve
+from crface.evaluation.calibration import reliability
+from crface.evaluation.failure_tally import best_threshold, tally_failures
+from crface.evaluation.failures import count_detections, count_faces, find_failures
 from crface.evaluation.joining import joined_hits
 from crface.evaluation.tally import score_extremes
-from crface.failure_tally import best_threshold, tally_failures
-from crface.failures import count_detections, count_faces, find_failures
 
 
 @given(data_sets(), st.integers(0, 4))

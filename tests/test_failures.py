@@ -6,8 +6,7 @@ from detection_sets import data_sets, random_set, rows
 from hypothesis import given, settings
 
 from crface.evaluation import best_f1, exact_curve, match
-from crface.evaluation.settings import height_bin
-from crface.failures import (
+from crface.evaluation.failures import (
     DetectionOutcome,
     FaceOutcome,
     count_detections,
@@ -15,6 +14,7 @@ from crface.failures import (
     count_faces_by,
     find_failures,
 )
+from crface.evaluation.settings import height_bin
 
 A, B, C, D = ((x, 0.0, x + 10.0, 10.0 + x / 10) for x in (0.0, 100.0, 200.0, 300.0))
 BESIDE_A = (0.0, 5.0, 10.0, 15.0)  # 66 of 176 pixels: IoU 0.375

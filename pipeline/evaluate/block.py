@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Float64, Int8
 
-from crface.calibration import CalibrationTally, rank_correlation, reliability
+from crface.evaluation.calibration import CalibrationTally, rank_correlation, reliability
+from crface.evaluation.failure_tally import FailureTally, Group, tally_failures
+from crface.evaluation.failures import find_failures
 from crface.evaluation.joining import joined_hits
 from crface.evaluation.matching import Hits, match
 from crface.evaluation.tally import Tally, joined_extremes, score_extremes, tally
-from crface.failure_tally import FailureTally, Group, tally_failures
-from crface.failures import find_failures
 from crface.oracle import oracle_confidence
 from pipeline.blocks.plan import Block
 from pipeline.blocks.store import CandidateStore, ScoreStore

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from crface.bootstrap import Resampled, difference, resample
-from crface.calibration import CalibrationTally
 from crface.evaluation import Evaluation
+from crface.evaluation.bootstrap import Resampled, difference, resample
+from crface.evaluation.calibration import CalibrationTally
+from crface.evaluation.failure_tally import FailureTally
 from crface.evaluation.widerface import evaluation_of
-from crface.failure_tally import FailureTally
 from pipeline.evaluate.block import Records, Sums, failure_tallies
 from pipeline.evaluate.detections import PREDICTED, Variant
 from pipeline.ground_truth.truth import SETTINGS

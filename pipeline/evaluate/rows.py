@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
-from crface.bootstrap import Resampled
-from crface.calibration import Reliability
 from crface.evaluation import Evaluation
-from crface.failure_tally import best_threshold
+from crface.evaluation.bootstrap import Resampled
+from crface.evaluation.calibration import Reliability
+from crface.evaluation.failure_tally import best_threshold
 from pipeline.config.sections import EvaluateConfig
 from pipeline.evaluate.block import FAILING_SETTING
 from pipeline.evaluate.detections import ORACLE_ALL, PREDICTED, Variant

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float64, Int8
 
+from crface.evaluation.failure_tally import Group
 from crface.evaluation.settings import HEIGHT_EDGES_PX, all_faces, by_height
-from crface.failure_tally import Group
 from pipeline.dataset.annotations import ATTRIBUTES
 from pipeline.ground_truth.truth import GroundTruth
 

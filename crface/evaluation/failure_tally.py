@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
 
 from crface.evaluation.curves import Curve, at_least, stretched, threshold_steps
+from crface.evaluation.failures import DetectionCounts, DetectionOutcome, FaceCounts, FaceOutcome
 from crface.evaluation.matching import Hits
-from crface.failures import DetectionCounts, DetectionOutcome, FaceCounts, FaceOutcome
 
 Group = tuple[str, str]
 """What the faces are grouped by, and the value that those of the group have: ("blur", "heavy")."""

@@ -101,11 +101,11 @@ test-all: setup ## the test suite with the slow tests
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "slow or not slow"
 
 test-slurm: setup ## a real Slurm of one node: needs root, installs Debian's packages
-	CRFACE_INSTALL_SLURM=1 $(BIN)/python -m pytest tests/test_slurm.py -m slow
+	CRFACE_INSTALL_SLURM=1 $(BIN)/python -m pytest tests/workflows/test_slurm.py -m slow
 
 FUZZ_SECONDS ?= 600
 fuzz: setup ## look for inputs that break a reader, with Atheris
-	@if $(BIN)/python -m pip install --quiet atheris; then $(BIN)/python tests/fuzz.py $(FUZZ_SECONDS); \
+	@if $(BIN)/python -m pip install --quiet atheris; then $(BIN)/python tests/support/fuzz.py $(FUZZ_SECONDS); \
 	else echo "skipped: Atheris cannot be installed here (it runs on Linux and macOS)"; fi
 
 format: setup ## format the code

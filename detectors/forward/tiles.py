@@ -1,7 +1,8 @@
 """An image cut into tiles that overlap by what the network sees, so that together they answer as the whole does.
 
 A tile begins on a multiple of the coarsest stride: its cells are those of the whole image. What is taken from it lies a
-margin (`detectors.forward.receptive_field`) away from where it was cut; at the image's own edges it ends as the image does.
+margin (`detectors.forward.receptive_field`) away from where it was cut; at the image's own edges it ends as the
+image does.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,0 +1,443 @@
+"""Results of a detector that ran elsewhere become candidates like any other, all of them or none."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from ranker_world import World
+from wider_folder import Picture, write_data_set
+
+from pipeline.blocks import store as store_module
+from pipeline.blocks.complete import open_complete
+from pipeline.config.sections import EvaluateConfig
+from pipeline.dataset.index import Index, load_index, update_index
+from pipeline.errors import UsageError, UserError
+from pipeline.evaluate.sources import Source
+from pipeline.evaluate.work import evaluate
+from pipeline.formats.widerface_results import read_text_results
+from pipeline.imports.imported import imported_key, plan_imported
+from pipeline.imports.work import plan_import, store_import
+from pipeline.workspace.layout import CandidateKey, Workspace
+from workflows.cli.main import cli
+
+PICTURES = [
+    Picture("0--Parade", "a.b", faces=[(2, 3, 10, 11), (18, 9, 9, 12)]),
+    Picture("0--Parade", "none"),
+    Picture("1--Handshaking", "c", faces=[(6, 4, 14, 12)]),
+    Picture("1--Handshaking", "d", faces=[(0, 0, 12, 12), (14, 10, 10, 10)]),
+]
+"""Of 32 x 24 pixels each."""
+
+Boxes = Mapping[str, list[tuple[float, float, float, float, float]]]
+"""Rows x y w h score by path."""
+
+BOXES: Boxes = {
+    "0--Parade/a.b.jpg": [(3, 3, 10, 11, 0.4), (18, 9, 9, 12, 0.9), (1, 12, 8, 8, 0.6)],
+    "0--Parade/none.jpg": [],
+    "1--Handshaking/c.jpg": [(6.5, 4.25, 14, 12, 0.75), (20, 1, 9, 9, 0.8)],
+    "1--Handshaking/d.jpg": [(14, 10, 10, 10, 0.03), (1, 0, 12, 12, 0.01)],
+}
+
+
+def write_texts(folder: Path, boxes: Boxes = BOXES) -> Path:
+    for path, rows in boxes.items():
+        file = folder / Path(path).with_suffix(".txt")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lines = [file.stem, str(len(rows)), *(" ".join(f"{value:.9g}" for value in row) for row in rows)]
+        file.write_text("".join(f"{line}\n" for line in lines))
+    return folder
+
+
+def write_coco(folder: Path, boxes: Boxes = BOXES) -> tuple[Path, Path]:
+    names = list(boxes)
+    images = {"images": [{"id": 7 + i, "file_name": name, "width": 32} for i, name in enumerate(names)]}
+    found = [
+        {"image_id": 7 + i, "category_id": 1, "bbox": row[:4], "score": row[4]}
+        for i, name in enumerate(names)
+        for row in boxes[name]
+    ]
+    (folder / "images.json").write_text(json.dumps(images))
+    (folder / "found.json").write_text(json.dumps(found))
+    return folder / "found.json", folder / "images.json"
+
+
+class Folder:
+    """A data set, and a workspace that the commands make from it."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.data = write_data_set(root / "data", PICTURES)
+        self.workspace = Workspace(root / "w")
+
+    def crface(self, command: str, *arguments: str | Path) -> Result:
+        options = ["--data", self.data, "--out", self.workspace.root]
+        return CliRunner().invoke(cli, [command, *map(str, [*arguments, *options])])
+
+    def imports(self, source: Path, *arguments: str | Path, name: str = "far") -> Result:
+        return self.crface("import-candidates", source, "--name", name, *arguments)
+
+    def index(self) -> Index:
+        return load_index(self.workspace, "val")
+
+    def key(self, name: str = "far") -> CandidateKey:
+        return plan_imported(self.workspace, self.index(), f"imported:{name}", 4).key
+
+    def candidates(self, name: str = "far") -> dict[str, np.ndarray]:
+        index = self.index()
+        found = open_complete(self.workspace, index, self.key(name))
+        return {row.path: found.read(row.row) for row in index.all_rows}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def expected(path: str) -> np.ndarray:
+    rows = np.array(sorted(BOXES[path], key=lambda row: -row[4]), np.float32).reshape(-1, 5)
+    rows[:, 2:4] += rows[:, :2]
+    return rows
+
+
+def test_text_results_become_candidates_in_corners_and_sorted(folder: Folder) -> None:
+    ended = folder.imports(write_texts(folder.root / "results"))
+    assert ended.exit_code == 0, ended.output
+    assert "import far on val: 7 boxes of 4 images stored" in ended.output
+    found = folder.candidates()
+    for path in BOXES:
+        np.testing.assert_allclose(found[path], expected(path), rtol=1e-6)
+
+
+def test_coco_results_become_the_same_candidates(folder: Folder) -> None:
+    file, images = write_coco(folder.root)
+    ended = folder.imports(file, "--images", images, "--allow-missing")  # one image has no detection
+    assert ended.exit_code == 0, ended.output
+    found = folder.candidates()
+    for path in BOXES:
+        np.testing.assert_allclose(found[path], expected(path), rtol=1e-6)
+
+
+def test_the_same_boxes_in_either_format_have_one_fingerprint(folder: Folder) -> None:
+    file, images = write_coco(folder.root)
+    assert folder.imports(file, "--images", images, "--allow-missing").exit_code == 0
+    from_coco = folder.key()
+    texts = write_texts(folder.root / "results", {path: rows for path, rows in BOXES.items() if rows})
+    assert folder.imports(texts, "--allow-missing").exit_code == 0
+    assert folder.key() == from_coco
+
+
+def test_coco_results_may_name_images_by_path_alone_or_below_the_image_folder(folder: Folder) -> None:
+    found = [
+        {"image_id": prefix + path, "bbox": row[:4], "score": row[4]}
+        for prefix, path in zip(("", "WIDER_val/images/", "", ""), BOXES, strict=True)
+        for row in BOXES[path]
+    ]
+    (folder.root / "found.json").write_text(json.dumps(found))
+    ended = folder.imports(folder.root / "found.json", "--allow-missing")
+    assert ended.exit_code == 0, ended.output
+    assert len(folder.candidates()["0--Parade/a.b.jpg"]) == 3
+
+
+def test_a_cache_written_out_as_text_and_imported_gives_the_same_ap(tmp_path: Path) -> None:
+    world = World(tmp_path, num_images=5, split="val")
+    key, index = world.cache(), world.index()
+    own = open_complete(world.workspace, index, key)
+    boxes = {
+        row.path: [
+            (float(x1), float(y1), float(x2) - float(x1), float(y2) - float(y1), float(score))
+            for x1, y1, x2, y2, score in own.read(row.row)[::-1]  # the order of lines does not matter
+        ]
+        for row in index.all_rows
+    }
+    plan = plan_import(
+        world.workspace,
+        index,
+        read_text_results(write_texts(tmp_path / "texts", boxes), index),
+        "far",
+        "imported",
+    )
+    plan.check(is_missing_allowed=False)
+    store_import(plan, block_images=4)
+    assert plan.key != key
+    ap = hard_ap(world.workspace, index, key)
+    assert hard_ap(world.workspace, index, plan.key) == ap
+    assert 0 < ap["predicted", "official"] < ap["oracle", "official"]
+
+
+def hard_ap(workspace: Workspace, index: Index, key: CandidateKey) -> dict[tuple[str, str], float]:
+    evaluated = evaluate(workspace, index, [Source(key=key, weights="")], EvaluateConfig())
+    return {(row.confidence, row.kind): row.ap for row in evaluated.rows if row.setting == "hard"}
+
+
+def test_nothing_is_stored_and_every_bad_line_named_when_there_is_one(folder: Folder) -> None:
+    results = write_texts(folder.root / "results")
+    with (results / "0--Parade" / "a.b.txt").open("a") as file:
+        file.write("1 2 3 4 0.5\n1 2 3\n")
+    (results / "0--Parade" / "none.txt").write_text("")
+    ended = folder.imports(results)
+    assert isinstance(ended.exception, UserError)
+    assert "3 entries of" in str(ended.exception)
+    for words in (
+        "cannot be used (3)",
+        "a.b.txt line 2: wrong count",
+        "a.b.txt line 7: bad line",
+        "none.txt line 1: empty file",
+    ):
+        assert words in ended.output
+    assert not (folder.workspace.root / "candidates.zarr").exists()
+    with pytest.raises(UsageError, match="nothing was imported as 'far'"):
+        folder.key()
+
+
+def test_missing_images_are_named_and_refused_unless_allowed(folder: Folder) -> None:
+    results = write_texts(folder.root / "results")
+    (results / "1--Handshaking" / "d.txt").unlink()
+    refused = folder.imports(results)
+    assert isinstance(refused.exception, UserError)
+    assert "1 image is missing" in str(refused.exception)
+    assert "--allow-missing" in str(refused.exception)
+    assert "1--Handshaking/d.jpg" in refused.output
+    ended = folder.imports(results, "--allow-missing")
+    assert ended.exit_code == 0, ended.output
+    assert folder.candidates()["1--Handshaking/d.jpg"].shape == (0, 5)
+
+
+def test_unknown_images_are_named_and_left_out(folder: Folder) -> None:
+    ended = folder.imports(
+        write_texts(folder.root / "results", {**BOXES, "9--Moon/z.jpg": [(1, 1, 2, 2, 0.1)]})
+    )
+    assert ended.exit_code == 0, ended.output
+    assert "not in the data set, left out (1):\n  9--Moon/z" in ended.output
+
+
+def test_results_of_another_data_set_are_refused(folder: Folder) -> None:
+    ended = folder.imports(write_texts(folder.root / "results", {"9--Moon/z.jpg": [(1, 1, 2, 2, 0.1)]}))
+    assert isinstance(ended.exception, UserError)
+    assert "9--Moon/z.txt" in str(ended.exception)
+    assert "0--Parade/a.b" in str(ended.exception)
+
+
+def test_boxes_outside_their_image_are_counted_and_kept(folder: Folder) -> None:
+    path = "0--Parade/a.b.jpg"
+    ended = folder.imports(
+        write_texts(folder.root / "results", {**BOXES, path: [*BOXES[path], (40, 2, 5, 5, 0.2)]})
+    )
+    assert ended.exit_code == 0, ended.output
+    assert "outside the image, kept (1):\n  0--Parade/a.b.jpg: 1 of 4 boxes" in ended.output
+    assert len(folder.candidates()[path]) == 4
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [(1 / 32, "normalised to 0..1"), (20.0, "resized images")],
+    ids=["shares", "resized"],
+)
+def test_boxes_in_other_units_than_pixels_of_the_image_are_refused(
+    folder: Folder, factor: float, words: str
+) -> None:
+    scaled = {
+        path: [(x * factor, y * factor, w * factor, h * factor, score) for x, y, w, h, score in rows]
+        for path, rows in BOXES.items()
+    }
+    ended = folder.imports(write_texts(folder.root / "results", scaled))
+    assert isinstance(ended.exception, UserError)
+    assert words in str(ended.exception)
+
+
+def test_shares_of_the_image_are_refused_without_labels_too(folder: Folder) -> None:
+    (folder.data / "wider_face_split" / "wider_face_val_bbx_gt.txt").unlink()
+    shares = {path: [(x / 32, y / 24, w / 32, h / 24, s) for x, y, w, h, s in BOXES[path]] for path in BOXES}
+    ended = folder.imports(write_texts(folder.root / "results", shares))
+    assert isinstance(ended.exception, UserError)
+    assert "shares of the image" in str(ended.exception)
+
+
+def test_corners_in_place_of_sizes_are_refused(folder: Folder) -> None:
+    faces = {picture.path: picture.faces for picture in PICTURES}
+    corners = {path: [(x, y, x + w, y + h, 0.9) for x, y, w, h in faces[path]] for path in faces}
+    ended = folder.imports(write_texts(folder.root / "results", corners))
+    assert isinstance(ended.exception, UserError)
+    assert "corners (x1 y1 x2 y2)" in str(ended.exception)
+
+
+def test_a_score_outside_0_to_1_is_a_bad_entry(folder: Folder) -> None:
+    percent = {path: [(*row[:4], 100 * row[4]) for row in rows] for path, rows in BOXES.items()}
+    ended = folder.imports(write_texts(folder.root / "results", percent))
+    assert isinstance(ended.exception, UserError)
+    assert "a.b.txt: 3 scores as 90; confidences are 0 to 1" in ended.output
+
+
+@pytest.mark.parametrize("form", ["widerface", "coco"])
+def test_exported_detections_come_back_as_they_were(folder: Folder, form: str) -> None:
+    assert folder.imports(write_texts(folder.root / "results")).exit_code == 0
+    out = folder.root / "exported"
+    ended = folder.crface("export-detections", out, "--format", form, "--detector", "imported:far")
+    assert ended.exit_code == 0, ended.output
+    back = folder.imports(out, "--allow-missing", name="back")
+    assert back.exit_code == 0, back.output
+    for path, rows in folder.candidates().items():
+        above = rows[rows[:, 4] > 0.02]  # what is exported; no two of these overlap by 0.4
+        np.testing.assert_allclose(folder.candidates("back")[path], above, atol=1e-3)
+
+
+def test_of_more_than_5000_boxes_the_best_are_kept_and_the_image_named(folder: Folder) -> None:
+    path = "0--Parade/none.jpg"
+    many = [(1.0, 1.0, 5.0, 5.0, i / 6000) for i in range(5001)]
+    ended = folder.imports(write_texts(folder.root / "results", {**BOXES, path: many}))
+    assert ended.exit_code == 0, ended.output
+    assert "0--Parade/none.jpg: 5001 boxes" in ended.output
+    found = folder.candidates()[path]
+    assert len(found) == store_module.MAX_CANDIDATES
+    assert found[-1, 4] == np.float32(1 / 6000)
+
+
+BAD_COCO = [
+    ('{"images": []}', [], "no list of COCO detections"),
+    ("[", [], "no list of COCO detections"),
+    ('[{"image_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]', [], "--images"),
+    (
+        '[{"image_id": "a", "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5},'
+        ' {"image_id": "a", "category_id": 2, "bbox": [1, 2, 3, 4], "score": 0.5}]',
+        [],
+        "2 categories",
+    ),
+    ('[{"image_id": "a", "bbox": [1, 2, 3], "score": 0.5}]', ["item 0: bbox.3: Field required"], "1 entry"),
+    ('[{"image_id": "a", "bbox": [1, 2, 3, 4], "score": NaN}]', ["item 0: score"], "1 entry"),
+    ('[{"image_id": "a", "bbox": [1, 2, -3, 4], "score": 0.5}]', ["item 0: a negative width"], "1 entry"),
+]
+
+
+@pytest.mark.parametrize(("text", "named", "words"), BAD_COCO, ids=[text[:60] for text, _, _ in BAD_COCO])
+def test_a_coco_file_that_cannot_be_used_is_refused_with_the_reason(
+    folder: Folder, text: str, named: list[str], words: str
+) -> None:
+    (folder.root / "found.json").write_text(text)
+    ended = folder.imports(folder.root / "found.json")
+    assert isinstance(ended.exception, UserError)
+    assert words in str(ended.exception)
+    assert all(item in ended.output for item in named)
+
+
+def test_an_interrupted_import_stands_for_nothing_and_goes_on(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = write_texts(folder.root / "results")
+    config = folder.root / "two.toml"
+    config.write_text("[cache]\nblock_images = 2\n")
+    written = []
+
+    def fails_at_the_second(store: store_module.CandidateStore, start: int, rows: object) -> tuple[int, ...]:
+        if written:
+            raise KeyboardInterrupt
+        written.append(start)
+        return write_block(store, start, rows)  # type: ignore[arg-type]
+
+    write_block = store_module.CandidateStore.write_block
+    with monkeypatch.context() as patched:
+        patched.setattr(store_module.CandidateStore, "write_block", fails_at_the_second)
+        assert folder.imports(results, "--config", config).exit_code != 0
+    assert written == [0]
+    with pytest.raises(UsageError, match="nothing was imported"):
+        folder.key()
+    ended = folder.imports(results, "--config", config)
+    assert ended.exit_code == 0, ended.output
+    assert len(folder.candidates()["1--Handshaking/c.jpg"]) == 2
+
+
+def test_importing_the_same_again_stores_nothing_anew(folder: Folder) -> None:
+    results = write_texts(folder.root / "results")
+    assert folder.imports(results).exit_code == 0
+    files = {path: path.stat().st_mtime_ns for path in folder.workspace.candidates(folder.key()).rglob("c/*")}
+    assert files
+    assert folder.imports(results).exit_code == 0
+    assert {path: path.stat().st_mtime_ns for path in files} == files
+
+
+def test_other_boxes_under_the_same_name_take_its_place_in_another_store(folder: Folder) -> None:
+    assert folder.imports(write_texts(folder.root / "results")).exit_code == 0
+    before = folder.key()
+    other = {**BOXES, "0--Parade/none.jpg": [(1.0, 1.0, 5.0, 5.0, 0.5)]}
+    assert folder.imports(write_texts(folder.root / "other", other)).exit_code == 0
+    assert folder.key() != before
+    assert len(folder.candidates()["0--Parade/none.jpg"]) == 1
+
+
+def test_the_name_and_protocol_stand_in_the_key(folder: Folder) -> None:
+    ended = folder.imports(write_texts(folder.root / "results"), "--protocol", "vga", name="tina-1.0")
+    assert ended.exit_code == 0, ended.output
+    key = folder.key("tina-1.0")
+    assert (key.split, key.detector, key.protocol) == ("val", "tina-1.0", "vga")
+    for arguments in (["--name", "a/b"], ["--name", "x", "--protocol", "a b"]):
+        refused = folder.crface("import-candidates", folder.root / "results", *arguments)
+        assert isinstance(refused.exception, UsageError)
+
+
+def test_a_changed_image_makes_its_import_out_of_date(folder: Folder) -> None:
+    assert folder.imports(write_texts(folder.root / "results")).exit_code == 0
+    images = folder.data / "WIDER_val" / "images"
+    data = (images / "0--Parade" / "none.jpg").read_bytes()
+    (images / "1--Handshaking" / "c.jpg").write_bytes(data)
+    ended = folder.crface("cache", "--detector", "imported:far")
+    assert isinstance(ended.exception, UserError)
+    assert "1 image changed" in str(ended.exception)
+    assert "crface import-candidates" in str(ended.exception)
+    with pytest.raises(UserError, match="crface import-candidates"):
+        open_complete(folder.workspace, folder.index(), folder.key())
+
+
+def test_a_damaged_record_is_named(folder: Folder) -> None:
+    assert folder.imports(write_texts(folder.root / "results")).exit_code == 0
+    record = folder.workspace.imported("val", "far")
+    record.write_text("{}")
+    with pytest.raises(UserError, match=r"far\.json is damaged"):
+        folder.key()
+
+
+def test_every_stage_takes_imported_candidates(folder: Folder) -> None:
+    write_data_set(folder.data, PICTURES, split="train")
+    results = write_texts(folder.root / "results")
+    config = folder.root / "small.toml"
+    config.write_text(
+        "[train]\nnum_candidates = 8\nimage_side_px = 64\nbatch_size = 2\niterations = 2\nnum_pairs = 2\n"
+        "learning_rate = 1e-3\n"
+    )
+    options = ("--config", config, "--detector", "imported:far")
+    assert folder.imports(results, "--split", "val").exit_code == 0
+
+    early = json.loads(folder.crface("evaluate", "--json", *options).stdout)  # only val is there
+    assert {(row["detector"], row["protocol"], row["input_size"]) for row in early} == {
+        ("far", "imported", "unknown")
+    }
+    plan = json.loads(folder.crface("plan", "--json", *options).stdout)
+    assert {entry["what"]: entry["todo"] for entry in plan if entry["stage"] == "import"} == {
+        "far on train, imported": "4 images in 1 blocks",
+        "far on val, imported": "",
+    }
+    missing = folder.crface("cache", *options)
+    assert isinstance(missing.exception, UserError)
+    assert "--split train" in str(missing.exception)
+
+    assert folder.imports(results, "--split", "train").exit_code == 0
+    for command in ("cache", "train", "rank"):
+        ended = folder.crface(command, *options)
+        assert ended.exit_code == 0, ended.output
+    rows = json.loads(folder.crface("evaluate", "--json", *options).stdout)
+    assert "ranked" in {row["confidence"] for row in rows}
+    plan = json.loads(folder.crface("plan", "--json", *options).stdout)
+    assert [entry["stage"] for entry in plan if entry["todo"]] == ["report"]
+    page = folder.crface("report", *options)
+    assert page.exit_code == 0, page.output
+    assert "far" in (folder.workspace.report / "index.html").read_text()
+
+
+def test_a_plan_of_an_import_writes_nothing(folder: Folder) -> None:
+    index = update_index(folder.workspace, folder.data, "val").index
+    results = read_text_results(write_texts(folder.root / "results"), index)
+    plan = plan_import(folder.workspace, index, results, "far", "imported")
+    plan.check(is_missing_allowed=False)
+    assert not (folder.workspace.root / "candidates.zarr").exists()
+    store_import(plan, block_images=2)
+    assert imported_key("val", plan.parts) == plan.key == folder.key()

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float32
 
 import detectors
-from crface.boxes import nms
+from crface.detections import detections_of
 from pipeline.config.sections import EvaluateConfig
 from pipeline.errors import UsageError, UserError
 from pipeline.images.decode import MAX_PIXELS, read_image
@@ -68,15 +68,15 @@ class FaceFinder:
             rows = self._detector.candidates([image])[0]
         except ValueError as error:  # an image that a detector cannot take, or damaged weights
             raise UserError(f"{path}: {error}") from error
-        if self._ranker is not None:
-            refined = self._ranker.refine(image, rows)
-            rows, refined = (values[rows[:, 4] > config.score_threshold] for values in (rows, refined))
-            rows = np.column_stack([rows[:, :4], refined])
-        else:
-            rows = rows[rows[:, 4] > config.score_threshold]
-        boxes = torch.from_numpy(np.ascontiguousarray(rows, np.float32))
-        kept = rows[nms(boxes[:, :4], boxes[:, 4], config.nms_iou).numpy()].astype(np.float32)
-        return FoundFaces(image, kept[kept[:, 4] > threshold], float(rows[:, 4].max()) if len(rows) else 0.0)
+        refined = None if self._ranker is None else self._ranker.refine(image, rows)
+        kept = detections_of(
+            torch.from_numpy(np.ascontiguousarray(rows, np.float32)),
+            None if refined is None else torch.from_numpy(refined),
+            score_threshold=config.score_threshold,
+            nms_iou=config.nms_iou,
+        ).numpy()
+        # the candidate with the highest score is suppressed by none, so it comes first
+        return FoundFaces(image, kept[kept[:, 4] > threshold], float(kept[0, 4]) if len(kept) else 0.0)
 
 
 def write_picture(found: FoundFaces, path: Path) -> None:

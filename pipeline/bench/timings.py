@@ -11,7 +11,7 @@ from jaxtyping import Float32, UInt8
 
 import detectors
 from crface import ranker as rankers
-from crface.boxes import nms
+from crface.detections import detections_of
 from detectors.protocols import DetectionProtocol, fuse, view_candidates
 from pipeline.cache.loading import load_detector
 from pipeline.cache.protocols import protocol_for
@@ -177,9 +177,11 @@ class _Clock:
             torch.cuda.synchronize()
 
     def _suppress(self, candidates: Float32[np.ndarray, "_ 5"]) -> None:
-        rows = torch.from_numpy(candidates)
-        rows = rows[rows[:, 4] > self._evaluate.score_threshold]
-        nms(rows[:, :4], rows[:, 4], self._evaluate.nms_iou)
+        detections_of(
+            torch.from_numpy(candidates),
+            score_threshold=self._evaluate.score_threshold,
+            nms_iou=self._evaluate.nms_iou,
+        )
 
 
 def _ranker(path: Place | None, device: str) -> "tuple[Ranker | None, str]":

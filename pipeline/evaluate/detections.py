@@ -1,14 +1,14 @@
 """An image's candidates made into detections, under each confidence that the evaluation compares."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Float64
-from torch import Tensor
 
-from crface.boxes import nms
+from crface.detections import detections_of
 from crface.oracle import oracle_confidence
 from pipeline.config.sections import EvaluateConfig
 from pipeline.results.ap import Confidence
@@ -45,19 +45,21 @@ def image_detections(
     above the threshold, so that predicted and ranked choose from the same boxes. The oracle looks at all
     faces that are labelled, also those that a setting ignores (paper 3.1, 4.2).
     """
-    boxes = torch.from_numpy(candidates[:, :4].copy())
-    predicted = torch.from_numpy(candidates[:, 4].copy())
-    oracle = oracle_confidence(boxes, torch.from_numpy(faces.astype(np.float32)))
-    is_above = predicted > config.score_threshold
-    scores = {PREDICTED: predicted}
+    rows = torch.from_numpy(candidates.copy())
+    oracle = oracle_confidence(rows[:, :4], torch.from_numpy(faces.astype(np.float32)))
+    scores = {PREDICTED: rows[:, 4]}
     if refined is not None:
         scores[RANKED] = torch.from_numpy(refined.copy())
     scores |= {ORACLE: oracle, ORACLE_ALL: oracle}
-    detections = {}
-    for variant, score in scores.items():
-        rows = torch.column_stack([boxes, score])
-        detections[variant] = _suppressed(rows if variant.is_all else rows[is_above], config)
-    return detections
+    return {
+        variant: detections_of(
+            rows,
+            score,
+            score_threshold=-math.inf if variant.is_all else config.score_threshold,
+            nms_iou=config.nms_iou,
+        ).numpy()
+        for variant, score in scores.items()
+    }
 
 
 def stored_detections(
@@ -69,13 +71,10 @@ def stored_detections(
 
     The same as `image_detections` gives for these, without the labels that its oracle needs.
     """
-    rows = torch.from_numpy(candidates.copy())
-    is_above = rows[:, 4] > config.score_threshold
-    if refined is not None:
-        rows[:, 4] = torch.from_numpy(refined.copy())
-    return _suppressed(rows[is_above], config)
-
-
-def _suppressed(rows: Tensor, config: EvaluateConfig) -> Float32[np.ndarray, "_ 5"]:
-    kept: Float32[np.ndarray, "_ 5"] = rows[nms(rows[:, :4], rows[:, 4], config.nms_iou)].numpy()
-    return kept
+    detections: Float32[np.ndarray, "_ 5"] = detections_of(
+        torch.from_numpy(candidates.copy()),
+        None if refined is None else torch.from_numpy(refined.copy()),
+        score_threshold=config.score_threshold,
+        nms_iou=config.nms_iou,
+    ).numpy()
+    return detections

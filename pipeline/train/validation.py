@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float32
 
 from crface import ranker
-from crface.boxes import nms
+from crface.detections import detections_of
 from crface.evaluation import widerface_ap
 from crface.ranker import PerBoxRanker, Ranker
 from pipeline.blocks.store import CandidateStore
@@ -110,16 +110,19 @@ class Validation:
     def _picture(self, row: int, store: CandidateStore, model: Ranker | None) -> "_Picture":
         labels = self._index.row(row)
         candidates = store.read(row)
-        is_above = candidates[:, 4] > _CONFIG.score_threshold
+        refined = None
         if model is not None:
             # those behind the last that the ranker hears and behind the threshold cannot become detections
-            candidates = candidates[: max(model.num_candidates, int(is_above.sum()))]
-            is_above = is_above[: len(candidates)]
-            refined = model.refine(self._index.read_image(row), candidates)
-            candidates = np.column_stack([candidates[:, :4], refined])
-        kept = torch.from_numpy(candidates[is_above])
-        kept = kept[nms(kept[:, :4], kept[:, 4], _CONFIG.nms_iou)]
-        return _Picture(kept.numpy(), labels.faces[labels.is_valid].astype(np.float32))
+            num_above = int((candidates[:, 4] > _CONFIG.score_threshold).sum())
+            candidates = candidates[: max(model.num_candidates, num_above)]
+            refined = torch.from_numpy(model.refine(self._index.read_image(row), candidates))
+        detections = detections_of(
+            torch.from_numpy(candidates),
+            refined,
+            score_threshold=_CONFIG.score_threshold,
+            nms_iou=_CONFIG.nms_iou,
+        )
+        return _Picture(detections.numpy(), labels.faces[labels.is_valid].astype(np.float32))
 
     def _read(self) -> dict[int, float]:
         if not self._table.is_file():

@@ -34,33 +34,48 @@ __all__ = [
 
 
 def names() -> list[str]:
-    """List the rankers that `create` knows."""
-    return list(_RANKERS)
+    """The names of the rankers that `create` knows."""
+    return [*_PAPERS, *_PER_BOX]
+
+
+def has_output_range(name: str) -> bool:
+    """Whether a ranker takes an `output_range`: the paper's do."""
+    return name in _PAPERS
 
 
 def create(
-    name: str, num_candidates: int = 5000, image_side_px: int = 1024, output_range: OutputRange = "scaled"
+    name: str,
+    num_candidates: int = 5000,
+    image_side_px: int = 1024,
+    output_range: OutputRange | None = None,
 ) -> Ranker:
-    """Make the ranker called `name` with random weights; untrained, it leaves every confidence as it is.
+    """The ranker called `name` with random weights; untrained, it leaves every confidence as it is.
 
     "large" and "small" are the paper's (3.4, 5.5); "per-box" and "second-opinion" are the step beyond
     (`crface.ranker.per_box`).
-    `num_candidates` is N, `image_side_px` the long side that pictures are scaled to, `output_range` how
-    the paper's rankers keep confidences within 0..1 ("clipped" is the paper's). Raises ValueError for an unknown name,
-    listing the known ones, and for fewer than 2 candidates or 32 pixels.
+    `num_candidates` is N, `image_side_px` the long side that pictures are scaled to. `output_range`, an option of the
+    paper's rankers alone, is how they keep confidences within 0..1: "clipped" is the paper's, "scaled" the default.
+    Raises ValueError for an unknown name, listing the known ones, for fewer than 2 candidates or 32 pixels, and for an
+    `output_range` of a ranker that has none.
     """
-    if name not in _RANKERS:
+    if name not in names():
         raise ValueError(f"there is no ranker {name!r}; choose one of {', '.join(names())}")
+    if output_range is not None and not has_output_range(name):
+        raise ValueError(
+            f"the {name} ranker has no output_range: it refines logits, whose confidences lie in 0..1; leave it out"
+        )
     if num_candidates < 2 or image_side_px < 32:
         raise ValueError(
-            f"a ranker of {num_candidates} candidates on pictures of {image_side_px} pixels cannot be: "
+            f"a ranker cannot have {num_candidates} candidates and pictures of {image_side_px} pixels: "
             "2 candidates and 32 pixels are the least"
         )
-    return _RANKERS[name](num_candidates, image_side_px, output_range)
+    if name in _PAPERS:
+        return _PAPERS[name](num_candidates, image_side_px, output_range or "scaled")
+    return _PER_BOX[name](num_candidates, image_side_px)
 
 
 def load(path: str | Path) -> Ranker:
-    """Read a ranker that `save` wrote, in evaluation mode, on the CPU.
+    """The ranker in a file that `save` wrote, in evaluation mode, on the CPU.
 
     Raises ValueError when the file is missing, no safetensors file, not a ranker's, or damaged.
     """
@@ -71,10 +86,11 @@ def load(path: str | Path) -> Ranker:
         recorded = about.pop("sha256", None)  # older files have none
         if recorded not in (None, _sha256(about, state)):
             raise ValueError(
-                f"the ranker {path} is damaged: it is not what its checksum is of; fetch it again, or make it "
+                f"the ranker {path} is damaged: its checksum does not match; fetch it again, or make it "
                 "again with `crface train --verify`"
             )
-        model = create(about["name"], about["num_candidates"], about["image_side_px"], about["output_range"])
+        output_range = about["output_range"] if has_output_range(about["name"]) else None
+        model = create(about["name"], about["num_candidates"], about["image_side_px"], output_range)
         if problems := check_keys(model, state):
             raise ValueError(f"{path} does not hold a ranker of this version: {'; '.join(problems)}")
         model.load_state_dict(state)
@@ -91,12 +107,13 @@ def save(model: Ranker, path: str | Path) -> None:
 
 
 def serialise(model: Ranker) -> bytes:
-    """Give the bytes that `save` writes; the same ranker gives the same bytes."""
+    """The bytes that `save` writes; the same for the same ranker."""
     about = {
         "name": model.name,
         "num_candidates": model.num_candidates,
         "image_side_px": model.image_side_px,
-        "output_range": model.output_range,
+        "output_range": "clipped",  # in every file, also of rankers without this option: scores are filed by its bytes
+        **model.options(),
     }
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     # one entry: safetensors writes several in any order
@@ -126,9 +143,8 @@ def _large(num_candidates: int, image_side_px: int, output_range: OutputRange) -
     )
 
 
-_RANKERS: dict[str, Callable[[int, int, OutputRange], Ranker]] = {
-    "large": _large,
-    "small": _small,
+_PAPERS: dict[str, Callable[[int, int, OutputRange], Ranker]] = {"large": _large, "small": _small}
+_PER_BOX: dict[str, Callable[[int, int], Ranker]] = {
     "per-box": per_box_ranker,
     "second-opinion": second_opinion_ranker,
 }

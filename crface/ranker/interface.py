@@ -1,8 +1,9 @@
-"""What every confidence ranker is, whatever network is inside."""
+"""The interface of every confidence ranker, whatever network is inside."""
 
-from abc import abstractmethod
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -10,24 +11,36 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
+from crface.backbones import MobileNetV1, ResNet
 from crface.losses.targets import Scale
 
 OutputRange = Literal["clipped", "scaled"]
 """How the paper's rankers keep refined confidences in 0..1: the paper's clip, or one linear map for all images."""
 
 
-class Ranker(nn.Module):
+@dataclass(frozen=True, slots=True)
+class StartingWeights:
+    """The part of a ranker that a checkpoint fills, and the tensors for it."""
+
+    module: nn.Module
+    """The part of the ranker."""
+    tensors: Mapping[str, Tensor]
+    """What the checkpoint holds for it, under the part's own keys; not yet checked."""
+    words: str
+    """What is taken over, as a user reads it."""
+
+
+class Ranker(nn.Module, ABC):
     """A network that refines the confidences of an image's candidates.
 
-    `name` says which one it is and `scale` what its scores are; `num_candidates` is the number of rows that a
-    training example has, and `image_side_px` the long side that pictures are scaled to.
+    `name` is the one it is created by and `scale` the unit of its scores; `num_candidates` is the number of rows in a
+    training example, and `image_side_px` the long side that pictures are scaled to.
     """
 
     name: str
     scale: Scale
     num_candidates: int
     image_side_px: int
-    output_range: OutputRange
 
     @abstractmethod
     def forward(
@@ -36,10 +49,10 @@ class Ranker(nn.Module):
         rows: Float[Tensor, "image box 5"],
         sizes: Float[Tensor, "image 2"],
     ) -> Float[Tensor, "image box"]:
-        """Give the scores of a batch that losses compare; 0 for padding, which is rows of zeros.
+        """Scores of a batch, for losses to compare; 0 for padding, which is rows of zeros.
 
-        `images` as `inputs.to_tensor` makes them, each with its picture of width and height `sizes` in the
-        upper left corner; `rows` as `inputs.relative_rows` does.
+        `images` come from `inputs.to_tensor`, each with its picture of width and height `sizes` in the upper left
+        corner; `rows` from `inputs.relative_rows`.
         """
 
     @abstractmethod
@@ -49,32 +62,52 @@ class Ranker(nn.Module):
         rows: Float[Tensor, "image box 5"],
         sizes: Float[Tensor, "image 2"],
     ) -> Float[Tensor, "image box"]:
-        """Give the refined confidences of a batch in 0..1, 0 for padding: what `refine` gives, within a rounding.
+        """Refined confidences of a batch in 0..1, 0 for padding: those of `refine`, within a rounding.
 
-        Takes what `forward` takes, and is tensors throughout: it is what an ONNX file holds.
+        Takes what `forward` takes, and works on tensors throughout: an ONNX file holds this.
         """
 
     @abstractmethod
     def refine(self, image: np.ndarray, candidates: np.ndarray) -> Float32[np.ndarray, " candidate"]:
-        """Give each candidate's refined confidence in 0..1, in the order of `candidates`; empty for none.
+        """Refined confidence of each candidate in 0..1, in the order of `candidates`; empty without candidates.
 
-        `image` is uint8 [H, W, 3] RGB of any size (checked by `check_input` rather than by the signature, to
-        say it in words); `candidates` [N, 5] are `x1 y1 x2 y2 confidence` in its pixels, in any order; rows
+        `image` is uint8 [H, W, 3] RGB of any size (checked by `check_input` rather than by the signature, for a
+        readable message); `candidates` [N, 5] are `x1 y1 x2 y2 confidence` in its pixels, in any order; rows
         that are zero throughout are padding and get 0.
 
         Runs in evaluation mode, whatever mode the network is in. Raises ValueError for other shapes or values
         that are not finite.
         """
 
+    @abstractmethod
+    def options(self) -> Mapping[str, str]:
+        """What `crface.ranker.create` takes for this ranker besides N and the side of pictures."""
+
+    @abstractmethod
+    def classifier_part(self) -> MobileNetV1 | ResNet | None:
+        """The backbone that can start from an ImageNet classifier; None in a ranker that needs a whole detector."""
+
+    @abstractmethod
+    def detector_part(self, state: Mapping[str, Tensor]) -> StartingWeights:
+        """The part of this ranker that can start from a detector's checkpoint `state`."""
+
+    @abstractmethod
+    def observed_range(self) -> tuple[Tensor, Tensor] | None:
+        """Lowest and highest score seen in training, updated in place; None in a ranker that keeps no range."""
+
+    @abstractmethod
+    def tune(self, quality: Callable[[], float]) -> None:
+        """Set what is chosen after training, if anything is, to where `quality` of this ranker is highest."""
+
 
 def is_box_row(rows: Float[Tensor, "image box 5"]) -> Tensor:
-    """Tell boxes from padding: a padding row is zero throughout."""
+    """Whether each row is a box; a padding row is zero throughout."""
     return (rows != 0).any(dim=-1)
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[torch.device]:
-    """Put a network into evaluation mode without gradients, then back; gives the device that it is on."""
+    """Evaluation mode without gradients for the length of a `with` block, which receives the network's device."""
     was_training = model.training
     model.eval()
     try:

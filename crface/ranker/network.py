@@ -1,5 +1,7 @@
 """The confidence ranking network: image and candidates in, refined confidences out (paper 3.3, 3.4, 4.3)."""
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
@@ -10,23 +12,30 @@ from crface.ranker.bpn import BPN_CHANNELS, BoxProcessingNetwork
 from crface.ranker.confidence_module import ConfidenceModule
 from crface.ranker.fpn import FeaturePyramid
 from crface.ranker.inputs import relative_rows, square_picture, to_tensor
-from crface.ranker.interface import OutputRange, Ranker, check_input, evaluating, is_box_row
+from crface.ranker.interface import (
+    OutputRange,
+    Ranker,
+    StartingWeights,
+    check_input,
+    evaluating,
+    is_box_row,
+)
 
 
 class ConfidenceRanker(Ranker):
-    """Give refined confidences c' = c + residual; exactly c while untrained, 0 for padding rows.
+    """The paper's ranker: refined confidences c' = c + residual; exactly c while untrained, 0 for padding rows.
 
-    `name` says which network it is, `num_candidates` is N, `image_side_px` the side of the square that
-    pictures are scaled to. `backbone` gives three maps, at strides 8, 16 and 32; FPN and confidence modules
-    have `channels` channels (256 in the large ranker, 64 in the small).
+    `num_candidates` is N, `image_side_px` the side of the square that pictures are scaled to. `backbone` makes three
+    maps, at strides 8, 16 and 32; FPN and confidence modules have `channels` channels (256 in the large ranker, 64 in
+    the small).
 
     Range: "we also clip the refined confidence (c') to be within 0 to 1 to keep the same output range":
     `output_range` "clipped". Detectors' confidences crowd below 1, and there half of them would end as equals,
     which costs AP. With "scaled" the range is kept by mapping the widest range that c' took in training,
-    `lowest` to `highest`, onto 0..1, which leaves every order as it is; only what lies beyond that is clipped.
-    Before training it is 0..1 itself, and nothing moves. `forward` gives c' as it is, and the loss is taken on
-    that: inside the loss a clip would stop the gradient of every confidence beyond 0 or 1, and a box pushed
-    there by mistake could never come back.
+    `lowest` to `highest`, onto 0..1, which preserves every order; only what lies beyond it is clipped.
+    Before training that range is 0..1 itself, and nothing moves. `forward` returns c' unbounded, and the loss is taken
+    on that: inside the loss a clip would stop the gradient of every confidence beyond 0 or 1, and a box pushed there
+    by mistake could never come back.
     """
 
     def __init__(
@@ -60,10 +69,10 @@ class ConfidenceRanker(Ranker):
         rows: Float[Tensor, "image box 5"],
         sizes: Float[Tensor, "image 2"],
     ) -> Float[Tensor, "image box"]:
-        """Give c' of a batch, not yet brought into 0..1; 0 for padding, which is rows of zeros.
+        """c' of a batch, not yet brought into 0..1; 0 for padding, which is rows of zeros.
 
-        Where the picture ends in its square (`sizes`) is not looked at: the paper's network sees the whole
-        picture, and boxes in shares of it. In training mode the range of the result is remembered.
+        `sizes`, where the picture ends in its square, is not used: the paper's network sees the whole square, and
+        boxes in shares of their picture. In training mode the range of the result is remembered.
         """
         is_box = is_box_row(rows)
         levels: list[Tensor] = self.backbone(images)
@@ -83,17 +92,17 @@ class ConfidenceRanker(Ranker):
         rows: Float[Tensor, "image box 5"],
         sizes: Float[Tensor, "image 2"],
     ) -> Float[Tensor, "image box"]:
-        """Give c' of a batch in 0..1 (see `Ranker.confidences`)."""
+        """c' of a batch in 0..1 (see `Ranker.confidences`)."""
         refined: Tensor = self(images, rows, sizes)
         if self.output_range == "scaled":
             refined = (refined - self.lowest) / (self.highest - self.lowest)
         return refined.clamp(0, 1) * is_box_row(rows)
 
     def refine(self, image: np.ndarray, candidates: np.ndarray) -> Float32[np.ndarray, " candidate"]:
-        """Give each candidate's refined confidence in 0..1, in the order of `candidates` (see `Ranker.refine`).
+        """Refined confidence of each candidate in 0..1, in the order of `candidates` (see `Ranker.refine`).
 
-        Of equal confidences the earlier row comes first. Candidates beyond the N most confident keep their
-        predicted confidence, on the same scale, but none passes the last that was refined.
+        Of equal confidences the earlier row comes first. Candidates beyond the N most confident keep their predicted
+        confidence, on the same scale, but never above the last refined one.
         """
         check_input(image, candidates)
         order = np.argsort(-candidates[:, 4], kind="stable")
@@ -116,3 +125,25 @@ class ConfidenceRanker(Ranker):
         refined[order] = np.clip((scores - lowest) / (highest - lowest), 0, 1)
         refined[(candidates == 0).all(axis=1)] = 0  # padding
         return refined
+
+    def options(self) -> Mapping[str, str]:
+        """How confidences are kept within 0..1."""
+        return {"output_range": self.output_range}
+
+    def classifier_part(self) -> MobileNetV1 | ResNet:
+        """The backbone."""
+        return self.backbone
+
+    def detector_part(self, state: Mapping[str, Tensor]) -> StartingWeights:
+        """The backbone of the detector."""
+        tensors = {
+            key.removeprefix("body."): value for key, value in state.items() if key.startswith("body.")
+        }
+        return StartingWeights(self.backbone, tensors, "the backbone of a detector")
+
+    def observed_range(self) -> tuple[Tensor, Tensor]:
+        """Lowest and highest c' seen in training."""
+        return self.lowest, self.highest
+
+    def tune(self, quality: Callable[[], float]) -> None:
+        """Leave this ranker as it is: nothing of it is chosen after training."""

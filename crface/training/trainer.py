@@ -15,7 +15,6 @@ from torch import Tensor
 from crface.losses import Loss, Targets
 from crface.ranker.inputs import to_tensor
 from crface.ranker.interface import Ranker
-from crface.ranker.network import ConfidenceRanker
 from crface.training.examples import Example, collated
 from crface.training.replicas import ALONE, Replicas
 from crface.training.shared_norm import share_statistics
@@ -89,8 +88,8 @@ class Trainer:
         self.model.train()
         with torch.autocast(device.type, torch.bfloat16, enabled=self._is_mixed):
             scores = self._forward(to_tensor(pictures), rows, sizes)
-        if isinstance(self.model, ConfidenceRanker):
-            self.replicas.extend(self.model.lowest, self.model.highest)
+        if (observed := self.model.observed_range()) is not None:
+            self.replicas.extend(*observed)
         loss = self._loss(self.replicas.gathered(scores.float()), self._all(targets))
         value = loss.item()
         if not np.isfinite(value):

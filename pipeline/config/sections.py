@@ -66,7 +66,7 @@ class TrainConfig(Section):
     )
     output_range: Literal["clipped", "scaled"] = Field(
         "clipped",
-        description="how refined confidences are kept within 0..1: the paper's clip, or one linear map",
+        description="how the large and small rankers keep confidences within 0..1: the paper's clip, or one linear map",
     )
     loss: Literal[
         "cross-entropy",

@@ -30,6 +30,11 @@ CODE_VERSION = 3
 
 _NEWER = ("patience", "validation_detectors")  # options that rankers were trained before
 
+_WITH_OUTPUT_RANGE = (
+    "large",
+    "small",
+)  # as `crface.ranker.has_output_range`, which a plan cannot ask without PyTorch
+
 _NOT_DECIDING = {"checkpoint_every", "compile", "initial_weights"}
 """When a state is kept, how the same arithmetic is done, and a path whose bytes decide instead."""
 
@@ -115,6 +120,10 @@ def plan_train(
 def _deciding(config: TrainConfig) -> dict[str, Any]:
     """What of the section decides the ranker; an option that is newer than rankers only where it is used."""
     values: dict[str, Any] = config.model_dump(mode="json", exclude=_NOT_DECIDING)
+    if config.ranker not in _WITH_OUTPUT_RANGE:
+        values["output_range"] = (
+            TrainConfig().output_range
+        )  # as in the names of those trained without setting it
     return {key: value for key, value in values.items() if value or key not in _NEWER}
 
 

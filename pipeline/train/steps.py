@@ -44,7 +44,8 @@ def resumed_trainer(
         raise UserError(f"train.compile needs {missing}, which is not here: install it, or leave compile out")
     with torch.random.fork_rng(devices=[]):  # the caller's random state is not ours to change
         torch.manual_seed(config.seed)
-        model = ranker.create(config.ranker, config.num_candidates, config.image_side_px, config.output_range)
+        output_range = config.output_range if ranker.has_output_range(config.ranker) else None
+        model = ranker.create(config.ranker, config.num_candidates, config.image_side_px, output_range)
     if config.initial_weights:
         try:
             start_from(model, config.initial_weights)

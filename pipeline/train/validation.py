@@ -13,15 +13,12 @@ from jaxtyping import Float32
 from crface import ranker
 from crface.detections import detections_of
 from crface.evaluation import widerface_ap
-from crface.ranker import PerBoxRanker, Ranker
+from crface.ranker import Ranker
 from pipeline.blocks.store import CandidateStore
 from pipeline.config.sections import EvaluateConfig
 from pipeline.dataset.index import Index
 from pipeline.workspace.place import Place, local_copy
 from pipeline.workspace.writing import write_atomically
-
-SHARES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Of the per-box ranker's residual, that are tried."""
 
 _HELD_OUT = 3  # apart from the numbers that `crface.training.examples` draws with
 _CONFIG: Final = EvaluateConfig()  # the paper's values: what a user evaluates with decides no weights
@@ -82,15 +79,10 @@ class Validation:
         return 0 < patience < len(aps) and max(aps[-patience:]) <= max(aps[:-patience])
 
     def best(self) -> Ranker:
-        """Give the best ranker, on the CPU; a per-box one with the share of its residual that does best.
-
-        Of equal shares the smallest: what does not help is not added.
-        """
+        """The best ranker, on the CPU, tuned by its AP on the held-out pictures (`Ranker.tune`)."""
         with local_copy(self.best_file) as file:
             model = ranker.load(file)
-        if isinstance(model, PerBoxRanker):
-            aps = [self.ap(_with_share(model, share)) for share in SHARES]
-            _with_share(model, SHARES[int(np.argmax(aps))])
+        model.tune(lambda: self.ap(model))
         return model
 
     def ap(self, model: Ranker | None) -> float:
@@ -136,8 +128,3 @@ class Validation:
 class _Picture:
     detections: Float32[np.ndarray, "_ 5"]
     faces: Float32[np.ndarray, "_ 4"]
-
-
-def _with_share(model: PerBoxRanker, share: float) -> PerBoxRanker:
-    model.share.fill_(share)
-    return model

@@ -1,5 +1,6 @@
 """The per-box ranker: what it leaves alone, what it looks at, and that it learns."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from torch import Tensor
 
 from crface import losses, ranker
@@ -268,6 +270,22 @@ def test_a_saved_ranker_comes_back_the_same_with_its_share(tmp_path: Path) -> No
     assert loaded.name == "per-box"
     assert float(loaded.share) == 0.25
     assert np.array_equal(loaded.refine(picture(), candidates), model.refine(picture(), candidates))
+
+
+@pytest.mark.parametrize("output_range", ["clipped", "scaled"])
+def test_a_file_from_when_it_took_an_output_range_is_read(output_range: str, tmp_path: Path) -> None:
+    model = disturbed()
+    about = {"name": "per-box", "num_candidates": 100, "image_side_px": 96, "output_range": output_range}
+    save_file(model.state_dict(), tmp_path / "old.safetensors", {"ranker": json.dumps(about)})
+    candidates = some_candidates(12)
+    loaded = ranker.load(tmp_path / "old.safetensors")
+    assert np.array_equal(loaded.refine(picture(), candidates), model.refine(picture(), candidates))
+
+
+def test_tuning_takes_the_smallest_of_the_best_shares() -> None:
+    model = disturbed()
+    model.tune(lambda: min(float(model.share), 0.5))
+    assert float(model.share) == 0.5
 
 
 @pytest.mark.parametrize("name", losses.names())

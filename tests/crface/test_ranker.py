@@ -231,6 +231,8 @@ def test_what_is_no_ranker_is_refused_in_words(tmp_path: Path) -> None:
         ranker.create("tiny")
     with pytest.raises(ValueError, match="32 pixels"):
         ranker.create("small", image_side_px=16)
+    with pytest.raises(ValueError, match="the per-box ranker has no output_range"):
+        ranker.create("per-box", output_range="clipped")
 
 
 def test_a_picture_is_scaled_into_the_upper_left_corner_of_its_square() -> None:

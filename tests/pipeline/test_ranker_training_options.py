@@ -282,3 +282,19 @@ def test_detectors_that_cannot_be_validated_with_are_refused_in_words(
     config = small_config(validation_share=share, validation_detectors=names)
     with pytest.raises(UsageError, match=words):
         plan_train(world.workspace, world.index(), keys, config)
+
+
+@pytest.mark.parametrize("name", ranker.names())
+def test_an_output_range_makes_another_ranker_only_where_the_ranker_has_one(
+    name: str, tmp_path: Path
+) -> None:
+    world = World(tmp_path)
+    key, index = world.cache(), world.index()
+    weights_file = tmp_path / "weights"
+    weights_file.write_bytes(b"of a detector")
+    options = {"ranker": name, "initial_weights": str(weights_file)}
+    plans = [
+        plan_train(world.workspace, index, (key,), small_config(output_range=value, **options))
+        for value in ("clipped", "scaled")
+    ]
+    assert (plans[0].fingerprint != plans[1].fingerprint) == ranker.has_output_range(name)

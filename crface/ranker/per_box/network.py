@@ -1,21 +1,28 @@
 """The per-box rankers: logit of a box's confidence plus a residual from what is in the box and around it."""
 
+from collections.abc import Callable, Mapping
+from typing import Final
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
+from crface.backbones import MobileNetV1
 from crface.ranker.inputs import relative_rows, scaled_picture, to_tensor
-from crface.ranker.interface import OutputRange, Ranker, check_input, evaluating, is_box_row
+from crface.ranker.interface import Ranker, StartingWeights, check_input, evaluating, is_box_row
 from crface.ranker.per_box.attention import NeighbourAttention
 from crface.ranker.per_box.overlaps import NUM_FEATURES, find_overlaps, pair_features
 from crface.ranker.per_box.sights import Look, Opinion, Sight
 from crface.ranker.per_box.trunk import STRIDES
 
 LARGEST_RESIDUAL = 6.0
-"""No confidence moves by more logits: odds of 1 to 1 become 400 to 1. Without a bound a few boxes end at exactly
-1 in single precision, and have no order any more."""
+"""Most logits that a confidence moves by: odds of 1 to 1 become 400 to 1. Without a bound a few boxes end at exactly
+1 in single precision, where they have no order."""
+
+SHARES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Shares of the residual that `PerBoxRanker.tune` tries."""
 
 _WIDTH = 128
 _NUM_ATTENTIONS = 2
@@ -26,25 +33,22 @@ _SMALLEST = 2.0**-24  # 1 minus it is the largest single-precision number below 
 _BLOCK = 1024
 
 
-def per_box_ranker(num_candidates: int, image_side_px: int, output_range: OutputRange) -> "PerBoxRanker":
-    """Make the ranker that learns to see: for pictures like those that it is trained on."""
+def per_box_ranker(num_candidates: int, image_side_px: int) -> "PerBoxRanker":
+    """The ranker that learns to see: for pictures like those it is trained on."""
     return PerBoxRanker(
         "per-box",
         Look(_WIDTH),
         num_candidates,
         image_side_px,
-        output_range,
         knows_place=True,
         num_heard=num_candidates,
     )
 
 
-def second_opinion_ranker(
-    num_candidates: int, image_side_px: int, output_range: OutputRange
-) -> "PerBoxRanker":
-    """Make the ranker that asks a face detector: for pictures and detectors that it is not trained on.
+def second_opinion_ranker(num_candidates: int, image_side_px: int) -> "PerBoxRanker":
+    """The ranker that asks a face detector: for pictures and detectors it is not trained on.
 
-    It is not told where a box lies, nor how large it is beside the picture: that says more about a data set's
+    It does not know where a box lies, nor how large it is relative to the picture: that says more about a data set's
     pictures than about faces.
     """
     return PerBoxRanker(
@@ -52,24 +56,22 @@ def second_opinion_ranker(
         Opinion(_WIDTH),
         num_candidates,
         image_side_px,
-        output_range,
         knows_place=False,
         num_heard=max(num_candidates, _NUM_HEARD_OF_OPINIONS),
     )
 
 
 class PerBoxRanker(Ranker):
-    """Give the logit of each box's refined confidence: the detector's plus a residual, which starts at zero.
+    """Logit of each box's refined confidence: the detector's plus a residual, which starts at zero.
 
-    Untrained it leaves every confidence exactly as it is. Any number of boxes, 0 too; the result of a box does
-    not depend on the order of the rows, nor on padding. Pictures are scaled to a long side of `image_side_px`
+    Untrained it leaves every confidence exactly as it is. Takes any number of boxes, even 0; the result for a box
+    depends neither on the order of the rows nor on padding. Pictures are scaled to a long side of `image_side_px`
     whatever the detector saw, so the cost does not grow with the size of the photograph.
 
-    `share` is how much of the residual `refine` adds, 0..1: 1 after training, less where held-out pictures say
-    so. Every box is refined, but only the `num_heard` most confident are heard as neighbours, so that the cost has a
-    bound and a long tail of boxes that nobody trusts changes nothing. `sight` is what is seen of a box in the picture,
-    `knows_place` whether its place and size in the picture are told. `output_range` is
-    without effect: a logit's confidence lies in 0..1 by itself.
+    `share` is how much of the residual `refine` adds, 0..1: 1 after training, less where held-out pictures show that
+    less is better. Every box is refined, but only the `num_heard` most confident are heard as neighbours, so that the
+    cost is bounded and a long tail of barely trusted boxes changes nothing. `sight` is what the ranker sees of a box
+    in the picture; `knows_place`, whether it is told the box's place and size in the picture.
     """
 
     def __init__(
@@ -78,7 +80,6 @@ class PerBoxRanker(Ranker):
         sight: Sight,
         num_candidates: int,
         image_side_px: int,
-        output_range: OutputRange,
         *,
         knows_place: bool,
         num_heard: int,
@@ -88,7 +89,6 @@ class PerBoxRanker(Ranker):
         self.scale = "logit"
         self.num_candidates = num_candidates
         self.image_side_px = image_side_px
-        self.output_range = output_range
         self.sight = sight
         self._num_heard = num_heard
         self._first_geometry = 0 if knows_place else _PLACE
@@ -109,7 +109,7 @@ class PerBoxRanker(Ranker):
         rows: Float[Tensor, "image box 5"],
         sizes: Float[Tensor, "image 2"],
     ) -> Float[Tensor, "image box"]:
-        """Give logits of a batch: the detector's plus the whole residual, `share` or not; 0 for padding."""
+        """Logits of a batch: the detector's plus the whole residual, `share` or not; 0 for padding."""
         return (logit_of(rows[..., 4]) + self.residuals(images, rows, sizes)) * is_box_row(rows)
 
     def confidences(
@@ -118,7 +118,7 @@ class PerBoxRanker(Ranker):
         rows: Float[Tensor, "image box 5"],
         sizes: Float[Tensor, "image 2"],
     ) -> Float[Tensor, "image box"]:
-        """Give refined confidences of a batch, with `share` (see `Ranker.confidences`)."""
+        """Refined confidences of a batch, with `share` (see `Ranker.confidences`)."""
         logit = logit_of(rows[..., 4]) + self.share * self.residuals(images, rows, sizes)
         return logit.sigmoid() * is_box_row(rows)
 
@@ -128,7 +128,7 @@ class PerBoxRanker(Ranker):
         rows: Float[Tensor, "image box 5"],
         sizes: Float[Tensor, "image 2"],
     ) -> Float[Tensor, "image box"]:
-        """Give what is added to each logit, within +-`LARGEST_RESIDUAL`; for padding a number without meaning."""
+        """What is added to each logit, within +-`LARGEST_RESIDUAL`; meaningless for padding."""
         if self.training:  # pictures of a batch share a square, which may be larger than the largest of them
             width, height = (-(-int(side) // STRIDES[-1]) * STRIDES[-1] for side in sizes.amax(dim=0).ceil())
             images = images[:, :, :height, :width]
@@ -154,7 +154,7 @@ class PerBoxRanker(Ranker):
         return LARGEST_RESIDUAL * torch.tanh(raw.float() / LARGEST_RESIDUAL)
 
     def refine(self, image: np.ndarray, candidates: np.ndarray) -> Float32[np.ndarray, " candidate"]:
-        """Give each candidate's refined confidence in 0..1, in the order of `candidates` (see `Ranker.refine`).
+        """Refined confidence of each candidate in 0..1, in the order of `candidates` (see `Ranker.refine`).
 
         All candidates are refined, however many. A permutation of the candidates permutes the result.
         """
@@ -177,9 +177,35 @@ class PerBoxRanker(Ranker):
         refined[(candidates == 0).all(axis=1)] = 0  # padding
         return refined
 
+    def options(self) -> Mapping[str, str]:
+        """No options."""
+        return {}
+
+    def classifier_part(self) -> MobileNetV1 | None:
+        """The backbone, where the sight is trained."""
+        return self.sight.classifier_part()
+
+    def detector_part(self, state: Mapping[str, Tensor]) -> StartingWeights:
+        """What the sight takes over of the detector."""
+        return self.sight.detector_part(state)
+
+    def observed_range(self) -> None:
+        """No range: a logit's confidence lies in 0..1 by itself."""
+
+    def tune(self, quality: Callable[[], float]) -> None:
+        """Set `share` to that of `SHARES` with the highest quality.
+
+        Of equal shares the smallest: what does not help is not added.
+        """
+        qualities = []
+        for share in SHARES:
+            self.share.fill_(share)
+            qualities.append(quality())
+        self.share.fill_(SHARES[int(np.argmax(qualities))])
+
 
 def logit_of(confidence: Float[Tensor, "image box"]) -> Float[Tensor, "image box"]:
-    """Give log(c / (1 - c)), within +-16.6: confidences of exactly 0 and 1 can still be moved."""
+    """log(c / (1 - c)), within +-16.6, so that confidences of exactly 0 and 1 can still be moved."""
     inside = confidence.clamp(_SMALLEST, 1 - _SMALLEST)
     return inside.log() - (1 - inside).log()
 
@@ -187,8 +213,8 @@ def logit_of(confidence: Float[Tensor, "image box"]) -> Float[Tensor, "image box
 def moved(
     confidence: Float32[np.ndarray, " box"], residual: Float32[np.ndarray, " box"]
 ) -> Float32[np.ndarray, " box"]:
-    """Add residuals to the logits of confidences; gives confidences, the very same where a residual is 0."""
-    # in odds and double precision, where no confidence near 1 is rounded on the way
+    """Confidences with residuals added to their logits; exactly the same where a residual is 0."""
+    # in odds and double precision, so that no confidence near 1 is rounded on the way
     inside = np.clip(confidence.astype(np.float64), _SMALLEST, 1 - _SMALLEST)
     odds = inside / (1 - inside) * np.exp(residual.astype(np.float64))
     return np.where(residual == 0, confidence, odds / (1 + odds)).astype(np.float32)

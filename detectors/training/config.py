@@ -15,7 +15,7 @@ class DetectorTrainConfig(BaseModel):
     milestone a tenth of the rate.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     seed: int = Field(0, ge=0, description="seed of weights, order, crops and colours")
     side_px: int = Field(320, ge=32, le=2048, description="side of the square training images")

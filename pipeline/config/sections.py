@@ -10,7 +10,7 @@ from detectors.base import Precision
 class Section(BaseModel):
     """A section of the file: unknown keys are refused, values never change after reading."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class DatasetConfig(Section):

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import http.server
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -28,6 +29,68 @@ def nobody(folder: Path) -> Iterator[str]:
 def one_that_says_nothing(folder: Path) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+
+
+@contextlib.contextmanager
+def listening(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        held: list[socket.socket] = []  # open until the test is over
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    held.append(server.accept()[0])
+                    answer(held[-1])
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+    for connection in held:
+        connection.close()
+
+
+@contextlib.contextmanager
+def an_ssh_server(folder: Path) -> Iterator[str]:
+    with listening(lambda connection: connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def a_database_that_complains(folder: Path) -> Iterator[str]:
+    def complain(connection: socket.socket) -> None:
+        connection.recv(100)
+        connection.sendall(b"-ERR unknown command\r\n")
+
+    with listening(complain) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def one_that_sends_zeros(folder: Path) -> Iterator[str]:
+    with listening(lambda connection: connection.sendall(bytes(64))) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def one_whose_first_frame_is_too_short(folder: Path) -> Iterator[str]:
+    with listening(
+        lambda connection: connection.sendall(
+            (1).to_bytes(8, "little") + (5).to_bytes(8, "little") + b"hello"
+        )
+    ) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def a_web_server(folder: Path) -> Iterator[str]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"tcp://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 @contextlib.contextmanager
@@ -61,6 +124,15 @@ UNREACHABLE = [
     one_that_asks_for_a_certificate,
     one_that_is_no_address,
     file_of_a_scheduler_that_is_gone,
+]
+
+
+STRANGERS = [
+    an_ssh_server,
+    a_database_that_complains,
+    one_that_sends_zeros,
+    one_whose_first_frame_is_too_short,
+    a_web_server,
 ]
 
 
@@ -98,6 +170,18 @@ def test_a_failed_join_leaves_no_thread_and_no_client_that_waits_for_dasks_lock(
         LoopRunner._lock
     ):  # as while the next client starts its loop; a client that is open would wait here for ever
         gc.collect()
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_another_service_at_the_address_is_said_to_be_no_scheduler(
+    stranger: Callable[[Path], contextlib.AbstractContextManager[str]], tmp_path: Path, impatient: None
+) -> None:
+    before = loops()
+    with stranger(tmp_path) as address:
+        complaint = f"what answers at {address} is no Dask scheduler: .* usually 8786, and 8787 .* dashboard"
+        with pytest.raises(UserError, match=complaint), open_cluster(address):
+            pass
+    assert loops() == before
 
 
 def test_after_many_failed_joins_in_one_process_a_cluster_that_answers_is_joined(

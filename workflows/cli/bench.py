@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from detectors.protocols import NAMES
+from workflows.cli.numbers import Number
 from workflows.cli.options import job_options, make_job
 
 
@@ -97,9 +98,7 @@ def timings(protocols: tuple[str, ...], num_images: int, as_json: bool, **option
 @click.option("--images", "num_images", default=10_000, show_default=True, type=click.IntRange(1))
 @click.option("--block-images", default=32, show_default=True, type=click.IntRange(1), help="Images a block.")
 @click.option("--workers", default=64, show_default=True, type=click.IntRange(1), help="Simulated workers.")
-@click.option(
-    "--seconds", default=1.0, show_default=True, type=click.FloatRange(min=0.001), help="What a block takes."
-)
+@click.option("--seconds", default=1.0, show_default=True, type=Number(min=0.001), help="What a block takes.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on standard output.")
 def scaling(num_images: int, block_images: int, workers: int, seconds: float, as_json: bool) -> None:
     """Measure what the pipeline itself costs for very many images, with workers that only sleep.

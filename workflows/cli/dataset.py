@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from workflows.cli.numbers import Number
 from workflows.cli.options import job_options, make_job, max_pixels
 
 
@@ -27,9 +28,7 @@ def dataset() -> None:
 @click.option("--train-images", type=click.IntRange(min=1), help="Images in the train split.")
 @click.option("--val-images", type=click.IntRange(min=1), help="Images in the val split.")
 @click.option("--long-side-px", type=click.IntRange(min=96), help="Longer side of every image, pixels.")
-@click.option(
-    "--difficulty", type=click.FloatRange(0.0, 1.0), help="0: clear faces only; 1: blurred, dark, covered."
-)
+@click.option("--difficulty", type=Number(0.0, 1.0), help="0: clear faces only; 1: blurred, dark, covered.")
 def make(folder: Path, config: str, **values: Any) -> None:
     """Make the embedded data set in FOLDER, in WIDER FACE's layout.
 
@@ -100,7 +99,7 @@ def validate(folder: Path, max_megapixels: float | None) -> None:
     "--threshold",
     default=0.5,
     show_default=True,
-    type=click.FloatRange(0.0, 1.0),
+    type=Number(0.0, 1.0),
     help="An image more similar than this to one that was kept is dropped; 1 keeps all.",
 )
 @click.option(

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from pipeline.errors import UserError
+from workflows.cli.numbers import Number
 from workflows.cli.options import job_options, max_pixels
 
 
@@ -23,7 +24,7 @@ from workflows.cli.options import job_options, max_pixels
     "--threshold",
     default=0.5,
     show_default=True,
-    type=click.FloatRange(0.0, 1.0),
+    type=Number(0.0, 1.0),
     help="Detections with a confidence above it are shown.",
 )
 @click.option(

@@ -24,6 +24,7 @@ from workflows.cli import (
     score,
     weights,
 )
+from workflows.cli.streams import make_safe
 
 EXIT_INTERRUPTED = 130
 
@@ -113,10 +114,16 @@ def run_command() -> None:
     # one of several that train together may be waiting for the others, where no handler is called
     if "WORLD_SIZE" not in os.environ:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+    out = make_safe()
     try:
         main()
     except SystemExit as end:
-        os._exit(end.code if isinstance(end.code, int) else os.EX_SOFTWARE)
+        status = end.code if isinstance(end.code, int) else os.EX_SOFTWARE
+        if out.error is not None:
+            _complain(f"cannot write to standard output: {out.error.strerror}; all else is done", debug=False)
+            status = status or 1
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def _complain(sentence: str, debug: bool) -> None:

@@ -12,6 +12,7 @@ from pipeline.config.sections import CacheConfig
 from pipeline.config.toml import load_config
 from pipeline.errors import UsageError
 from pipeline.workspace.place import Place, UrlPath, parse_place
+from workflows.cli.numbers import Number
 from workflows.cluster.tls import tls_required
 from workflows.job.job import Job
 
@@ -181,7 +182,7 @@ _OPTIONS: dict[str, Callable[[Command], Command]] = {
     ),
     "max_megapixels": click.option(
         "--max-megapixels",
-        type=click.FloatRange(0, 1000, min_open=True),
+        type=Number(0, 1000, min_open=True),
         metavar="N",
         help="Refuse larger images by their header, before anything is decoded.  [default: 200; where there is"
         " a configuration, its cache.max_megapixels]",

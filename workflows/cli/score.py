@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from workflows.cli.numbers import Number
+
 
 @click.command()
 @click.argument(
@@ -22,7 +24,7 @@ import click
     "--iou",
     default=0.5,
     show_default=True,
-    type=click.FloatRange(0.0, 1.0, min_open=True),
+    type=Number(0.0, 1.0, min_open=True),
     metavar="IOU",
     help="The overlap that makes a hit.",
 )

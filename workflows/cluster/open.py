@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _WAIT_S = 30
 _START_S = 120
+_NO_ANSWER = (OSError, ValueError, RuntimeError, TypeError)  # the last two: only one side has TLS
 
 
 @contextmanager
@@ -94,19 +95,20 @@ def _started(file: str, num_blocks: int | None) -> Iterator[Client]:
 
 @contextmanager
 def _joined(address: str) -> Iterator[Client]:
-    from workflows.cluster.joining import JoiningClient
+    from workflows.cluster.joining import JoiningClient, is_another_service
+    from workflows.cluster.scheduler_file import scheduler_address
 
+    where = address if "://" in address else scheduler_address(Path(address))
+    named = address if where == address else f"{where} (named by {address})"
     try:
-        where = {"address": address} if "://" in address else {"scheduler_file": address}
-        client = JoiningClient(**where, timeout=_WAIT_S, set_as_default=False)  # type: ignore[no-untyped-call]
-    except (
-        OSError,
-        TimeoutError,
-        ValueError,
-        RuntimeError,
-        TypeError,
-    ) as error:  # those two: only one has TLS
-        raise UserError(f"no Dask scheduler answers at {address}: {error}") from error
+        client = JoiningClient(where, timeout=_WAIT_S, set_as_default=False)  # type: ignore[no-untyped-call]
+    except Exception as error:  # whatever Dask makes of the first words of a stranger, MemoryError among it
+        if not isinstance(error, _NO_ANSWER) or is_another_service(where):
+            raise UserError(
+                f"what answers at {named} is no Dask scheduler: give the scheduler's own address; its port is "
+                "usually 8786, and 8787 is that of its dashboard"
+            ) from error
+        raise UserError(f"no Dask scheduler answers at {named}: {error}") from error
     with client:
         try:
             client.wait_for_workers(1, timeout=_WAIT_S)

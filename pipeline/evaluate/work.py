@@ -14,16 +14,10 @@ from pipeline.evaluate.plan import plan_evaluate
 from pipeline.evaluate.sources import Source, open_source
 from pipeline.evaluate.spec import EvaluateSpec, Runner, in_threads
 from pipeline.ground_truth.truth import GroundTruth, Overlap, ground_truth_sha256
-from pipeline.results.ap import ApRow, CurveRow, write_results
-from pipeline.results.findings import (
-    CALIBRATION,
-    FAILURES,
-    CalibrationRow,
-    FailureRow,
-    calibration_table,
-    failure_table,
-)
+from pipeline.results.ap import ApRow, CurveRow, ap_table, curve_table, write_results
+from pipeline.results.findings import CalibrationRow, FailureRow, calibration_table, failure_table
 from pipeline.workspace.layout import Workspace
+from pipeline.workspace.tables import Table
 
 if TYPE_CHECKING:
     from pipeline.evaluate.numbers import Numbers
@@ -78,8 +72,13 @@ def evaluate(
     """
     parts = plan_evaluate(index, sources, config, ground_truth)
     found = measure(workspace, index, sources, config, ground_truth, progress, run)
-    others = {FAILURES: failure_table(found.failures), CALIBRATION: calibration_table(found.calibration)}
-    write_results(workspace, found.rows, found.curves, found.notes, parts, others)
+    tables: list[tuple[Table[Any], Sequence[Any]]] = [
+        (ap_table(workspace), found.rows),
+        (curve_table(workspace), found.curves),
+        (failure_table(workspace), found.failures),
+        (calibration_table(workspace), found.calibration),
+    ]
+    write_results(workspace, tables, found.notes, parts)
     return EvaluateReport(
         rows=found.rows, failures=found.failures, calibration=found.calibration, notes=found.notes
     )

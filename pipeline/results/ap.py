@@ -1,21 +1,17 @@
 """The results folder: `ap.parquet`, one row a number, `pr_curves.parquet`, more tables, and what they are made from."""
 
-import io
 import json
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Final, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from jaxtyping import Float64
 
 from pipeline.errors import UserError
 from pipeline.workspace.fingerprint import Parts, differences, file_sha256
 from pipeline.workspace.layout import Workspace
-from pipeline.workspace.place import Place, in_memory
+from pipeline.workspace.tables import Table
 from pipeline.workspace.writing import write_atomically
 
 Confidence = Literal["predicted", "ranked", "oracle"]
@@ -101,61 +97,44 @@ class CurveRow(Conditions):
     thresholds: Float64[np.ndarray, " threshold"]
 
 
-_CURVE_COLUMNS: Final = ("precision", "recall", "thresholds")
-_CONDITIONS: Final = [(f.name, pa.float64() if f.type is float else pa.string()) for f in fields(Conditions)]
-_AP_NUMBERS: Final = ("ap", "ap_low", "ap_high", "gain", "gain_low", "gain_high", "recovered")
-AP_SCHEMA: Final = pa.schema(
-    [
-        *_CONDITIONS,
-        *((name, pa.float64()) for name in _AP_NUMBERS),
-        ("images", pa.int64()),
-        ("faces", pa.int64()),
-    ]
-)
-"""The columns of an `ApRow`."""
-_CURVE_SCHEMA: Final = pa.schema([*_CONDITIONS, *((name, pa.list_(pa.float64())) for name in _CURVE_COLUMNS)])
-
 _AP, _CURVES, _INPUTS = "ap.parquet", "pr_curves.parquet", "inputs.json"
+
+
+def ap_table(workspace: Workspace) -> Table[ApRow]:
+    """The file `ap.parquet`."""
+    return Table(workspace.results / _AP, ApRow, "crface evaluate")
+
+
+def curve_table(workspace: Workspace) -> Table[CurveRow]:
+    """The file `pr_curves.parquet`."""
+    return Table(workspace.results / _CURVES, CurveRow, "crface evaluate")
 
 
 def write_results(
     workspace: Workspace,
-    rows: Sequence[ApRow],
-    curves: Sequence[CurveRow],
+    tables: Sequence[tuple[Table[Any], Sequence[Any]]],
     notes: Sequence[str],
     parts: Parts,
-    others: Mapping[str, pa.Table],
 ) -> None:
-    """Replace the results (`others` by their files' names), and last of all the record of what they were computed from.
+    """Replace the tables of an evaluation by these rows, and last of all the record of what they were computed from.
 
-    NaN becomes null in `ap.parquet`. Raises UserError when the folder cannot be written.
+    Raises UserError when the folder cannot be written.
     """
-    files = {
-        _AP: _encoded(pa.Table.from_pylist([as_json(row) for row in rows], AP_SCHEMA)),
-        _CURVES: _encoded(pa.Table.from_pylist([asdict(curve) for curve in curves], _CURVE_SCHEMA)),
-        **{name: _encoded(table) for name, table in others.items()},
-    }
     folder = workspace.results
     try:
         # without its record a half-replaced folder counts as not computed
         (folder / _INPUTS).unlink(missing_ok=True)
-        for name, data in files.items():
-            write_atomically(folder / name, data)
-        hashes = {name: file_sha256(folder / name) for name in files}
+        for table, rows in tables:
+            table.write(rows)
+        hashes = {table.path.name: file_sha256(table.path) for table, _ in tables}
         record = json.dumps({"parts": parts, "files": hashes, "notes": list(notes)}, indent=2)
         write_atomically(folder / _INPUTS, record.encode())
     except OSError as error:
         raise UserError(f"cannot write the results {folder}: {error.strerror or error}") from error
 
 
-def as_json(row: ApRow) -> dict[str, str | float | int | None]:
-    """Give a row as JSON values under the names of the columns, None for NaN."""
-    values: dict[str, str | float | int] = asdict(row)
-    return {name: None if value != value else value for name, value in values.items()}
-
-
 def changes(workspace: Workspace, parts: Parts) -> list[str]:
-    """Say why results from `parts` have to be computed; empty if they are there and undamaged."""
+    """Why results from `parts` have to be computed; empty if they are there and undamaged."""
     folder = workspace.results
     try:
         record = json.loads((folder / _INPUTS).read_bytes())
@@ -174,18 +153,23 @@ def changes(workspace: Workspace, parts: Parts) -> list[str]:
 
 
 def read_ap(workspace: Workspace) -> list[ApRow]:
-    """Read the table back, NaN for null.
+    """The rows of `ap.parquet`.
 
     Raises UserError when there is none, or it is damaged.
     """
-    rows: list[dict[str, Any]] = read_table(workspace.results / _AP, AP_SCHEMA).to_pylist()
-    for row in rows:
-        row |= {name: math.nan for name, value in row.items() if value is None}
-    return [ApRow(**row) for row in rows]
+    return ap_table(workspace).read()
+
+
+def read_curves(workspace: Workspace) -> list[CurveRow]:
+    """The rows of `pr_curves.parquet`.
+
+    Raises UserError when there is none, or it is damaged.
+    """
+    return curve_table(workspace).read()
 
 
 def read_notes(workspace: Workspace) -> list[str]:
-    """Read the sentences that belong under the table: what was left out of it.
+    """The sentences that belong under the table: what its numbers leave out.
 
     Raises UserError when there are no results, or their record is damaged.
     """
@@ -196,39 +180,3 @@ def read_notes(workspace: Workspace) -> list[str]:
         raise UserError(f"there are no results {path}: run `crface evaluate`") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"the results {path} are damaged ({error}): run `crface evaluate` again") from error
-
-
-def read_curves(workspace: Workspace) -> list[CurveRow]:
-    """Read the curves back.
-
-    Raises UserError when there are none, or they are damaged.
-    """
-    table = read_table(workspace.results / _CURVES, _CURVE_SCHEMA)
-    conditions = table.select([name for name, _ in _CONDITIONS]).to_pylist()
-    arrays = {name: [item.values.to_numpy() for item in table.column(name)] for name in _CURVE_COLUMNS}
-    return [
-        CurveRow(**row, **{name: arrays[name][position] for name in _CURVE_COLUMNS})
-        for position, row in enumerate(conditions)
-    ]
-
-
-def _encoded(table: pa.Table) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()
-
-
-def read_table(path: Place, schema: pa.Schema) -> Any:
-    """Read one of the results' files.
-
-    Raises UserError when there is none, or it is damaged or of another version.
-    """
-    try:
-        table = pq.read_table(in_memory(path))
-    except FileNotFoundError:
-        raise UserError(f"there are no results {path}: run `crface evaluate`") from None
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise UserError(f"the results {path} are damaged ({error}): run `crface evaluate` again") from error
-    if not table.schema.equals(schema):
-        raise UserError(f"the results {path} have not this version's columns: run `crface evaluate` again")
-    return table

@@ -1,16 +1,14 @@
 """The results beside AP: `failures.parquet`, one row a group of faces, and `calibration.parquet`, one a diagram."""
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from typing import Final, Literal
 
 import numpy as np
-import pyarrow as pa
 from jaxtyping import Float64, Int64
 
-from pipeline.results.ap import Conditions, Origin, read_table
+from pipeline.results.ap import Conditions, Origin
 from pipeline.workspace.layout import Workspace
+from pipeline.workspace.tables import Table
 
 FAILURES: Final = "failures.parquet"
 CALIBRATION: Final = "calibration.parquet"
@@ -72,67 +70,27 @@ class CalibrationRow(Origin):
     mean_target: Float64[np.ndarray, " bin"]
 
 
-_ARRAYS: Final = {
-    "edges": pa.float64(),
-    "count": pa.int64(),
-    "mean_confidence": pa.float64(),
-    "mean_target": pa.float64(),
-}
-_KINDS: Final[Mapping[Any, pa.DataType]] = {int: pa.int64(), int | None: pa.int64(), float: pa.float64()}
+def failure_table(workspace: Workspace) -> Table[FailureRow]:
+    """The file `failures.parquet`."""
+    return Table(workspace.results / FAILURES, FailureRow, "crface evaluate")
 
 
-def _schema(row: type[FailureRow] | type[CalibrationRow]) -> pa.Schema:
-    return pa.schema(
-        [
-            (
-                item.name,
-                pa.list_(_ARRAYS[item.name]) if item.name in _ARRAYS else _KINDS.get(item.type, pa.string()),
-            )
-            for item in fields(row)
-        ]
-    )
-
-
-def failure_table(rows: Sequence[FailureRow]) -> pa.Table:
-    """Give the rows as a table, null for NaN and None."""
-    return pa.Table.from_pylist([_plain(asdict(row)) for row in rows], _schema(FailureRow))
-
-
-def calibration_table(rows: Sequence[CalibrationRow]) -> pa.Table:
-    """Give the rows as a table, null for a NaN outside the diagrams."""
-    return pa.Table.from_pylist([_plain(asdict(row)) for row in rows], _schema(CalibrationRow))
+def calibration_table(workspace: Workspace) -> Table[CalibrationRow]:
+    """The file `calibration.parquet`."""
+    return Table(workspace.results / CALIBRATION, CalibrationRow, "crface evaluate")
 
 
 def read_failures(workspace: Workspace) -> list[FailureRow]:
-    """Read `failures.parquet` back.
+    """The rows of `failures.parquet`.
 
     Raises UserError when there is none, or it is damaged.
     """
-    table = read_table(workspace.results / FAILURES, _schema(FailureRow))
-    return [FailureRow(**_with_nan(row, FailureRow)) for row in table.to_pylist()]
+    return failure_table(workspace).read()
 
 
 def read_calibration(workspace: Workspace) -> list[CalibrationRow]:
-    """Read `calibration.parquet` back.
+    """The rows of `calibration.parquet`.
 
     Raises UserError when there is none, or it is damaged.
     """
-    table = read_table(workspace.results / CALIBRATION, _schema(CalibrationRow))
-    return [
-        CalibrationRow(
-            **_with_nan(row, CalibrationRow)
-            | {name: np.array(row[name], np.int64 if name == "count" else np.float64) for name in _ARRAYS}
-        )
-        for row in table.to_pylist()
-    ]
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: None if isinstance(value, float) and value != value else value for name, value in row.items()
-    }
-
-
-def _with_nan(row: dict[str, Any], kind: type[FailureRow] | type[CalibrationRow]) -> dict[str, Any]:
-    is_float = {item.name for item in fields(kind) if item.type is float}
-    return {name: math.nan if value is None and name in is_float else value for name, value in row.items()}
+    return calibration_table(workspace).read()

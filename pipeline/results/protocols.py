@@ -2,16 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Final
-
-import pyarrow as pa
+from dataclasses import dataclass
 
 from pipeline.errors import UserError
-from pipeline.results.ap import AP_SCHEMA, ApRow
+from pipeline.results.ap import ApRow
 from pipeline.workspace.fingerprint import Parts, differences
 from pipeline.workspace.layout import Workspace
-from pipeline.workspace.tables import RecordedTable
+from pipeline.workspace.tables import Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,41 +29,27 @@ class ComparisonRow(ApRow):
     """Of torch, on the CPU."""
 
 
-_SCHEMA: Final = pa.schema(
-    [
-        *AP_SCHEMA,
-        ("line", pa.string()),
-        ("trained_on", pa.int64()),
-        ("split_images", pa.int64()),
-        ("median_ms", pa.float64()),
-        ("timed_images", pa.int64()),
-        ("device", pa.string()),
-        ("threads", pa.int64()),
-    ]
-)
-
-
 def write_comparison(
     workspace: Workspace, rows: Sequence[ComparisonRow], notes: Sequence[str], parts: Parts
 ) -> None:
-    """Replace the table, and the record of what it was computed from. NaN becomes null.
+    """Replace the table, and the record of what it was computed from.
 
     Raises UserError when the file cannot be written.
     """
     record = {"parts": parts, "notes": list(notes)}
-    _table(workspace).write([asdict(row) for row in rows], record)
+    _table(workspace).write(rows, record)
 
 
 def read_comparison(workspace: Workspace) -> list[ComparisonRow]:
-    """Read the table back in its order, NaN for null; no rows where nothing was compared.
+    """The rows of the table in their order; none where nothing was compared.
 
     Raises UserError when the file is damaged.
     """
-    return [ComparisonRow(**row) for row in _table(workspace).rows()]
+    return _table(workspace).read_if_there()
 
 
 def comparison_notes(workspace: Workspace) -> list[str]:
-    """Read the sentences that belong under the table: what was left out of it.
+    """The sentences that belong under the table: what its numbers leave out.
 
     Raises UserError when the file is damaged.
     """
@@ -74,7 +57,7 @@ def comparison_notes(workspace: Workspace) -> list[str]:
 
 
 def comparison_changes(workspace: Workspace, parts: Parts) -> list[str]:
-    """Say why a table from `parts` has to be computed; empty if it is there and undamaged."""
+    """Why a table from `parts` has to be computed; empty if it is there and undamaged."""
     try:
         found = _table(workspace).record()
     except UserError as error:
@@ -84,5 +67,5 @@ def comparison_changes(workspace: Workspace, parts: Parts) -> list[str]:
     return differences(found["parts"], json.loads(json.dumps(parts)))
 
 
-def _table(workspace: Workspace) -> RecordedTable:
-    return RecordedTable(workspace.protocols, _SCHEMA, "crface evaluate-protocols")
+def _table(workspace: Workspace) -> Table[ComparisonRow]:
+    return Table(workspace.protocols, ComparisonRow, "crface evaluate-protocols")

@@ -2,16 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Final
-
-import pyarrow as pa
+from dataclasses import dataclass
 
 from pipeline.errors import UserError
-from pipeline.results.ap import AP_SCHEMA, ApRow
+from pipeline.results.ap import ApRow
 from pipeline.workspace.fingerprint import Parts, differences
 from pipeline.workspace.layout import Workspace
-from pipeline.workspace.tables import RecordedTable
+from pipeline.workspace.tables import Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,37 +23,32 @@ class ResolutionRow(ApRow):
     """Of those, the most in one image; 1 where every image shows a single face."""
 
 
-_SCHEMA: Final = pa.schema(
-    [*AP_SCHEMA, ("height_px", pa.int64()), ("face_px", pa.float64()), ("most_faces", pa.int64())]
-)
-
-
 def write_resolutions(
     workspace: Workspace, split: str, rows: Sequence[ResolutionRow], notes: Sequence[str], parts: Parts
 ) -> None:
     """Replace a split's rows, and the record of what they were computed from; other splits keep theirs.
 
-    NaN becomes null. Raises UserError when the file cannot be written.
+    Raises UserError when the file cannot be written.
     """
     table = _table(workspace)
     try:
-        kept, record = table.rows(), table.record()
+        kept, record = table.read_if_there(), table.record()
     except UserError:  # damaged: begin anew
         kept, record = [], {}
     record[split] = {"parts": parts, "notes": list(notes)}
-    table.write([row for row in kept if row["split"] != split] + [asdict(row) for row in rows], record)
+    table.write([row for row in kept if row.split != split] + list(rows), record)
 
 
 def read_resolutions(workspace: Workspace, split: str | None = None) -> list[ResolutionRow]:
-    """Read the rows of one split, or of all, NaN for null; none where the figure was not measured.
+    """The rows of one split, or of all; none where the figure was not measured.
 
     Raises UserError when the file is damaged.
     """
-    return [ResolutionRow(**row) for row in _table(workspace).rows() if split in (None, row["split"])]
+    return [row for row in _table(workspace).read_if_there() if split in (None, row.split)]
 
 
 def resolution_notes(workspace: Workspace, split: str) -> list[str]:
-    """Read the sentences that belong under a split's rows: what was left out of them.
+    """The sentences that belong under a split's rows: what their numbers leave out.
 
     Raises UserError when the file is damaged.
     """
@@ -64,7 +56,7 @@ def resolution_notes(workspace: Workspace, split: str) -> list[str]:
 
 
 def resolution_changes(workspace: Workspace, split: str, parts: Parts) -> list[str]:
-    """Say why a split's rows from `parts` have to be computed; empty if they are there and undamaged."""
+    """Why a split's rows from `parts` have to be computed; empty if they are there and undamaged."""
     try:
         found = _table(workspace).record().get(split)
     except UserError as error:
@@ -74,5 +66,5 @@ def resolution_changes(workspace: Workspace, split: str, parts: Parts) -> list[s
     return differences(found["parts"], json.loads(json.dumps(parts)))
 
 
-def _table(workspace: Workspace) -> RecordedTable:
-    return RecordedTable(workspace.resolutions, _SCHEMA, "crface evaluate-resolutions")
+def _table(workspace: Workspace) -> Table[ResolutionRow]:
+    return Table(workspace.resolutions, ResolutionRow, "crface evaluate-resolutions")

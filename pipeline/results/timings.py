@@ -1,17 +1,11 @@
 """`results/timings.parquet`: what an image costs, part by part, as the paper's Tables 1 and 4 report it."""
 
-import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Final, Literal
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from pipeline.errors import UserError
 from pipeline.workspace.layout import Workspace
-from pipeline.workspace.place import in_memory
-from pipeline.workspace.writing import write_atomically
+from pipeline.workspace.tables import Table
 
 Part = Literal["detector", "fusion", "ranker", "nms", "all but the ranker", "all"]
 """Fusion is of several views; nms turns candidates into detections. The last two are sums within each image."""
@@ -46,47 +40,24 @@ class TimingRow:
     """Its version."""
 
 
-_SCHEMA: Final = pa.schema(
-    [
-        (f.name, pa.int64() if f.type is int else pa.float64() if f.type is float else pa.string())
-        for f in fields(TimingRow)
-    ]
-)
-
-
 def write_timings(workspace: Workspace, rows: Sequence[TimingRow]) -> None:
     """Replace the table: rows of one process can be compared, those of several cannot.
 
     Raises UserError when it cannot be written.
     """
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows], _SCHEMA), buffer, compression="zstd")
-    path = workspace.results / NAME
-    try:
-        write_atomically(path, buffer.getvalue())
-    except OSError as error:
-        raise UserError(f"cannot write the timings {path}: {error.strerror or error}") from error
+    _table(workspace).write(rows)
 
 
 def read_timings(workspace: Workspace) -> list[TimingRow]:
-    """Read the table back; no rows where there is none.
+    """The rows of the table; none where nothing was timed.
 
     Raises UserError when it is damaged, or of another version.
     """
-    path = workspace.results / NAME
-    if not path.is_file():
-        return []
-    try:
-        table = pq.read_table(in_memory(path))
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise UserError(
-            f"the timings {path} are damaged ({error}): run `crface bench timings` again"
-        ) from error
-    if not table.schema.equals(_SCHEMA):
-        raise UserError(
-            f"the timings {path} have not this version's columns: run `crface bench timings` again"
-        )
-    return [TimingRow(**row) for row in table.to_pylist()]
+    return _table(workspace).read_if_there()
+
+
+def _table(workspace: Workspace) -> Table[TimingRow]:
+    return Table(workspace.results / NAME, TimingRow, "crface bench timings")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,11 @@ from pipeline.evaluate.plan import plan_evaluate
 from pipeline.evaluate.rows import recovered_share
 from pipeline.evaluate.sources import Source
 from pipeline.evaluate.work import EvaluateReport, evaluate
-from pipeline.results.ap import ApRow, CurveRow, as_json, changes, read_ap, read_curves, read_notes
+from pipeline.results.ap import ApRow, CurveRow, changes, read_ap, read_curves, read_notes
 from pipeline.results.ap_text import format_table
 from pipeline.results.findings import read_calibration, read_failures
 from pipeline.workspace.layout import CandidateKey, Workspace
+from pipeline.workspace.tables import as_json
 
 CONFIG = EvaluateConfig(resamples=40)
 SETTINGS = {"easy", "medium", "hard"}

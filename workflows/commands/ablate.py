@@ -10,6 +10,7 @@ from pipeline.results.ablation import write_sweep
 from pipeline.studies.ablation import AblationPlan, Sweep, ablation_block, check_candidates, plan_ablation
 from pipeline.studies.ablation_table import format_sweep, sweep_rows
 from pipeline.workspace.lock import command_line
+from pipeline.workspace.tables import as_json
 from workflows.cluster.open import open_cluster
 from workflows.commands.plans import candidate_plan, report_title
 from workflows.job.data import chosen_split, evaluation_split, stored_indexes
@@ -53,7 +54,7 @@ def ablate(
     if show:
         click.echo(f"\n{text}\n\nstored in {path} and ablation-{sweep}.parquet")
     _check(plan, outcome)
-    return [row.as_json() for row in rows]
+    return [as_json(row) for row in rows]
 
 
 def _run(plan: AblationPlan, cluster: str) -> Outcome[str]:

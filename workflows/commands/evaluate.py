@@ -10,6 +10,7 @@ from pipeline.results.ap_text import format_table
 from pipeline.results.findings import read_calibration, read_failures
 from pipeline.results.findings_text import format_calibration, format_failures
 from pipeline.workspace.lock import command_line
+from pipeline.workspace.tables import as_json
 from workflows.commands.plans import evaluation_sources
 from workflows.job.data import evaluation_split, is_embedded, stored_indexes
 from workflows.job.job import Job
@@ -44,4 +45,4 @@ def evaluate(job: Job, show: bool = True) -> list[dict[str, Any]]:
             for note in results.read_notes(job.workspace):
                 click.echo(note)
             click.echo(f"stored in {job.workspace.results}")
-        return [results.as_json(row) for row in rows]
+        return [as_json(row) for row in rows]

@@ -16,13 +16,13 @@ from pipeline.errors import UsageError
 from pipeline.evaluate.sources import Source
 from pipeline.imports.imported import is_imported
 from pipeline.rank.plan import plan_rank
-from pipeline.results.ap import as_json
 from pipeline.results.protocols import comparison_changes, comparison_notes, read_comparison
 from pipeline.results.protocols_text import format_comparison
 from pipeline.studies.protocols import Line, RankerUsed, plan_comparison
 from pipeline.train.plan import plan_train
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.lock import command_line
+from pipeline.workspace.tables import as_json
 from workflows.commands.cache import compute_candidates
 from workflows.commands.plans import ranker_file
 from workflows.commands.rank import compute_scores

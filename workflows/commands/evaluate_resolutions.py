@@ -12,11 +12,11 @@ from pipeline.dataset.index import Index
 from pipeline.errors import UsageError
 from pipeline.evaluate.sources import Source
 from pipeline.imports.imported import is_imported
-from pipeline.results.ap import as_json
 from pipeline.results.resolutions import read_resolutions, resolution_changes, resolution_notes
 from pipeline.results.resolutions_text import format_resolutions
 from pipeline.studies.resolutions import plan_resolutions
 from pipeline.workspace.lock import command_line
+from pipeline.workspace.tables import as_json
 from workflows.commands.cache import compute_candidates
 from workflows.job.data import evaluation_split, is_embedded, update_indexes
 from workflows.job.job import Job

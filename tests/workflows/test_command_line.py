@@ -5,11 +5,17 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
+
+from pipeline.blocks.ledger import Ledger, LedgerRow
+from workflows.cli.options import make_job
+from workflows.commands.plan import plan
 
 CONFIG = """
 [dataset]
@@ -119,6 +125,30 @@ def test_second_demo_computes_nothing_and_says_so(demo: tuple[Path, Ended]) -> N
 
 def test_plan_of_a_finished_workspace_is_empty(demo: tuple[Path, Ended]) -> None:
     assert planned("--config", "small.toml", "--out", "w", cwd=demo[0]) == {}
+
+
+def test_a_plan_reads_each_ledger_once_and_each_file_of_weights_once_a_split(
+    demo: tuple[Path, Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = demo
+    ledgers: Counter[str] = Counter()
+    weights: Counter[str] = Counter()
+    read, path_open = Ledger.read, Path.open
+
+    def counted_read(ledger: Ledger) -> dict[int, LedgerRow]:
+        ledgers[ledger.folder.relative_to(folder / "w" / "ledger").parts[0]] += 1
+        return read(ledger)
+
+    def counted_open(path: Path, *arguments: Any, **options: Any) -> IO[Any]:
+        if path.suffix == ".safetensors":
+            weights[path.name] += 1
+        return path_open(path, *arguments, **options)
+
+    monkeypatch.setattr(Ledger, "read", counted_read)
+    monkeypatch.setattr(Path, "open", counted_open)
+    plan(make_job(config=str(folder / "small.toml"), out=folder / "w"))
+    assert ledgers == {"candidates": 2, "scores": 1}  # of train and val, and of val
+    assert weights == {"retinaface-mobilenet0.25.safetensors": 2, "ranker.safetensors": 1}
 
 
 def test_changing_one_training_option_trains_again_and_caches_nothing(workspace: Path) -> None:

@@ -12,8 +12,8 @@ from pipeline.studies.ablation_table import format_sweep, sweep_rows
 from pipeline.workspace.lock import command_line
 from pipeline.workspace.tables import as_json
 from workflows.cluster.open import open_cluster
-from workflows.commands.plans import candidate_plan, report_title
-from workflows.job.data import chosen_split, evaluation_split, stored_indexes
+from workflows.commands.plans import JobPlans
+from workflows.job.data import chosen_split, stored_indexes
 from workflows.job.job import Job
 from workflows.job.progress import show_progress
 from workflows.spread.scatter import MAX_TRIES, Outcome, run_blocks
@@ -28,15 +28,14 @@ def ablate(
     """
     with job.workspace.locked(command_line()):
         indexes = stored_indexes(job)
-        train, test = chosen_split(indexes, "train"), evaluation_split(indexes, job.split)
-        keys = tuple(
-            [candidate_plan(job, index, d).key for d in job.config.cache.detectors] for index in (train, test)
-        )
+        plans = JobPlans(job, indexes)
+        train, test = chosen_split(indexes, "train"), plans.evaluated
+        train_keys, test_keys = ([p.key for p in plans.candidates(index.split)] for index in (train, test))
         plan = plan_ablation(
             job.workspace,
             sweep,
             (train, test),
-            (keys[0], keys[1]),
+            (train_keys, test_keys),
             (job.config.train, job.config.evaluate),
             num_seeds,
             settings,
@@ -49,7 +48,7 @@ def ablate(
         elif show:
             click.echo(f"ablate {sweep}: nothing to do, all {len(plan.tasks)} tasks are done")
         rows = sweep_rows(plan)
-        text = format_sweep(plan, rows, report_title(job, test))
+        text = format_sweep(plan, rows, plans.title)
         path = write_sweep(job.workspace, sweep, rows, text)
     if show:
         click.echo(f"\n{text}\n\nstored in {path} and ablation-{sweep}.parquet")

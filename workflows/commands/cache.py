@@ -9,7 +9,7 @@ from pipeline.cache.work import prepare_cache
 from pipeline.errors import UserError
 from pipeline.imports.imported import ImportedPlan
 from pipeline.workspace.lock import command_line
-from workflows.commands.plans import candidate_plan
+from workflows.commands.plans import JobPlans
 from workflows.commands.verify import check_candidates, check_indexes
 from workflows.job.data import chosen_split, update_indexes
 from workflows.job.job import Job
@@ -28,10 +28,8 @@ def cache(job: Job, is_retry: bool = False, is_verified: bool = False) -> None:
         indexes = update_indexes(job)
         if is_verified:
             check_candidates(job, indexes)
-        chosen = [chosen_split(indexes, job.split)] if job.split else list(indexes.values())
-        plans = [
-            candidate_plan(job, one, detector) for detector in job.config.cache.detectors for one in chosen
-        ]
+        splits = [chosen_split(indexes, job.split).split] if job.split else list(indexes)
+        plans = JobPlans(job, indexes).candidates(*splits)
         own = [plan for plan in plans if isinstance(plan, CachePlan)]
         for part in (part for plan in own for part in (*plan.views, plan) if is_verified):
             prepare_cache(part)  # whose attributes may be damaged where there is nothing to compute

@@ -11,8 +11,8 @@ from pipeline.results.findings import read_calibration, read_failures
 from pipeline.results.findings_text import format_calibration, format_failures
 from pipeline.workspace.lock import command_line
 from pipeline.workspace.tables import as_json
-from workflows.commands.plans import evaluation_sources
-from workflows.job.data import evaluation_split, is_embedded, stored_indexes
+from workflows.commands.plans import JobPlans
+from workflows.job.data import is_embedded, stored_indexes
 from workflows.job.job import Job
 from workflows.job.progress import shown_if_long
 from workflows.spread.evaluation import evaluation_runner
@@ -21,9 +21,8 @@ from workflows.spread.evaluation import evaluation_runner
 def evaluate(job: Job, show: bool = True) -> list[dict[str, Any]]:
     """Compute, store and (with `show`) print the AP table; gives its rows as JSON values."""
     with job.workspace.locked(command_line()):
-        indexes = stored_indexes(job)
-        chosen = evaluation_split(indexes, job.split)
-        sources = evaluation_sources(job, indexes)
+        plans = JobPlans(job, stored_indexes(job))
+        chosen, sources = plans.evaluated, plans.sources
         parts = plan_evaluate(chosen, sources, job.config.evaluate, job.ground_truth)
         if results.changes(job.workspace, parts):
             # with torch, which a second run need not wait for

@@ -13,7 +13,6 @@ from pipeline.config.sections import ComparedProtocol
 from pipeline.dataset.index import Index
 from pipeline.dataset.subset import subset
 from pipeline.errors import UsageError
-from pipeline.evaluate.sources import Source
 from pipeline.imports.imported import is_imported
 from pipeline.rank.plan import plan_rank
 from pipeline.results.protocols import comparison_changes, comparison_notes, read_comparison
@@ -24,7 +23,7 @@ from pipeline.workspace.layout import Workspace
 from pipeline.workspace.lock import command_line
 from pipeline.workspace.tables import as_json
 from workflows.commands.cache import compute_candidates
-from workflows.commands.plans import ranker_file
+from workflows.commands.plans import JobPlans, source_of
 from workflows.commands.rank import compute_scores
 from workflows.commands.train import train_planned
 from workflows.job.data import chosen_split, evaluation_split, is_embedded, update_indexes
@@ -76,7 +75,8 @@ def evaluate_protocols(job: Job, *, show: bool = True) -> list[dict[str, Any]]:
         tested = [found for one in config.protocols for found in _candidates(job, images, one)]
         trained = _training_candidates(job, indexes)
         _compute([*tested, *trained], job.cluster)
-        rankers = {one: list(_rankers(job, indexes, one, trained)) for one in config.protocols}
+        plans = JobPlans(job, indexes)
+        rankers = {one: list(_rankers(plans, one, trained)) for one in config.protocols}
         lines = [line for found in tested for line in _lines(found, rankers[found.compared])]
         _score(lines, job.cluster)
         parts = plan_comparison(images.index, lines, job.config, job.ground_truth)
@@ -146,13 +146,14 @@ def _compute(candidates: Sequence[_Candidates], cluster: str) -> None:
 
 
 def _rankers(
-    job: Job, indexes: Mapping[str, Index], compared: ComparedProtocol, trained: Sequence[_Candidates]
+    plans: JobPlans, compared: ComparedProtocol, trained: Sequence[_Candidates]
 ) -> Iterator[RankerUsed]:
-    """Give the rankers that a protocol asks for; its own one is trained where it is not there."""
+    """The rankers that a protocol asks for; its own one is trained where it is not there."""
+    job = plans.job
     for kind in compared.rankers:
         if kind == "run":
-            known = len(indexes["train"].ok_rows) if job.ranker is None else 0
-            yield RankerUsed("rank", ranker_file(job, indexes), known)
+            known = len(plans.indexes["train"].ok_rows) if job.ranker is None else 0
+            yield RankerUsed("rank", plans.ranker_file, known)
             continue
         found = [one for one in trained if one.compared == compared]
         images = found[0].images
@@ -167,8 +168,7 @@ def _rankers(
 
 def _lines(candidates: _Candidates, rankers: Sequence[RankerUsed]) -> Iterator[Line]:
     plan, images = candidates.plan, candidates.images
-    source = Source(key=plan.key, weights=plan.parts["detector"]["weights"], input_size=plan.input_size)
-    own = Line(detector=candidates.detector, protocol=candidates.compared.protocol, source=source)
+    own = Line(detector=candidates.detector, protocol=candidates.compared.protocol, source=source_of(plan))
     yield own
     for ranker in rankers:
         ranking = plan_rank(images.workspace, images.index, plan.key, ranker.file, images.block_images)

@@ -10,7 +10,6 @@ import click
 from pipeline.cache.plan import CachePlan, plan_cache
 from pipeline.dataset.index import Index
 from pipeline.errors import UsageError
-from pipeline.evaluate.sources import Source
 from pipeline.imports.imported import is_imported
 from pipeline.results.resolutions import read_resolutions, resolution_changes, resolution_notes
 from pipeline.results.resolutions_text import format_resolutions
@@ -18,6 +17,7 @@ from pipeline.studies.resolutions import plan_resolutions
 from pipeline.workspace.lock import command_line
 from pipeline.workspace.tables import as_json
 from workflows.commands.cache import compute_candidates
+from workflows.commands.plans import source_of
 from workflows.job.data import evaluation_split, is_embedded, update_indexes
 from workflows.job.job import Job
 from workflows.job.progress import shown_if_long
@@ -40,7 +40,7 @@ def evaluate_resolutions(job: Job, heights_px: Sequence[int], *, show: bool = Tr
         stack.enter_context(job.workspace.locked(command_line()))
         index = evaluation_split(update_indexes(job), job.split)
         plans = {height: _plans(job, index, height) for height in sorted(set(heights_px))}
-        sources = {height: [_source(plan) for plan in group] for height, group in plans.items()}
+        sources = {height: [source_of(plan) for plan in group] for height, group in plans.items()}
         # also says, before anything is computed, when there is nothing to evaluate against
         parts = plan_resolutions(index, sources, job.config.evaluate, job.ground_truth)
         compute_candidates([plan for group in plans.values() for plan in group], job.cluster)
@@ -72,7 +72,3 @@ def _plans(job: Job, index: Index, height_px: int) -> list[CachePlan]:
                 "runs here with --detector"
             )
     return [plan_cache(job.workspace, index, detector, config) for detector in config.detectors]
-
-
-def _source(plan: CachePlan) -> Source:
-    return Source(key=plan.key, weights=plan.parts["detector"]["weights"], input_size=plan.input_size)

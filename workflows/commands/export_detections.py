@@ -7,8 +7,8 @@ import click
 
 from pipeline.errors import UsageError, UserError
 from pipeline.results.ap import Confidence
-from workflows.commands.plans import evaluation_sources
-from workflows.job.data import evaluation_split, stored_indexes
+from workflows.commands.plans import JobPlans
+from workflows.job.data import stored_indexes
 from workflows.job.job import Job
 
 
@@ -19,9 +19,8 @@ def export_detections(job: Job, output: Path, form: str, confidence: Confidence)
     """
     from pipeline.export import WRITERS, read_detections  # with torch, which --help need not wait for
 
-    indexes = stored_indexes(job)
-    index = evaluation_split(indexes, job.split)
-    sources = evaluation_sources(job, indexes)
+    plans = JobPlans(job, stored_indexes(job))
+    sources = plans.sources
     if len(sources) != 1:
         names = ", ".join(source.key.detector for source in sources)
         raise UsageError(f"one detector is exported at a time: choose one of {names} with --detector")
@@ -42,7 +41,7 @@ def export_detections(job: Job, output: Path, form: str, confidence: Confidence)
         "nms_iou": f"{config.nms_iou:g}",
         "score_threshold": f"{config.score_threshold:g}",
     }
-    images = list(read_detections(job.workspace, index, source, config))
+    images = list(read_detections(job.workspace, plans.evaluated, source, config))
     write = next(write for name, write in WRITERS.items() if name == form)
     write(output, images, about)
     number = sum(len(image.rows) for image in images)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
 from pipeline.blocks.plan import Block, describe, num_to_compute
 from pipeline.blocks.set_aside import SetAside, SetAsideBlock
@@ -13,19 +12,11 @@ from pipeline.evaluate.plan import plan_evaluate
 from pipeline.report import changes as report_changes
 from pipeline.report import plan_report
 from pipeline.results import ap as results
+from pipeline.train.plan import TrainPlan
 from pipeline.workspace.layout import CandidateKey
-from workflows.commands.plans import (
-    candidate_plan,
-    evaluation_sources,
-    ranking_plans,
-    report_title,
-    training_plan,
-)
-from workflows.job.data import data_root, evaluation_split, is_embedded
+from workflows.commands.plans import JobPlans
+from workflows.job.data import data_root, is_embedded
 from workflows.job.job import Job
-
-if TYPE_CHECKING:
-    from pipeline.train.plan import TrainPlan
 
 _AFTER_TRAINING = ("rank", "evaluate", "report")
 
@@ -74,11 +65,7 @@ def plan(job: Job) -> list[Entry]:
     }
     indexes = {split: update.index for split, update in updates.items()}
     entries = [_index_entry(split, update) for split, update in updates.items()]
-    cached = [
-        candidate_plan(job, index, detector)
-        for detector in job.config.cache.detectors
-        for index in indexes.values()
-    ]
+    plans = JobPlans(job, indexes)
     entries += [
         _blocks_entry(
             "cache" if isinstance(plan, CachePlan) else "import",
@@ -86,21 +73,17 @@ def plan(job: Job) -> list[Entry]:
             p.blocks,
             SetAside(job.workspace.candidates_ledger(p.key)).read(indexes[p.key.split].row_digests),
         )
-        for plan in cached
+        for plan in plans.candidates(*indexes)
         for p in ((*plan.views, plan) if isinstance(plan, CachePlan) else (plan,))
     ]
-    ranker = job.ranker
-    if ranker is None and "train" in indexes:
-        training = training_plan(job, indexes)
-        entries.append(_training_entry(training))
-        if training.state != "done":
+    if job.ranker is None and "train" in indexes:
+        entries.append(_training_entry(plans.training))
+        if plans.training.state != "done":
             because = ("there will be another ranker",)
             return entries + [
                 Entry(stage=s, what="", todo="all of it", reasons=because) for s in _AFTER_TRAINING
             ]
-        ranker = training.ranker_file
-    if ranker is not None:
-        ranked = ranking_plans(job, indexes, ranker)
+    if plans.ranker is not None:
         entries += [
             _blocks_entry(
                 "rank",
@@ -108,13 +91,12 @@ def plan(job: Job) -> list[Entry]:
                 p.blocks,
                 SetAside(job.workspace.scores_ledger(p.spec.key, p.spec.ranker)).read(p.index.row_digests),
             )
-            for p in ranked
+            for p in plans.rankings
         ]
-    index = evaluation_split(indexes, job.split)
-    sources = evaluation_sources(job, indexes)
+    index, sources = plans.evaluated, plans.sources
     why = results.changes(job.workspace, plan_evaluate(index, sources, job.config.evaluate, job.ground_truth))
     entries.append(_whole_entry("evaluate", why))
-    parts = plan_report(job.workspace, index, sources, job.config, report_title(job, index), job.ground_truth)
+    parts = plan_report(job.workspace, index, sources, job.config, plans.title, job.ground_truth)
     return [
         *entries,
         _whole_entry(
@@ -147,7 +129,7 @@ def _blocks_entry(
     return Entry(stage=stage, what=key.words, todo=todo, reasons=(*describe(tried), *named))
 
 
-def _training_entry(plan: "TrainPlan") -> Entry:
+def _training_entry(plan: TrainPlan) -> Entry:
     steps = plan.config.iterations - plan.steps_done
     todo = "" if plan.state == "done" else f"{steps} of {plan.config.iterations} steps"
     return Entry(stage="train", what=f"{plan.config.ranker} ranker", todo=todo, reasons=plan.reasons)

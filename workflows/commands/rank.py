@@ -1,17 +1,14 @@
 """crface rank: refined confidences of every image that lacks them."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from pipeline.rank.plan import RankPlan
 from pipeline.workspace.lock import command_line
-from workflows.commands.plans import ranker_file, ranking_plans
+from workflows.commands.plans import JobPlans
 from workflows.commands.verify import check_scores
 from workflows.job.data import stored_indexes
 from workflows.job.job import Job
 from workflows.spread.works import rank_work, run_works
-
-if TYPE_CHECKING:
-    from pipeline.rank.plan import RankPlan
 
 
 def rank(job: Job, is_retry: bool = False, is_verified: bool = False) -> None:
@@ -20,12 +17,11 @@ def rank(job: Job, is_retry: bool = False, is_verified: bool = False) -> None:
         indexes = stored_indexes(job)
         if is_verified:
             check_scores(job, indexes)
-        plans = ranking_plans(job, indexes, ranker_file(job, indexes))
-        compute_scores(plans, job.cluster, is_retry, is_verified)
+        compute_scores(JobPlans(job, indexes).rankings, job.cluster, is_retry, is_verified)
 
 
 def compute_scores(
-    plans: "Sequence[RankPlan]", cluster: str, is_retry: bool = False, is_verified: bool = False
+    plans: Sequence[RankPlan], cluster: str, is_retry: bool = False, is_verified: bool = False
 ) -> None:
     """Carry out ranking plans on one cluster, and say what was done; the caller holds the workspace's lock.
 

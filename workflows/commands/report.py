@@ -6,18 +6,16 @@ from pipeline.report import build_report, plan_report
 from pipeline.report import changes as report_changes
 from pipeline.workspace.lock import command_line
 from pipeline.workspace.place import Place
-from workflows.commands.plans import evaluation_sources, report_title
-from workflows.job.data import evaluation_split, stored_indexes
+from workflows.commands.plans import JobPlans
+from workflows.job.data import stored_indexes
 from workflows.job.job import Job
 
 
 def report(job: Job) -> Place:
     """Write the HTML report; gives its path."""
     with job.workspace.locked(command_line()):
-        indexes = stored_indexes(job)
-        chosen = evaluation_split(indexes, job.split)
-        sources = evaluation_sources(job, indexes)
-        title = report_title(job, chosen)
+        plans = JobPlans(job, stored_indexes(job))
+        chosen, sources, title = plans.evaluated, plans.sources, plans.title
         path = job.workspace.report / "index.html"
         parts = plan_report(job.workspace, chosen, sources, job.config, title, job.ground_truth)
         if report_changes(job.workspace, parts):

@@ -11,8 +11,8 @@ from pipeline.errors import UsageError
 from pipeline.imports.imported import is_imported
 from pipeline.results.timings import NAME, as_lines, write_timings
 from pipeline.workspace.lock import command_line
-from workflows.commands.plans import training_plan
-from workflows.job.data import evaluation_split, update_indexes
+from workflows.commands.plans import JobPlans
+from workflows.job.data import update_indexes
 from workflows.job.job import Job
 from workflows.job.progress import shown_if_long
 
@@ -29,12 +29,10 @@ def timings(job: Job, protocols: tuple[str, ...], num_images: int, show: bool) -
     with job.workspace.locked(command_line()):
         # what is said about the index is no part of the JSON
         with nullcontext() if show else redirect_stdout(sys.stderr):
-            indexes = update_indexes(job)
-        ranker = job.ranker
-        if ranker is None and "train" in indexes and (plan := training_plan(job, indexes)).state == "done":
-            ranker = plan.ranker_file
+            plans = JobPlans(job, update_indexes(job))
+        ranker = plans.ranker
         timed = Timed(
-            index=evaluation_split(indexes, job.split),
+            index=plans.evaluated,
             detectors=job.config.cache.detectors,
             protocols=protocols,
             ranker=ranker,

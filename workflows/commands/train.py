@@ -11,7 +11,7 @@ import click
 
 from pipeline.workspace.lock import command_line
 from pipeline.workspace.place import Place
-from workflows.commands.plans import training_plan
+from workflows.commands.plans import JobPlans
 from workflows.commands.verify import check_rankers
 from workflows.job.data import stored_indexes
 from workflows.job.job import Job
@@ -33,7 +33,7 @@ def train(job: Job, num_threads: int = 2, is_verified: bool = False) -> Place:
             check_rankers(job)
         if is_verified and replicas is not None:
             replicas.wait()
-        return train_planned(training_plan(job, stored_indexes(job)), num_threads, replicas)
+        return train_planned(JobPlans(job, stored_indexes(job)).training, num_threads, replicas)
 
 
 @contextmanager

@@ -33,11 +33,6 @@ class Footprint:
         """The sum of the terms; what a library takes for a convolution comes on top."""
         return self.input_bytes + self.activation_bytes + self.answer_bytes
 
-    @property
-    def max_batch(self) -> int:
-        """The most images in one forward with no tensor of 2^31 elements; 0 where one image is too much."""
-        return MAX_ELEMENTS // self.largest_elements
-
 
 def footprint(network: AnchorNetwork, height: int, width: int) -> Footprint:
     """Tell what a forward of one image of this size takes, in milliseconds and without taking it."""

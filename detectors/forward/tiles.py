@@ -34,11 +34,6 @@ class Tile:
     rows: Span
     columns: Span
 
-    @property
-    def seen_pixels(self) -> int:
-        """The size of the forward."""
-        return _seen(self.rows) * _seen(self.columns)
-
 
 def plan_tiles(height: int, width: int, stride: int, margin: int, max_pixels: int) -> list[Tile]:
     """Cut an image with the fewest pixels to compute, none of the forwards larger than `max_pixels` if that can be.

@@ -7,7 +7,6 @@ one, so a crash at any moment loses nothing, and no clock decides anything.
 
 import hashlib
 import io
-import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
@@ -137,11 +136,6 @@ class Ledger:
                 f"the ledger {path} is damaged ({why}): restore it, or have `crface cache --verify` (`crface rank "
                 "--verify` for scores) compute all again"
             ) from error
-
-
-def now() -> str:
-    """Give the time as the ledger's `finished_at` has it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 def _read_part(path: Place) -> list[LedgerRow]:

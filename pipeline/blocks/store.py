@@ -8,12 +8,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self, final
+from typing import Any, ClassVar, Self, final
 
 import numpy as np
 import zarr
 from jaxtyping import Float32, Int32
 
+from detectors import MAX_CANDIDATES
 from pipeline.blocks.arrays import (
     NOT_COMPUTED,
     UNREADABLE,
@@ -26,9 +27,6 @@ from pipeline.blocks.arrays import (
 from pipeline.errors import UserError
 from pipeline.workspace.place import Place, remove_leftovers
 from pipeline.workspace.writing import write_atomically
-
-MAX_CANDIDATES: Final = 5000
-"""Rows an image has room for; detectors keep no more (paper 4.2)."""
 
 Rows = Float32[np.ndarray, "row *column"]
 """What is stored of one image: its candidates, or their refined confidences."""

@@ -5,11 +5,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Float32
 
-from detectors import Detector
+from detectors import MAX_CANDIDATES, Detector
 from detectors.protocols import View, view_candidates
 from pipeline.blocks.commit import ComputedRow
 from pipeline.blocks.decoding import DecodedImage
-from pipeline.blocks.store import MAX_CANDIDATES
 
 
 def detected(detector: Detector, view: View, batch: Sequence[DecodedImage]) -> Iterator[ComputedRow]:

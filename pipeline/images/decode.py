@@ -111,23 +111,6 @@ def decode_image(
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr), dtype=np.uint8)
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Give width and height in stored pixels, read from the header alone.
-
-    Raises ImageError as `read_image` does for what the header can tell.
-    """
-    try:
-        _file_size(path)
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-            kind = image_format(head)
-            if kind is not None and header_size(head, kind) is None:
-                head += file.read()  # a JPEG may carry a long colour profile or thumbnail first
-    except OSError as error:
-        raise ImageError(path, error.strerror or str(error)) from error
-    return _described(head, path)[1]
-
-
 def _file_size(path: Path) -> int:
     if not path.is_file():
         raise ImageError(path, "it is no file" if path.exists() else "there is no such file")

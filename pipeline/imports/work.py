@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
+from detectors import MAX_CANDIDATES
 from pipeline.blocks.commit import ComputedRow, compute_block
 from pipeline.blocks.ledger import Ledger
 from pipeline.blocks.plan import plan_blocks
-from pipeline.blocks.store import MAX_CANDIDATES, CandidateStore
+from pipeline.blocks.store import CandidateStore
 from pipeline.dataset.index import ImageRow, Index
 from pipeline.errors import UsageError, UserError
 from pipeline.formats.box_units import suspected_units

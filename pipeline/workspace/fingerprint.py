@@ -33,12 +33,9 @@ def differences(old: Parts, new: Parts, prefix: str = "") -> list[str]:
 
 
 def file_sha256(path: Place) -> str:
-    """Hash a file's bytes to 64 hexadecimal digits, in constant memory."""
-    digest = hashlib.sha256()
+    """SHA-256 of a file's bytes, 64 hexadecimal digits; read in constant memory."""
     with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _short(value: object) -> str:

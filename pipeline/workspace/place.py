@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePath, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import urlsplit
 
 import fsspec
@@ -104,12 +104,12 @@ class UrlPath:
         with self._telling():
             return _status(self._store.info(self.url))
 
-    def open(self, mode: str = "rb") -> BinaryIO:
+    def open(self, mode: str = "rb") -> io.BufferedIOBase:
         """Open an object for reading, which fetches the parts that are read."""
         if mode != "rb":
             raise ValueError(f"{self.url} opens for reading only, not as {mode!r}: write it as a whole")
         with self._telling():
-            file: BinaryIO = self._store.open(self.url, "rb")
+            file: io.BufferedIOBase = self._store.open(self.url, "rb")
             return file
 
     def read_bytes(self) -> bytes:

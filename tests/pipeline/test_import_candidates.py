@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from ranker_world import World
 from wider_folder import Picture, write_data_set
 
+from detectors import MAX_CANDIDATES
 from pipeline.blocks import store as store_module
 from pipeline.blocks.complete import open_complete
 from pipeline.config.sections import EvaluateConfig
@@ -290,7 +291,7 @@ def test_of_more_than_5000_boxes_the_best_are_kept_and_the_image_named(folder: F
     assert ended.exit_code == 0, ended.output
     assert "0--Parade/none.jpg: 5001 boxes" in ended.output
     found = folder.candidates()[path]
-    assert len(found) == store_module.MAX_CANDIDATES
+    assert len(found) == MAX_CANDIDATES
     assert found[-1, 4] == np.float32(1 / 6000)
 
 

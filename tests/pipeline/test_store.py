@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from zarr.storage import LocalStore, MemoryStore
 
+from detectors import MAX_CANDIDATES
 from pipeline.blocks.store import (
-    MAX_CANDIDATES,
     NOT_COMPUTED,
     UNREADABLE,
     CandidateStore,

@@ -20,7 +20,7 @@ def share_statistics(network: nn.Module, num_processes: int) -> None:
         for name, child in list(module.named_children()):
             if isinstance(child, nn.BatchNorm2d):
                 shared = (
-                    nn.SyncBatchNorm.convert_sync_batchnorm(child)  # type: ignore[no-untyped-call]
+                    nn.SyncBatchNorm.convert_sync_batchnorm(child)
                     if is_cuda
                     else SharedBatchNorm(child, num_processes)
                 )
@@ -77,5 +77,5 @@ class _Total(torch.autograd.Function):
 
 
 def _total(values: Tensor) -> Tensor:
-    total: Tensor = _Total.apply(values)  # type: ignore[no-untyped-call]
+    total: Tensor = _Total.apply(values)
     return total

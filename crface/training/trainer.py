@@ -96,7 +96,7 @@ class Trainer:
             raise FloatingPointError(f"the loss is {value} at step {step}")
         self._optimizer.zero_grad()
         # the gradients' mean is taken over processes, of which each has those of its own scores: their sum is meant
-        (loss * self.replicas.count).backward()  # type: ignore[no-untyped-call]
+        (loss * self.replicas.count).backward()
         if self._max_gradient_norm > 0:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._max_gradient_norm)
         self._optimizer.step()

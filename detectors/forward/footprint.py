@@ -78,12 +78,8 @@ class _Tracker(TorchDispatchMode):
         for tensor in result if isinstance(result, (tuple, list)) else (result,):
             if isinstance(tensor, Tensor):
                 self.largest_elements = max(self.largest_elements, tensor.numel())
-                reference = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+                reference = StorageWeakRef(tensor.untyped_storage())
                 self._alive[reference.cdata] = (reference, tensor.untyped_storage().nbytes())
-        self._alive = {
-            key: item
-            for key, item in self._alive.items()
-            if not item[0].expired()  # type: ignore[no-untyped-call]
-        }
+        self._alive = {key: item for key, item in self._alive.items() if not item[0].expired()}
         self.peak_bytes = max(self.peak_bytes, sum(size for _, size in self._alive.values()))
         return result

@@ -118,8 +118,8 @@ def _place(whole: Tensor, answer: Tensor, tile: Tile, height: int, width: int, l
     rows, columns = tile.rows, tile.columns
     sizes = zip(
         layout.strides_px,
-        whole.split(_num_priors(layout, height, width), dim=1),  # type: ignore[no-untyped-call]
-        answer.split(_num_priors(layout, _seen(rows), _seen(columns)), dim=1),  # type: ignore[no-untyped-call]
+        whole.split(_num_priors(layout, height, width), dim=1),
+        answer.split(_num_priors(layout, _seen(rows), _seen(columns)), dim=1),
         strict=True,
     )
     for stride, target, source in sizes:

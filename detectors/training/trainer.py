@@ -128,7 +128,7 @@ class Trainer:
                 f"train with a lower learning_rate than {config.learning_rate}"
             )
         self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), config.max_gradient_norm)
         self._optimizer.step()
         self._update_average()

@@ -23,7 +23,7 @@ class CudaCluster(LocalCluster):
     def __init__(self, devices: list[str], **options: Any) -> None:
         self._devices = devices
         super().__init__(n_workers=0, threads_per_worker=2, resources={GPU: 1}, **options)  # type: ignore[no-untyped-call]
-        self.scale(len(devices))  # type: ignore[no-untyped-call]
+        self.scale(len(devices))
 
     def new_worker_spec(self) -> dict[int, dict[str, Any]]:
         """Give the next worker the next GPU."""

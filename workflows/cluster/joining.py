@@ -31,8 +31,8 @@ class JoiningClient(Client):
             super().start(**options, callback_timeout=2 * options["timeout"])  # type: ignore[no-untyped-call]
         except BaseException:  # Ctrl-C too
             with suppress(TimeoutError):
-                self.close(timeout=_CLOSE_S)  # type: ignore[no-untyped-call]
-            self._loop_runner.stop()  # type: ignore[no-untyped-call] # close() does not, of one that Dask has closed
+                self.close(timeout=_CLOSE_S)
+            self._loop_runner.stop()  # close() does not, of one that Dask has closed
             raise
 
 

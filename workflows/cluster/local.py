@@ -54,17 +54,17 @@ def local_cluster(num_workers: int, devices: list[str] | None = None) -> Iterato
                 "preload": ["workflows.worker.recycling"],
             }
             if devices is None:
-                cluster = LocalCluster(n_workers=num_workers, threads_per_worker=1, **options)  # type: ignore[no-untyped-call]
+                cluster = LocalCluster(n_workers=num_workers, threads_per_worker=1, **options)
             else:
                 from workflows.cluster.cuda import CudaCluster
 
                 cluster = CudaCluster(devices, **options)
-            client = Client(cluster, set_as_default=False)  # type: ignore[no-untyped-call]
+            client = Client(cluster, set_as_default=False)
         try:
             yield client
         finally:
             with _ctrl_c_held():
-                client.close()  # type: ignore[no-untyped-call]
+                client.close()
                 _kill_workers(cluster)
                 cluster.close()
                 for name in os.environ.keys() - inherited.keys():
@@ -83,7 +83,7 @@ def _kill_workers(cluster: LocalCluster) -> None:
                 os.kill(nanny.pid, signal.SIGKILL)
         await asyncio.gather(*closing)
 
-    cluster.sync(close_nannies)  # type: ignore[no-untyped-call]
+    cluster.sync(close_nannies)
 
 
 def _free_port() -> int:

@@ -101,7 +101,7 @@ def _joined(address: str) -> Iterator[Client]:
     where = address if "://" in address else scheduler_address(Path(address))
     named = address if where == address else f"{where} (named by {address})"
     try:
-        client = JoiningClient(where, timeout=_WAIT_S, set_as_default=False)  # type: ignore[no-untyped-call]
+        client = JoiningClient(where, timeout=_WAIT_S, set_as_default=False)
     except Exception as error:  # whatever Dask makes of the first words of a stranger, MemoryError among it
         if not isinstance(error, _NO_ANSWER) or is_another_service(where):
             raise UserError(

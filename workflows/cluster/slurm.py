@@ -73,7 +73,7 @@ def slurm_cluster(
             # Dask submits what is missing when it is told the number again, not by itself
             keeper = threading.Thread(target=_keep, args=(cluster, num_jobs, ended), daemon=True)
             keeper.start()
-            with Client(cluster, set_as_default=False) as client:  # type: ignore[no-untyped-call]
+            with Client(cluster, set_as_default=False) as client:
                 _wait_for_first(client, name, num_jobs, settings.log_folder)
                 yield client
         finally:
@@ -134,7 +134,7 @@ def _check_submission(script: str) -> None:
 
 def _wait_for_first(client: Client, name: str, num_jobs: int, log_folder: str) -> None:
     click.echo(f"waiting for the first of {num_jobs} Slurm jobs named {name}", err=True)
-    while not client.nthreads():  # type: ignore[no-untyped-call]
+    while not client.nthreads():
         time.sleep(_POLL_S)
         known = _slurm("squeue", "--noheader", "--states=all", "--format=%T", f"--name={name}")
         states = known.stdout.split()  # of those that are over, too, for some minutes

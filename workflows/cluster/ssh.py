@@ -46,7 +46,7 @@ def ssh_cluster(settings: SshSettings, inherited: dict[str, Any]) -> Iterator[Cl
     }
     with dask.config.set({**inherited, **preloads}):
         try:
-            cluster = SpecCluster(workers, scheduler, silence_logs="critical")  # type: ignore[no-untyped-call]
+            cluster = SpecCluster(workers, scheduler, silence_logs="critical")
         except (asyncssh.Error, OSError) as error:
             raise UserError(
                 f"cannot start workers by SSH: {error}; `ssh HOST` must work without a question"
@@ -57,7 +57,7 @@ def ssh_cluster(settings: SshSettings, inherited: dict[str, Any]) -> Iterator[Cl
                 "Python with this package (`python`), with --tls its certificates under the same path, and must reach "
                 "this machine (`host`)"
             ) from error
-        with cluster, Client(cluster, set_as_default=False) as client:  # type: ignore[no-untyped-call]
+        with cluster, Client(cluster, set_as_default=False) as client:
             try:
                 client.wait_for_workers(len(workers), timeout=_START_S)
             except TimeoutError as error:

@@ -131,7 +131,7 @@ def measure_spread(
     num_done = 0
     with (
         dask.config.set(_OF_MANY_WORKERS_IN_ONE_PROCESS),
-        LocalCluster(  # type: ignore[no-untyped-call]
+        LocalCluster(
             n_workers=num_workers,
             threads_per_worker=1,
             processes=False,
@@ -141,7 +141,7 @@ def measure_spread(
             memory_limit=0,
             silence_logs=logging.CRITICAL,
         ) as cluster,
-        Client(cluster, set_as_default=False) as client,  # type: ignore[no-untyped-call]
+        Client(cluster, set_as_default=False) as client,
     ):
         rss = [_rss_mb()]
 

@@ -125,9 +125,7 @@ class _Flight(Generic[Spec, Report]):
         self._on_gpu = on_gpu
         self._resources: dict[str, int] | None = None
         self._blocks: dict[Future[Report], tuple[Block, str | None]] = {}
-        self._landed = as_completed(  # type: ignore[no-untyped-call]
-            loop=client.loop, with_results=True, raise_errors=False
-        )
+        self._landed = as_completed(loop=client.loop, with_results=True, raise_errors=False)
         self._num_threads = 0
         self._counted_at = float("-inf")
 
@@ -154,7 +152,7 @@ class _Flight(Generic[Spec, Report]):
         # a block for one that leaves before it is replaced would wait for it in vain
         scheduler = self._client.scheduler
         assert scheduler is not None, "the client is connected"
-        staying = self._client.sync(scheduler.ncores_running)  # type: ignore[no-untyped-call]
+        staying = self._client.sync(scheduler.ncores_running)
         return [worker for worker in self._threads() if worker in staying and worker not in used]
 
     def launch(self, block: Block, alone_on: str | None = None) -> None:
@@ -171,7 +169,7 @@ class _Flight(Generic[Spec, Report]):
             allow_other_workers=alone_on is not None,  # that one may die meanwhile
         )
         self._blocks[future] = block, alone_on
-        self._landed.add(future)  # type: ignore[no-untyped-call]
+        self._landed.add(future)
 
     def land(self) -> tuple[Block, Report | BaseException]:
         """Wait for the next block to come back; give what its task returned, or why it did not."""
@@ -185,14 +183,14 @@ class _Flight(Generic[Spec, Report]):
     def drop(self) -> None:
         """Take what waits off the queue."""
         self._blocks.clear()  # Dask forgets a task whose future nobody holds
-        self._landed.clear()  # type: ignore[no-untyped-call]
+        self._landed.clear()
 
     def _threads(self) -> dict[str, int]:
         gpus = gpu_workers(self._client) if self._on_gpu else {}
         self._resources = {GPU: 1} if gpus else None
         if gpus:
             return gpus
-        return dict(self._client.nthreads())  # type: ignore[no-untyped-call]
+        return dict(self._client.nthreads())
 
 
 def _reason(error: BaseException) -> str:

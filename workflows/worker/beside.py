@@ -50,7 +50,7 @@ def run_beside_workers(client: Client, arguments: Sequence[str]) -> None:
     """
     from distributed import Event, as_completed
 
-    workers = sorted(client.nthreads())  # type: ignore[no-untyped-call]
+    workers = sorted(client.nthreads())
     hosts = [urlsplit(worker).hostname or "" for worker in workers]
     port = client.submit(_free_port, workers=[workers[0]], pure=False).result()
     stop = f"stop-{uuid.uuid4().hex}"
@@ -70,17 +70,17 @@ def run_beside_workers(client: Client, arguments: Sequence[str]) -> None:
         )
     said: dict[object, str] = {}
     failed: list[tuple[int, str]] = []
-    event = Event(stop, client=client)  # type: ignore[no-untyped-call]
+    event = Event(stop, client=client)
     try:
-        for future in as_completed(futures, loop=client.loop, raise_errors=False):  # type: ignore[no-untyped-call]
+        for future in as_completed(futures, loop=client.loop, raise_errors=False):
             if future.status != "finished":
                 raise UserError(f"a worker was lost while it trained: {future.exception()}")
             status, said[future] = future.result()
             if status != 0:
                 failed.append((status, said[future]))
-                event.set()  # type: ignore[no-untyped-call]
+                event.set()
     finally:
-        event.set()  # type: ignore[no-untyped-call]
+        event.set()
     if failed:
         raise UserError(_complaint(failed))
     print(said[futures[0]], flush=True)
@@ -102,7 +102,7 @@ def _run(arguments: Sequence[str], folder: Path, environment: dict[str, str], st
     inherited = dict(os.environ)
     if devices := inherited.get("CUDA_VISIBLE_DEVICES"):
         inherited["CUDA_VISIBLE_DEVICES"] = ",".join(sorted(devices.split(",")))
-    event = Event(stop, client=get_client())  # type: ignore[no-untyped-call]
+    event = Event(stop, client=get_client())
     lines: deque[str] = deque(maxlen=_LINES_KEPT)
     with subprocess.Popen(  # noqa: S603 - the same interpreter and package, no shell
         [sys.executable, "-c", _COMMAND, *arguments],
@@ -119,7 +119,7 @@ def _run(arguments: Sequence[str], folder: Path, environment: dict[str, str], st
         reader = threading.Thread(target=lambda: lines.extend(output), daemon=True)
         reader.start()
         while process.poll() is None:
-            if event.wait(timeout=_LOOK_EVERY_S):  # type: ignore[no-untyped-call]
+            if event.wait(timeout=_LOOK_EVERY_S):
                 process.stdin.close()
                 break
         process.wait()

@@ -69,7 +69,7 @@ async def _leave(worker: Worker, is_replaced: bool) -> None:
 
 def _pass_on(nanny: Nanny) -> None:
     """Tell the worker, whose end is the nanny's; a nanny without one has nothing to wait for."""
-    if nanny.pid and nanny.is_alive():  # type: ignore[no-untyped-call]
+    if nanny.pid and nanny.is_alive():
         with suppress(ProcessLookupError):
             os.kill(nanny.pid, signal.SIGUSR1)
     else:

@@ -1,4 +1,4 @@
-"""Published checkpoints turned into safetensors files that say where they come from."""
+"""Published checkpoints turned into safetensors files that name their source."""
 
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from detectors.weights import load_network
 def import_checkpoint(
     source: str | Path, detector_name: str, destination: str | Path, sha256: str | None = None
 ) -> str:
-    """Write a checkpoint's weights as a safetensors file with metadata; gives the source's SHA-256.
+    """Write a checkpoint's weights as a safetensors file with metadata, and return the source's SHA-256.
 
-    The metadata tell the detector, the source's file name and its hash. `sha256`, if given, must be the
-    source's: it is compared before anything in the file is read. The destination appears whole or not at
-    all; the same source gives the same bytes.
+    The metadata hold the detector, the source's file name and its hash. A given `sha256` is compared with the
+    source's before anything else in the file is read. The destination appears whole or not at all; the same source
+    gives the same bytes.
 
     Raises ValueError when the hash differs, the detector is unknown or has no weights, the checkpoint does
     not fit it (naming the network that it fits, or every kind of difference), or the destination is the
@@ -44,7 +44,7 @@ def import_checkpoint(
 
 
 def check_sha256(path: str | Path, expected: str | None) -> str:
-    """Give a file's SHA-256 as 64 hexadecimal digits, compared to the expected one if there is one.
+    """A file's SHA-256 as 64 hexadecimal digits, after a comparison with the expected one if there is one.
 
     Raises ValueError when they differ, naming both, or the file cannot be read.
     """

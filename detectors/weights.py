@@ -1,4 +1,4 @@
-"""Weights of detectors: loaded into a network strictly, or refused in a sentence that names where they belong."""
+"""Weights of detectors: loaded into a network strictly, or refused with a message that names where they belong."""
 
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -13,7 +13,7 @@ from detectors.networks.by_name import NETWORKS
 
 
 def recognise(state: Mapping[str, Tensor]) -> str | None:
-    """Name the detector of this package whose network a state dict fits key by key; None if there is none."""
+    """The detector of this package whose network a state dict fits key by key; None if there is none."""
     fitting = (name for name, make in NETWORKS.items() if not check_keys(_shapes_of(make), state))
     return next(fitting, None)
 
@@ -21,16 +21,16 @@ def recognise(state: Mapping[str, Tensor]) -> str | None:
 def load_network(network: nn.Module, path: str | Path, detector_name: str) -> None:
     """Load a weights file into a network strictly: every tensor is there, fits, and is used.
 
-    `detector_name` is what the network is, for the message. Raises ValueError as `load_state` does, and
-    when the weights do not fit: naming the detector or the trunk they belong to if it is another one,
-    otherwise every kind of difference.
+    `detector_name` names the network in messages. Of several state dicts in the file, the only one that fits is
+    loaded. Raises ValueError as `load_state` does, and when the weights do not fit: naming the detector or the
+    trunk that they belong to if it is another one, otherwise every kind of difference.
     """
     if Path(path).suffix == ".onnx":
         raise ValueError(
             f"{path} is an ONNX file, which brings its own network: use it as onnx@DESCRIPTOR.toml with a file "
             "that describes it"
         )
-    state = load_state(path)
+    state = load_state(path, lambda state: not check_keys(network, state))
     problems = check_keys(network, state)
     if problems:
         owner = _owner(state, network, path, detector_name)
@@ -39,15 +39,13 @@ def load_network(network: nn.Module, path: str | Path, detector_name: str) -> No
             if owner is None
             else f"{path} holds weights of {owner}"
         )
-    network.load_state_dict(
-        state, strict=False
-    )  # strict is what check_keys was; only step counters may be absent
+    network.load_state_dict(state, strict=False)  # check_keys was strict; only step counters may be absent
 
 
 def _owner(
     state: Mapping[str, Tensor], network: nn.Module, path: str | Path, detector_name: str
 ) -> str | None:
-    """Whose the weights are and what to do with them, if they are clearly not meant for the network."""
+    """The owner of weights that are clearly meant for another network, and what to do with them; else None."""
     detector = recognise(state) or _said_by(path)
     if detector not in (None, detector_name):
         return f"{detector}, not of {detector_name}: use them as {detector}"
@@ -64,11 +62,11 @@ def _owner(
 
 @cache
 def _shapes_of(make: Callable[[], nn.Module]) -> nn.Module:
-    """A network of shapes alone: nothing is allocated, but the large ones still take a good part of a second."""
+    """A network of shapes alone, without memory for its tensors; large ones still take most of a second to make."""
     with torch.device("meta"):
         return make()
 
 
 def _said_by(path: str | Path) -> str | None:
-    """The detector that one of our files names itself; other packages' detectors are known by this alone."""
+    """The detector that a file of this project names; nothing else tells detectors of other packages."""
     return read_metadata(path).get("detector") if Path(path).suffix == ".safetensors" else None

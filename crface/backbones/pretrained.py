@@ -1,6 +1,9 @@
 """ImageNet weights for a trunk, from the files that their authors publish."""
 
+from collections.abc import Mapping
 from pathlib import Path
+
+from torch import Tensor
 
 from crface.backbones.hrnet import HRNet
 from crface.backbones.mobilenet_v1 import MobileNetV1
@@ -22,9 +25,13 @@ def load_imagenet(trunk: MobileNetV1 | ResNet | HRNet, path: str | Path) -> list
     Raises ValueError when the file cannot be read or does not fit, naming the trunk it holds if that is another
     one, otherwise every kind of difference.
     """
-    state = load_state(path)
-    left_out = sorted(key for key in state if key.startswith(trunk.classifier_keys))
-    kept = {key: value for key, value in state.items() if key not in left_out}
+
+    def trunk_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {key: value for key, value in state.items() if not key.startswith(trunk.classifier_keys)}
+
+    state = load_state(path, lambda state: not check_keys(trunk, trunk_of(state)))
+    kept = trunk_of(state)
+    left_out = sorted(state.keys() - kept.keys())
     problems = check_keys(trunk, kept)
     if problems:
         found, own = recognise_trunk(state), recognise_trunk(trunk.state_dict())

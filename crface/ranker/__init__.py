@@ -15,6 +15,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from crface.backbones import mobilenet_v1, resnet50
+from crface.file_kind import file_kind
 from crface.ranker.interface import OutputRange, Ranker
 from crface.ranker.network import ConfidenceRanker
 from crface.ranker.per_box import PerBoxRanker, per_box_ranker, second_opinion_ranker
@@ -80,6 +81,11 @@ def load(path: str | Path) -> Ranker:
     Raises ValueError when the file is missing, no safetensors file, not a ranker's, or damaged.
     """
     try:
+        kind = file_kind(path)
+        if kind is not None and not kind.is_safetensors:
+            is_model = kind.is_checkpoint or kind.is_onnx
+            remedy = "train one with `crface train`" if is_model else kind.remedy
+            raise ValueError(f"cannot read the ranker {path}: it is {kind.name}; {remedy}")
         with safe_open(path, framework="pt") as file:
             about = dict(json.loads((file.metadata() or {})["ranker"]))
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crface.file_kind import file_kind
 from detectors.base import file_sha256
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ def _parsed(path: Path) -> "ModelProto":
         content = path.read_bytes()
     except OSError as error:
         raise ValueError(f"the ONNX file {path} cannot be read: {error.strerror}") from error
+    kind = file_kind(path)
+    if kind is not None and not kind.is_onnx:
+        is_trained = kind.is_checkpoint or kind.is_safetensors
+        remedy = "export it to ONNX where it was trained" if is_trained else kind.remedy
+        raise ValueError(f"{path} is no ONNX model, it is {kind.name}: {remedy}")
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # the parser's own error class moves from one version to the next

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from crface.file_kind import kind_of_bytes
 from pipeline.errors import UserError
 from pipeline.images.header import Format, header_size, image_format, jpeg_damage, refused_format
 
@@ -125,7 +126,9 @@ def _described(data: bytes, path: Path) -> tuple[Format, tuple[int, int]]:
     if kind is None and (refused := refused_format(data)):
         raise ImageError(path, f"it is a {refused} image, which is not read here: convert it to PNG or JPEG")
     if kind is None:
-        raise ImageError(path, "it is no JPEG, PNG, WebP or BMP image")
+        other = kind_of_bytes(data[:_HEAD_BYTES])
+        found = "" if other is None else f" but {other.name}: {other.remedy}"
+        raise ImageError(path, f"it is no JPEG, PNG, WebP or BMP image{found}")
     size = header_size(data, kind)
     if size is None:
         raise ImageError(path, f"it is damaged or cut short: its {kind} header does not tell its size")

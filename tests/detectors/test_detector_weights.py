@@ -255,3 +255,60 @@ def test_import_refuses_another_hash_and_leaves_no_file(tmp_path: Path) -> None:
 def test_import_needs_a_detector_with_a_network_of_ours(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nothing to import weights into"):
         import_checkpoint(weights, f"{__name__}:OwnDetector", tmp_path / "x.safetensors")
+
+
+WRAPPERS = [
+    "state_dict", "model", "model_state_dict", "net", "weights", "ema", "params_ema", "network", "model.state_dict",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_the_only_state_dict_of_a_checkpoint_is_found_under_any_key(tmp_path: Path, wrapper: str) -> None:
+    state, path = _state(), tmp_path / "trained.pth"
+    nested: object = state
+    for key in reversed(wrapper.split(".")):
+        nested = {key: nested, "epoch": 3}
+    assert isinstance(nested, dict)
+    moments = {0: {"exp_avg": torch.zeros(3), "step": torch.tensor(1.0)}}
+    nested["optimizer"] = {"state": moments, "param_groups": [{"lr": 0.1, "params": [0]}]}
+    nested["optimizer_by_name"] = {"fpn.weight": {"exp_avg": torch.zeros(3)}}
+    nested["callbacks"] = {"best": {"score": torch.tensor(0.9)}}
+    torch.save(nested, path)
+    loaded = load_state(path)
+    assert loaded.keys() == state.keys()
+    load_network(mobilenet025(), path, NAME)
+
+
+def test_of_two_state_dicts_that_fit_none_is_taken_in_silence(tmp_path: Path) -> None:
+    path = tmp_path / "both.pth"
+    torch.save({"model": _state(), "ema": _state(), "epoch": 3}, path)
+    for load in (load_state, lambda path: load_network(mobilenet025(), path, NAME)):
+        with pytest.raises(
+            ValueError,
+            match=r"both\.pth holds 2 state dicts, model, ema: write the one to use to a file of its own, "
+            r"as torch\.save\(torch\.load\('both\.pth'\)\['model'\], 'chosen\.pth'\)",
+        ):
+            load(path)
+
+
+def test_of_two_state_dicts_the_one_that_fits_is_loaded(tmp_path: Path) -> None:
+    state, path = _state(), tmp_path / "both.pth"
+    torch.save({"teacher": {"conv.weight": torch.zeros(3, 3)}, "student": state}, path)
+    load_network(network := mobilenet025(), path, NAME)
+    assert torch.equal(network.state_dict()["fpn.merge1.0.weight"], state["fpn.merge1.0.weight"])
+
+
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "module._orig_mod.", "model.", "net.", "detector."]
+)
+def test_what_wrappers_put_before_every_name_is_taken_off(tmp_path: Path, prefix: str) -> None:
+    state, path = _state(), tmp_path / "wrapped.pth"
+    torch.save({"state_dict": {prefix + key: value for key, value in state.items()}}, path)
+    assert load_state(path).keys() == state.keys()
+
+
+def test_a_checkpoint_without_a_state_dict_lists_its_keys(tmp_path: Path) -> None:
+    path = tmp_path / "numbers.pth"
+    torch.save({"epoch": 3, "arch": "slim", "losses": [0.1]}, path)
+    with pytest.raises(ValueError, match=r"holds no named tensors: .*; its keys are epoch, arch, losses$"):
+        load_state(path)

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper
 from onnx_files import CENTRE_MAP, READY, write_centre_map, write_constants, write_descriptor
+from safetensors.torch import save
 
 import detectors
 
@@ -74,12 +76,36 @@ def test_tensors_beside_the_file_are_read_and_belong_to_its_identity(tmp_path: P
         detectors.create(spec)
 
 
-@pytest.mark.parametrize("content", [b"", b"no model", bytes(100), b"\x08\x08" * 50])
+@pytest.mark.parametrize("content", [b"no model", bytes(100), b"\x08\x08" * 50])
 def test_bytes_that_are_no_model_are_one_sentence(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "damaged.onnx"
     path.write_bytes(content)
     for act in (detectors.create, detectors.identify):
         with pytest.raises(ValueError, match=r"damaged.onnx is no ONNX model, or damaged .*: fetch it again"):
+            act(f"scrfd@{path}")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "empty: fetch it again"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 9\n",
+            "a Git LFS pointer.*git lfs pull",
+        ),
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"\x1f\x8b\x08" + bytes(30), "a gzip archive: unpack it"),
+        (b"\x80\x02" + bytes(30), "a PyTorch checkpoint: export it to ONNX"),
+        (save({"weight": torch.zeros(3)}), "a safetensors file: export it to ONNX"),
+    ],
+)
+def test_an_onnx_file_that_is_something_else_is_named_for_what_it_is(
+    tmp_path: Path, content: bytes, words: str
+) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    for act in (detectors.create, detectors.identify):
+        with pytest.raises(ValueError, match=rf"model\.onnx is no ONNX model, it is {words}"):
             act(f"scrfd@{path}")
 
 

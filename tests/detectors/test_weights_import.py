@@ -130,7 +130,7 @@ def test_words_beside_the_tensors_are_read_from_our_files_and_others(tmp_path: P
     save_file({"weight": torch.zeros(1)}, neither, {"crface": "[1, 2]"})
     assert read_metadata(ours) == {"detector": NAME, "epoch": "3"}
     assert read_metadata(others) == {"format": "pt", "licence": "MIT"}
-    with pytest.raises(ValueError, match=r"neither\.safetensors has metadata that are no words by name"):
+    with pytest.raises(ValueError, match=r"neither\.safetensors has metadata that are not names with texts"):
         read_metadata(neither)
 
 

@@ -365,7 +365,7 @@ def test_a_file_larger_than_any_image_is_not_even_read(tmp_path: Path):
 
 def test_what_is_no_image_is_told_apart(tmp_path: Path):
     (tmp_path / "empty.jpg").touch()
-    (tmp_path / "text.jpg").write_text("<html>404 Not Found</html>")
+    (tmp_path / "text.jpg").write_text("404 Not Found")
     (tmp_path / "head.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     for name, reason in {
         "absent.jpg": "there is no such file",
@@ -378,6 +378,19 @@ def test_what_is_no_image_is_told_apart(tmp_path: Path):
         with pytest.raises(ImageError) as caught:
             read_image(tmp_path / name)
         assert reason in caught.value.reason
+
+
+@pytest.mark.parametrize("read", [read_image, image_size])
+def test_a_file_that_stands_for_an_image_is_named_for_what_it_is(tmp_path: Path, read):
+    path = tmp_path / "photo.jpg"
+    for content, kind in {
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n": "a Git LFS pointer",
+        b"<html>404 Not Found</html>": "a web page",
+        b"%PDF-1.7": "a PDF document",
+    }.items():
+        path.write_bytes(content)
+        with pytest.raises(ImageError, match=f"it is no JPEG, PNG, WebP or BMP image but {kind}.*: "):
+            read(path)
 
 
 def test_an_image_error_survives_the_way_back_from_a_worker():

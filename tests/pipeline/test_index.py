@@ -217,7 +217,7 @@ def test_bad_images_are_reported_by_name_and_stop_nothing(workspace: Workspace, 
     cut = data.folder / "a/cut.jpg"
     data.add("a/cut.jpg", "1 1 5 5 0 0 0 0 0 0").list("a/gone.jpg", "2 2 5 5 0 0 0 0 0 0").list("a/page.jpg")
     cut.write_bytes(cut.read_bytes()[:-200])
-    (data.folder / "a/page.jpg").write_text("<html>404</html>")
+    (data.folder / "a/page.jpg").write_text("404 Not Found")
     data.add("a/after.jpg", seed=7)
     update = _update(workspace, data)
     assert update.unreadable == [

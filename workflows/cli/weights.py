@@ -9,7 +9,7 @@ from pipeline.errors import UserError
 
 @click.group()
 def weights() -> None:
-    """Import published checkpoints, verify weights."""
+    """Import published checkpoints and verify weights."""
 
 
 @weights.command("import")
@@ -23,14 +23,14 @@ def weights() -> None:
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where to.  [default: SOURCE with the ending .safetensors, in the current folder]",
+    help="The file to write.  [default: SOURCE with the ending .safetensors, in the current folder]",
 )
 @click.option("--sha256", help="Refuse SOURCE unless its SHA-256 is this.")
 def import_(source: Path, detector: str, output: Path | None, sha256: str | None) -> None:
-    """Turn a published checkpoint (.pth, .pt, .safetensors) into a safetensors file, strictly.
+    """Convert a published checkpoint (.pth, .pt, .safetensors) strictly into a safetensors file.
 
-    Missing, unexpected and misshapen keys are an error that lists them, weights of another network one that
-    names it; nothing in the file is ever executed. docs/weights.md tells where published ones come from.
+    Missing, unexpected and misshapen keys are listed in an error; weights of another network are refused with its
+    name. Nothing in the file is ever executed. docs/weights.md lists where published checkpoints come from.
 
     \b
     Example:  crface weights import mobilenet0.25_Final.pth --detector retinaface-mobilenet0.25
@@ -48,7 +48,7 @@ def import_(source: Path, detector: str, output: Path | None, sha256: str | None
 @weights.command()
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--detector", required=True, metavar="NAME", help="The detector that the weights should fit.")
-@click.option("--sha256", help="Complain unless the file's SHA-256 is this.")
+@click.option("--sha256", help="Fail unless the file's SHA-256 is this.")
 def verify(file: Path, detector: str, sha256: str | None) -> None:
     """Check that a weights file is whole and fits a detector's network, key by key; exit status 1 if not.
 

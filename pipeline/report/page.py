@@ -30,8 +30,7 @@ from pipeline.report.tables import Table, ap_tables, percent
 from pipeline.report.timings import timing_table
 from pipeline.results.ap import ApRow, CurveRow, Origin, read_ap, read_curves, read_notes
 from pipeline.results.findings import CalibrationRow, FailureRow, read_calibration, read_failures
-from pipeline.results.protocols import read_comparison
-from pipeline.results.protocols_text import compared_tables
+from pipeline.results.protocols import compared_tables, read_comparison
 from pipeline.results.resolutions import read_resolutions
 from pipeline.workspace.layout import Workspace
 

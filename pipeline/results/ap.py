@@ -45,7 +45,12 @@ class Origin:
     nms_iou: float
     """The overlap above which a better box suppresses another."""
     score_threshold: float
-    """What "above" means: candidates at or below it were left out, except where `candidates` says all."""
+    """Candidates at or below this confidence were left out, except where `candidates` says all."""
+
+    @property
+    def is_all(self) -> bool:
+        """Whether all candidates took part, whatever the detector's confidence in them."""
+        return self.candidates == "all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

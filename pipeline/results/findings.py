@@ -1,5 +1,6 @@
 """The results beside AP: `failures.parquet`, one row a group of faces, and `calibration.parquet`, one a diagram."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -7,11 +8,15 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from pipeline.results.ap import Conditions, Origin
+from pipeline.results.text import aligned, decimals
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.tables import Table
 
 FAILURES: Final = "failures.parquet"
 CALIBRATION: Final = "calibration.parquet"
+
+_FAILURE_HEADINGS = ("confidence", "at", "missed", "fixable", "no box", "twice", "misplaced", "background")
+_CALIBRATION_HEADINGS = ("confidence", "ECE hit", "ECE overlap", "Kendall", "Spearman", "images")
 
 Target = Literal["hit", "overlap"]
 
@@ -94,3 +99,53 @@ def read_calibration(workspace: Workspace) -> list[CalibrationRow]:
     Raises UserError when there is none, or it is damaged.
     """
     return calibration_table(workspace).read()
+
+
+def format_failures(rows: Sequence[FailureRow]) -> str:
+    """The failures of all faces as text, one table for each detector and protocol; empty for no rows."""
+    whole = [row for row in rows if row.group == "all"]
+    tables = []
+    for source in dict.fromkeys(_source(row) for row in whole):
+        own = [row for row in whole if _source(row) == source]
+        lines = [_FAILURE_HEADINGS, *(_failure_line(row) for row in own)]
+        table = "\n".join(aligned(lines))
+        tables.append(
+            f"failures of {own[0].detector} on {own[0].split} in {own[0].setting}, {own[0].faces} faces, "
+            f"at the best F1:\n{table}"
+        )
+    return "\n\n".join(tables)
+
+
+def format_calibration(rows: Sequence[CalibrationRow]) -> str:
+    """Calibration errors and rank correlations as text, one table for each detector and protocol."""
+    tables = []
+    for source in dict.fromkeys(_source(row) for row in rows):
+        own = [row for row in rows if _source(row) == source]
+        lines: list[tuple[str, ...]] = [_CALIBRATION_HEADINGS]
+        for row in own:
+            if row.target == "hit":
+                overlap = next(o for o in own if (o.confidence, o.target) == (row.confidence, "overlap"))
+                errors = (decimals(found.expected_error) for found in (row, overlap))
+                order = (decimals(row.kendall), decimals(row.spearman), str(row.ordered_images))
+                lines.append((row.confidence, *errors, *order))
+        table = "\n".join(aligned(lines))
+        tables.append(
+            f"calibration of {own[0].detector} on {own[0].split}, and order against the oracle:\n{table}"
+        )
+    return "\n\n".join(tables)
+
+
+def _failure_line(row: FailureRow) -> tuple[str, ...]:
+    share = f" ({100 * row.fixable / row.missed:.0f} %)" if row.missed else ""
+    return (
+        row.confidence,
+        decimals(row.threshold),
+        str(row.missed),
+        f"{row.fixable}{share}",
+        str(row.unreachable),
+        *(str(number) for number in (row.duplicates, row.misplaced, row.background)),
+    )
+
+
+def _source(row: FailureRow | CalibrationRow) -> tuple[str, ...]:
+    return row.split, row.detector, row.weights, row.protocol, row.fingerprint

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from pipeline.results.text import milliseconds
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.tables import Table
 
@@ -74,7 +75,7 @@ COLUMNS: Final[tuple[Part, ...]] = ("detector", "fusion", "nms", "all but the ra
 
 
 def timing_lines(rows: Sequence[TimingRow]) -> list[TimingLine]:
-    """Give a line for each detector and protocol, in the order of the rows."""
+    """A line for each detector and protocol, in the order of the rows."""
     by_line: dict[tuple[str, str], dict[str, TimingRow]] = {}
     for row in rows:
         by_line.setdefault((row.detector, row.protocol), {})[row.part] = row
@@ -85,7 +86,7 @@ def timing_lines(rows: Sequence[TimingRow]) -> list[TimingLine]:
 
 
 def as_lines(rows: Sequence[TimingRow]) -> list[str]:
-    """Set the table as text, 80 columns wide for the usual names and times."""
+    """The table as text, 80 columns wide for the usual names and times."""
     first = rows[0]
     lines = [
         f"{first.images} images of {first.split} on {first.device}, {first.threads} threads; ms an image: median (p95)"
@@ -97,8 +98,4 @@ def as_lines(rows: Sequence[TimingRow]) -> list[str]:
 
 
 def _cell(row: TimingRow) -> str:
-    return f"{_ms(row.median_ms)} ({_ms(row.p95_ms)})"
-
-
-def _ms(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+    return f"{milliseconds(row.median_ms)} ({milliseconds(row.p95_ms)})"

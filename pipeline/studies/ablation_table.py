@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pipeline.results.ablation import SweepRow, read_rows
+from pipeline.results.text import NONE, WIDTH, counted
 from pipeline.studies.ablation import DETECTOR, AblationPlan, Sweep
-
-_WIDTH: Final = 80
 
 _PAPER: Final[Mapping[Sweep, Mapping[str, str]]] = {
     "losses": {
@@ -38,7 +37,7 @@ _TABLE: Final = {"losses": "Table 1", "pairs": "Table 2"}
 
 
 def sweep_rows(plan: AblationPlan) -> list[SweepRow]:
-    """Give the rows of all tasks that are done, in the order of the table."""
+    """The rows of all tasks that are done, in the order of the table."""
     return [
         SweepRow(setting=task.setting, seed=task.seed, row=row)
         for task in plan.tasks
@@ -47,7 +46,7 @@ def sweep_rows(plan: AblationPlan) -> list[SweepRow]:
 
 
 def format_sweep(plan: AblationPlan, rows: Sequence[SweepRow], title: str) -> str:
-    """Set a sweep as text: for each detector one table, its rows the detector, the settings, the oracle.
+    """A sweep as text: for each detector one table with a row for the detector, each setting and the oracle.
 
     AP in percent, with more than one seed as mean and standard deviation (of the sample); a dash where
     a training diverged or is not done. `title` names the data set.
@@ -57,7 +56,7 @@ def format_sweep(plan: AblationPlan, rows: Sequence[SweepRow], title: str) -> st
     seeds = len({task.seed for task in plan.tasks if task.setting != DETECTOR})
     introduction = (
         f"{spec.sweep} of the ranker {train.ranker}, {train.iterations} steps of {train.batch_size} images, N = "
-        f"{train.num_candidates}, {train.image_side_px} px, {seeds} seed{'s' * (seeds != 1)}; {title}, split "
+        f"{train.num_candidates}, {train.image_side_px} px, {counted(seeds, 'seed')}; {title}, split "
         f"{spec.test_keys[0].split}: official AP in %, IoU {spec.evaluate.iou:g}, NMS {spec.evaluate.nms_iou:g}"
     )
     remark = (
@@ -69,7 +68,7 @@ def format_sweep(plan: AblationPlan, rows: Sequence[SweepRow], title: str) -> st
         _one_table(plan, [row for row in rows if row.row.detector == key.detector], settings, key.detector)
         for key in spec.test_keys
     ]
-    return "\n\n".join([textwrap.fill(introduction, _WIDTH), *tables, textwrap.fill(remark, _WIDTH)])
+    return "\n\n".join([textwrap.fill(introduction, WIDTH), *tables, textwrap.fill(remark, WIDTH)])
 
 
 def _one_table(plan: AblationPlan, rows: Sequence[SweepRow], settings: Sequence[str], detector: str) -> str:
@@ -92,6 +91,6 @@ def _line(label: str, rows: Sequence[SweepRow], paper: str) -> str:
 
 def _mean_and_spread(values: Sequence[float]) -> str:
     if not values or any(math.isnan(value) for value in values):
-        return "-"
+        return NONE
     mean = f"{100 * statistics.fmean(values):.1f}"
     return mean if len(values) == 1 else f"{mean} ±{100 * statistics.stdev(values):.1f}"

@@ -12,7 +12,7 @@ from pipeline.evaluate.sources import Source
 from pipeline.evaluate.work import measure
 from pipeline.ground_truth.truth import SETTINGS
 from pipeline.rank.plan import RankPlan
-from pipeline.results.protocols import ComparisonRow, write_comparison
+from pipeline.results.protocols import ComparisonRow, line_name, ranker_name, write_comparison
 from pipeline.results.timings import TimingRow
 from pipeline.workspace.fingerprint import Parts
 from pipeline.workspace.layout import Workspace
@@ -24,13 +24,18 @@ COMPARISON_VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class RankerUsed:
-    """A trained ranker, and what it is called in the table."""
+    """A trained ranker, and what it was trained on."""
 
-    name: str
-    """`rank`; one of a protocol's own `rank-8k`."""
     file: Place
     trained_on: int
     """How many images; 0 where that is not known."""
+    protocol: str = ""
+    """The protocol whose candidates it was trained on, as `CandidateKey` names it; empty for the run's own ranker."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the table: `rank`, `rank-8k`."""
+        return ranker_name(self.protocol)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +56,7 @@ class Line:
     @property
     def name(self) -> str:
         """The line's heading: `multi`, `single, rank`, `8k, rank-8k`."""
-        protocol = self.source.key.protocol
-        return protocol if self.ranker is None else f"{protocol}, {self.ranker.name}"
+        return line_name(self.source.key.protocol, self.ranker.name if self.ranker else "")
 
     @property
     def evaluated(self) -> Source:

@@ -15,12 +15,12 @@ from pipeline.evaluate.sources import Source
 from pipeline.report.resolutions import resolution_figures
 from pipeline.results.resolutions import (
     ResolutionRow,
+    format_resolutions,
     read_resolutions,
     resolution_changes,
     resolution_notes,
     write_resolutions,
 )
-from pipeline.results.resolutions_text import format_resolutions
 from pipeline.studies.resolutions import evaluate_resolutions, plan_resolutions
 from pipeline.workspace.layout import CandidateKey
 

@@ -7,8 +7,7 @@ import click
 from pipeline.evaluate.plan import plan_evaluate
 from pipeline.results import ap as results
 from pipeline.results.ap_text import format_table
-from pipeline.results.findings import read_calibration, read_failures
-from pipeline.results.findings_text import format_calibration, format_failures
+from pipeline.results.findings import format_calibration, format_failures, read_calibration, read_failures
 from pipeline.workspace.lock import command_line
 from pipeline.workspace.tables import as_json
 from workflows.commands.plans import JobPlans

@@ -15,8 +15,12 @@ from pipeline.dataset.subset import subset
 from pipeline.errors import UsageError
 from pipeline.imports.imported import is_imported
 from pipeline.rank.plan import plan_rank
-from pipeline.results.protocols import comparison_changes, comparison_notes, read_comparison
-from pipeline.results.protocols_text import format_comparison
+from pipeline.results.protocols import (
+    comparison_changes,
+    comparison_notes,
+    format_comparison,
+    read_comparison,
+)
 from pipeline.studies.protocols import Line, RankerUsed, plan_comparison
 from pipeline.train.plan import plan_train
 from pipeline.workspace.layout import Workspace
@@ -153,17 +157,18 @@ def _rankers(
     for kind in compared.rankers:
         if kind == "run":
             known = len(plans.indexes["train"].ok_rows) if job.ranker is None else 0
-            yield RankerUsed("rank", plans.ranker_file, known)
+            yield RankerUsed(plans.ranker_file, known)
             continue
         found = [one for one in trained if one.compared == compared]
         images = found[0].images
         keys = [one.plan.key for one in found]
         plan = plan_train(images.workspace, images.index, keys, job.config.train)
-        name = f"rank-{keys[0].protocol}"
+        used = RankerUsed(plan.ranker_file, len(images.index.ok_rows), keys[0].protocol)
         if plan.state == "done":
-            click.echo(f"train {name}: nothing to do, {plan.ranker_file} is trained")
-        file = plan.ranker_file if plan.state == "done" else train_planned(plan)
-        yield RankerUsed(name, file, len(images.index.ok_rows))
+            click.echo(f"train {used.name}: nothing to do, {used.file} is trained")
+        else:
+            train_planned(plan)
+        yield used
 
 
 def _lines(candidates: _Candidates, rankers: Sequence[RankerUsed]) -> Iterator[Line]:

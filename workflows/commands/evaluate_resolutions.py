@@ -11,8 +11,12 @@ from pipeline.cache.plan import CachePlan, plan_cache
 from pipeline.dataset.index import Index
 from pipeline.errors import UsageError
 from pipeline.imports.imported import is_imported
-from pipeline.results.resolutions import read_resolutions, resolution_changes, resolution_notes
-from pipeline.results.resolutions_text import format_resolutions
+from pipeline.results.resolutions import (
+    format_resolutions,
+    read_resolutions,
+    resolution_changes,
+    resolution_notes,
+)
 from pipeline.studies.resolutions import plan_resolutions
 from pipeline.workspace.lock import command_line
 from pipeline.workspace.tables import as_json

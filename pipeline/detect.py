@@ -1,7 +1,9 @@
 """Detections of single images, outside any workspace: decoded, detected, refined, suppressed, drawn."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,8 @@ from pipeline.config.sections import EvaluateConfig
 from pipeline.errors import UsageError, UserError
 from pipeline.images.decode import MAX_PIXELS, read_image
 from pipeline.images.drawing import Picture, drawn
+from pipeline.images.drawing_mark import is_drawing, marked
+from pipeline.images.files import Kind, passed_over, walk_images
 from pipeline.imports.imported import is_imported
 from pipeline.workspace.writing import write_atomically
 
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from crface.ranker import Ranker
 
 _JPEG_QUALITY = 92
+_MAX_STEM_BYTES = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,31 +84,52 @@ class FaceFinder:
         return FoundFaces(image, kept[kept[:, 4] > threshold], float(kept[0, 4]) if len(kept) else 0.0)
 
 
-def write_picture(found: FoundFaces, path: Path) -> None:
-    """Write an image with its detections drawn on it, as JPEG.
+def write_picture(found: FoundFaces, photograph: Path, folder: Path) -> Path:
+    """Write a photograph with its detections drawn on it into a folder, as JPEG; its path.
+
+    It is called `photo-faces.jpg`, or `photo-faces-2.jpg` and so on where a file of that name is there that was not
+    drawn from this photograph before: nothing but an earlier drawing of it is replaced.
 
     Raises UserError when that cannot be written.
     """
+    path = _free_path(photograph, folder)
     picture = cv2.cvtColor(drawn(found.image, found.detections), cv2.COLOR_RGB2BGR)
     ok, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     if not ok:
         raise UserError(f"cannot write {path}: a JPEG holds at most 65,535 pixels a side")
     try:
-        write_atomically(path, data.tobytes())
+        write_atomically(path, marked(data.tobytes(), photograph))
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    return path
 
 
-def picture_names(images: Sequence[Path]) -> list[str]:
-    """Give each image the name of its picture, `photo-faces.jpg`; a number sets equal ones apart."""
-    names: list[str] = []
-    for image in images:
-        name, number = f"{image.stem}-faces.jpg", 1
-        while name in names:
-            number += 1
-            name = f"{image.stem}-faces-{number}.jpg"
-        names.append(name)
-    return names
+def photographs(given: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """The image files to look at, those of a folder by name, and sentences on what is passed over.
+
+    Drawings of an earlier run are passed over, also where they are named.
+    """
+    files: list[Path] = []
+    notes: list[str] = []
+    for path in given:
+        walked = list(walk_images(path)) if path.is_dir() else [(_kind(path), path)]
+        files += [file for kind, file in walked if kind == "image"]
+        notes += passed_over(path if path.is_dir() else path.parent, walked)
+    return files, notes
+
+
+def _kind(path: Path) -> Kind:
+    return "drawing" if is_drawing(path) else "image"
+
+
+def _free_path(photograph: Path, folder: Path) -> Path:
+    # most file systems take 255 bytes, some of them for a temporary name
+    stem = os.fsdecode(os.fsencode(photograph.stem)[:_MAX_STEM_BYTES])
+    for number in count(1):
+        path = folder / f"{stem}-faces{f'-{number}' if number > 1 else ''}.jpg"
+        if not os.path.lexists(path) or is_drawing(path, photograph):
+            return path
+    raise AssertionError("numbers do not end")
 
 
 def _loaded(path: Path, device: str) -> "Ranker":

@@ -38,6 +38,8 @@ class Collected:
     entries: tuple[Entry, ...]
     num_removed: int
     """Images of an earlier run that are no longer kept."""
+    notes: tuple[str, ...]
+    """Sentences on what lies in the sources and is passed over."""
 
     def of(self, outcome: str) -> list[Entry]:
         """Give the entries with one outcome, in order."""
@@ -73,7 +75,7 @@ def collect(
     if not 0 <= threshold <= 1:
         raise UsageError(f"the similarity threshold {threshold} is not between 0 and 1")
     out = out.absolute()
-    files, bad = find_sources(sources, out)
+    files, bad, notes = find_sources(sources, out)
     if out.exists() and not (out / _SIGNATURES).is_dir() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is not empty and was not made by this command: choose another --out")
     try:
@@ -93,7 +95,7 @@ def collect(
         write_record(out / RECORD, entries)
     except OSError as error:
         raise UserError(f"cannot write the data set {out}: {error.strerror or error}") from error
-    return Collected(out, tuple(entries), len(stale))
+    return Collected(out, tuple(entries), len(stale), tuple(notes))
 
 
 class _Gatherer:

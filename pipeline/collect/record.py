@@ -44,7 +44,7 @@ def write_record(path: Path, entries: Sequence[Entry]) -> None:
         if entry.similarity is not None:
             values["similarity"] = f"{entry.similarity:.4f}"
         writer.writerow(values)
-    write_atomically(path, text.getvalue().encode())
+    write_atomically(path, text.getvalue().encode(errors="surrogateescape"))
 
 
 def kept_before(path: Path) -> list[str]:
@@ -53,7 +53,7 @@ def kept_before(path: Path) -> list[str]:
     Raises UserError if it is damaged.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
         return [
             row["image"] for row in csv.DictReader(io.StringIO(text, newline="")) if row["outcome"] == "kept"
         ]

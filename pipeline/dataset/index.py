@@ -24,7 +24,7 @@ from pipeline.dataset.index_file import (
     write_index_file,
 )
 from pipeline.dataset.index_scan import scan_images
-from pipeline.dataset.splits import list_images, read_annotations, split_files
+from pipeline.dataset.splits import list_images, notes_on, read_annotations, split_files
 from pipeline.errors import UserError
 from pipeline.images.decode import MAX_PIXELS, read_image
 from pipeline.workspace.layout import Workspace
@@ -128,8 +128,21 @@ class IndexUpdate:
     """Old rows that are no longer listed; they stay, with the status removed."""
     unreadable: list[tuple[str, str]]
     """Every listed image that is missing or unreadable now, whether new or not: path and reason."""
+    notes: tuple[str, ...]
+    """Sentences on what lies in the data set and is passed over."""
     is_written: bool
     """False if the file already said all of it."""
+
+    @property
+    def differences(self) -> list[str]:
+        """How many rows differ from the old index and how, in words; empty for none."""
+        counts = {
+            "new": self.added,
+            "changed": self.changed,
+            "relabelled": self.relabelled,
+            "removed": self.removed,
+        }
+        return [f"{count} {what}" for what, count in counts.items() if count]
 
 
 def load_index(workspace: Workspace, split: str) -> Index:
@@ -224,9 +237,12 @@ def update_index(
     files = split_files(data_root, split)
     annotations, text = read_annotations(files)
     if annotations is None:
-        labels = {path: _without_labels(path) for path in list_images(files)}
+        listed, notes = list_images(files)
+        labels = {path: _without_labels(path) for path in listed}
+        notes += notes_on(files, None)
     else:
         labels = {annotation.path: annotation for annotation in annotations}
+        notes = notes_on(files, labels)
     if not labels:
         raise UserError(
             f"the split {split!r} has no images: {files.annotations or files.image_folder} lists none"
@@ -244,10 +260,7 @@ def update_index(
     )
     is_new = old is None or content_sha256(header, rows) != content_sha256(old.header, old.all_rows)
     if is_new and not is_dry_run:
-        try:
-            write_index_file(path, header, rows)
-        except OSError as error:
-            raise UserError(f"cannot write the index {path}: {error.strerror or error}") from error
+        store_index(workspace, Index(header, tuple(rows)))
     counts = Counter(
         kind for row in rows if (before := old_rows.get(row.path)) for kind in _changes(before, row)
     )
@@ -258,8 +271,21 @@ def update_index(
         relabelled=counts["relabelled"],
         removed=counts["removed"],
         unreadable=[(row.path, row.reason) for row in rows if row.status in ("missing", "unreadable")],
+        notes=tuple(notes),
         is_written=is_new and not is_dry_run,
     )
+
+
+def store_index(workspace: Workspace, index: Index) -> None:
+    """Write an index as that of its split.
+
+    Raises UserError when it cannot be written.
+    """
+    path = workspace.index(index.split)
+    try:
+        write_index_file(path, index.header, index.all_rows)
+    except OSError as error:
+        raise UserError(f"cannot write the index {path}: {error.strerror or error}") from error
 
 
 def _without_labels(path: str) -> Annotation:

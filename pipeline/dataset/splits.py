@@ -1,13 +1,13 @@
 """Find the splits of a data set: a folder in WIDER FACE's layout, or a plain folder of images."""
 
-import os
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.dataset.annotations import Annotation, parse_annotations
 from pipeline.errors import UserError
-from pipeline.images.header import REFUSED_SUFFIXES, SUFFIXES
+from pipeline.images.files import is_utf8, passed_over, walk_images
+from pipeline.images.header import SUFFIXES
 
 PLAIN_SPLIT = "images"
 """The one split of a plain folder."""
@@ -56,7 +56,7 @@ def find_splits(data_root: Path) -> list[str]:
         raise UserError(
             f"{root} has annotations but no images: expected folders {root}/{_PREFIX}<split>/images"
         )
-    if next(_walk(root), None) is None:
+    if not any(kind == "image" for kind, _ in walk_images(root)):
         raise UserError(
             f"{root} is no data set: looked for WIDER FACE's layout (folders {_PREFIX}<split>/images, texts "
             f"wider_face_split/wider_face_<split>_bbx_gt.txt) and for images ({' '.join(sorted(SUFFIXES))})"
@@ -96,28 +96,50 @@ def read_annotations(files: SplitFiles) -> tuple[list[Annotation] | None, bytes]
     return parse_annotations(data, files.annotations), data
 
 
-def list_images(files: SplitFiles) -> list[str]:
+def notes_on(files: SplitFiles, listed: Collection[str] | None) -> list[str]:
+    """Sentences on what lies in a split and is passed over; `listed` are the annotated images, None without labels.
+
+    They are about pictures that no annotation lists, about annotations that lie in another folder than where they
+    are looked for, and about a data set in WIDER FACE's layout below a plain folder.
+    """
+    if listed is not None:
+        known = set(listed)
+        names = [name for name in list_images(files)[0] if name not in known]
+        if not names:
+            return []
+        number = f"{len(names)} picture{'s' * (len(names) > 1)}"
+        return [f"{number} left out, such as {names[0]}: not listed in {files.annotations}"]
+    if files.split == PLAIN_SPLIT and files.image_folder == files.data_root:
+        for folder in (path.parent.parent for path in files.data_root.glob(f"*/{_PREFIX}*/images")):
+            return [
+                f"{folder} is a data set in WIDER FACE's layout: give it as --data to use its labels and splits"
+            ]
+        return []
+    expected = files.data_root / "wider_face_split" / f"wider_face_{files.split}_bbx_gt.txt"
+    elsewhere = sorted(
+        path
+        for pattern in ("*_bbx_gt.txt", "*/*_bbx_gt.txt", "*/*/*_bbx_gt.txt")
+        for path in files.data_root.glob(pattern)
+        if files.split in path.name
+    )
+    if not elsewhere:
+        return []
+    return [f"no labels: they are looked for in {expected}, but there is {elsewhere[0]}: move it there"]
+
+
+def list_images(files: SplitFiles) -> tuple[list[str], list[str]]:
     """List the images that lie in a split's image folder, relative to it, sorted; hidden ones are left out.
 
-    Images of a format that is not read are listed too: the index names them and says why they are left out.
-
-    Raises UserError for a name that is no UTF-8, which no table could hold.
+    Images of a format that is not read are listed too: the index names them and says why they are left out. The
+    second list has sentences on what lies there and is not listed: drawings, linked folders, names that are no UTF-8.
     """
-    names = sorted(path.relative_to(files.image_folder).as_posix() for path in _walk(files.image_folder))
-    for name in names:
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise UserError(
-                f"the name of {name!r} in {files.image_folder} is no UTF-8: rename the file"
-            ) from None
-    return names
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    listed = SUFFIXES | REFUSED_SUFFIXES
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in listed:
-                yield Path(parent, name)
+    found = list(walk_images(files.image_folder))
+    named = sorted(path.relative_to(files.image_folder).as_posix() for kind, path in found if kind == "image")
+    names = [name for name in named if is_utf8(name)]
+    notes = passed_over(files.image_folder, found)
+    if left_out := [name for name in named if not is_utf8(name)]:
+        notes.append(
+            f"{len(left_out)} image{'s' * (len(left_out) > 1)} left out, such as {left_out[0]!r}, for no table holds a "
+            "name that is no UTF-8: rename the file"
+        )
+    return names, notes

@@ -11,7 +11,7 @@ import numpy as np
 
 Format = Literal["JPEG", "PNG", "WebP", "BMP"]
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp"})
 """File names of the images that are read, in lower case."""
 
 REFUSED_SUFFIXES = frozenset({".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".jp2", ".jxl"})

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,7 @@ from pipeline.dataset.index import update_index
 from pipeline.dataset.splits import find_splits, split_files
 from pipeline.errors import UsageError, UserError
 from pipeline.images.decode import read_image
+from pipeline.images.drawing_mark import marked
 from pipeline.workspace.layout import Workspace
 from workflows.cli.main import main
 
@@ -375,3 +377,72 @@ def test_real_photographs_are_all_different_and_a_smaller_darker_copy_is_the_sam
     copy = cv2.convertScaleAbs(cv2.resize(image, None, fx=0.5, fy=0.5), alpha=0.8)
     number, alike = seen.closest(signature(np.asarray(copy, np.uint8)))
     assert (number, alike > 0.8) == (0, True)
+
+
+def write_picture(path: Path, value: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(value)
+    ok, data = cv2.imencode(".jpg", rng.integers(0, 255, (48, 48, 3), np.uint8))
+    assert ok
+    path.write_bytes(data.tobytes())
+
+
+def test_folders_in_every_script_are_events_of_their_own(tmp_path: Path) -> None:
+    names = ["Мария и Пётр", "運動会", "Ελλάδα", "café", "नमस्ते"]
+    for number, name in enumerate(names):
+        write_picture(tmp_path / "in" / name / "1.jpg", number)
+    found = collect([tmp_path / "in"], tmp_path / "out")
+    events = {Path(entry.image).parent.name for entry in found.of("kept")}
+    assert events == {f"0--in--{name.replace(' ', '-')}" for name in names}
+
+
+def test_folders_whose_names_become_one_are_numbered(tmp_path: Path) -> None:
+    for number, name in enumerate(["a b", "a+b", "a-b"]):
+        write_picture(tmp_path / "in" / name / "1.jpg", number)
+    found = collect([tmp_path / "in"], tmp_path / "out")
+    assert not found.of("unreadable")
+    assert [entry.image for entry in found.of("kept")] == [
+        "0--in--a-b/1.jpg",
+        "0--in--a-b-2/1.jpg",
+        "0--in--a-b-3/1.jpg",
+    ]
+
+
+def test_names_that_grow_too_long_are_shortened_and_stay_different(tmp_path: Path) -> None:
+    deep = Path(*["д" * 60] * 3)
+    for number, name in enumerate("ab"):
+        write_picture(tmp_path / "in" / deep / name / "1.jpg", number)
+    found = collect([tmp_path / "in"], tmp_path / "out")
+    events = [Path(entry.image).parent.name for entry in found.of("kept")]
+    assert len(set(events)) == 2
+    assert all(len(event.encode()) <= 240 for event in events)
+    again = collect([tmp_path / "in"], tmp_path / "out")
+    assert [entry.image for entry in again.entries] == [entry.image for entry in found.entries]
+
+
+def test_a_name_that_is_no_utf8_is_collected_under_a_readable_one(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    write_picture(folder / "1.jpg", 1)
+    try:
+        (folder / "1.jpg").rename(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.jpg"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names alone")
+    write_picture(folder / "2.jpg", 2)
+    (entry, other) = sorted(collect([folder], tmp_path / "out").of("kept"), key=lambda entry: entry.image)
+    assert (entry.image, other.image) == ("0--in/2.jpg", "0--in/caf%E9.jpg")
+    (tmp_path / "out" / "WIDER_val" / "images" / "0--in" / "caf%E9.jpg").read_bytes()
+    assert not collect([folder], tmp_path / "out").num_removed  # the list is read back
+
+
+def test_linked_folders_and_drawings_are_told_and_not_collected(tmp_path: Path) -> None:
+    write_picture(tmp_path / "in" / "1.jpg", 1)
+    write_picture(tmp_path / "elsewhere" / "2.jpg", 2)
+    (tmp_path / "in" / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    drawn = tmp_path / "in" / "1-faces.jpg"
+    drawn.write_bytes(marked((tmp_path / "in" / "1.jpg").read_bytes(), tmp_path / "in" / "1.jpg"))
+    found = collect([tmp_path / "in"], tmp_path / "out")
+    assert [entry.image for entry in found.entries] == ["0--in/1.jpg"]
+    assert [note.partition(":")[0] for note in found.notes] == [
+        "1 drawing by `crface detect` left out, such as 1-faces.jpg",
+        "1 linked folder not followed, such as linked",
+    ]

@@ -11,7 +11,6 @@ from click.testing import CliRunner, Result
 from crface import ranker
 from detectors.golden import golden_picture
 from detectors.golden.picture import FACES_XYXY
-from pipeline.detect import picture_names
 from pipeline.errors import UsageError, UserError
 from pipeline.images.decode import read_image
 from pipeline.images.drawing import drawn
@@ -81,11 +80,6 @@ def test_boxes_beyond_the_image_and_without_area_do_no_harm() -> None:
         GREY,
         rows((-50, -50, 900, 700, 0.9), (790, 590, 1e9, 1e9, 0.8), (5, 5, 5, 5, 0.7), (-9, -9, -2, -2, 0.6)),
     )
-
-
-def test_images_of_one_name_get_pictures_of_different_names() -> None:
-    paths = [Path("a/x.jpg"), Path("b/x.png"), Path("x-faces.jpg"), Path("y.jpg")]
-    assert picture_names(paths) == ["x-faces.jpg", "x-faces-2.jpg", "x-faces-faces.jpg", "y-faces.jpg"]
 
 
 @pytest.fixture
@@ -167,3 +161,71 @@ def test_a_file_that_is_no_ranker_is_one_sentence(photo: Path) -> None:
     ended = detect(photo, "--ranker", photo)
     assert isinstance(ended.exception, UserError)
     assert "photo.png" in str(ended.exception)
+
+
+def drawing_of(folder: Path, *arguments: str | Path) -> list[str]:
+    """Run the command and name the pictures that it says it wrote."""
+    ended = detect(*arguments, "--out", folder, "--json")
+    assert ended.exit_code == 0, ended.output
+    return [Path(answer["picture"]).name for answer in json.loads(ended.stdout)]
+
+
+def test_a_photograph_with_the_name_of_a_drawing_is_not_written_over(photo: Path) -> None:
+    mine = photo.with_name("photo-faces.jpg")
+    assert cv2.imwrite(str(mine), GREY)
+    before = mine.read_bytes()
+    names = drawing_of(photo.parent, photo, mine)
+    assert names == ["photo-faces-2.jpg", "photo-faces-faces.jpg"]
+    assert mine.read_bytes() == before
+
+
+def test_photographs_of_one_name_in_two_folders_keep_a_drawing_each_whenever_they_are_looked_at(
+    photo: Path,
+) -> None:
+    folder = photo.parent
+    others = [folder / name / "x.png" for name in "ab"]
+    for other, value in zip(others, (0, 255), strict=True):
+        other.parent.mkdir()
+        assert cv2.imwrite(str(other), np.full((32, 32, 3), value, np.uint8))
+    assert [drawing_of(folder, other) for other in others] == [["x-faces.jpg"], ["x-faces-2.jpg"]]
+    before = [(folder / name).read_bytes() for name in ("x-faces.jpg", "x-faces-2.jpg")]
+    assert [drawing_of(folder, other) for other in others] == [["x-faces.jpg"], ["x-faces-2.jpg"]]
+    assert [(folder / name).read_bytes() for name in ("x-faces.jpg", "x-faces-2.jpg")] == before
+
+
+def test_a_folder_stands_for_its_images_and_its_drawings_are_not_looked_at_again(photo: Path) -> None:
+    folder = photo.parent
+    (folder / "deep").mkdir()
+    assert cv2.imwrite(str(folder / "deep" / "other.jpg"), GREY)
+    (folder / "notes.txt").write_text("no image")
+    for _ in range(2):
+        ended = detect(folder, "--out", folder, "--json")
+        assert ended.exit_code == 0, ended.output
+        looked_at = [Path(answer["image"]).name for answer in json.loads(ended.stdout)]
+        assert sorted(looked_at) == ["other.jpg", "photo.png"]
+    assert "2 drawings by `crface detect` left out" in ended.stderr
+    assert sorted(file.name for file in folder.glob("*-faces*")) == ["other-faces.jpg", "photo-faces.jpg"]
+
+
+def test_a_drawing_that_is_named_is_left_out(photo: Path) -> None:
+    (name,) = drawing_of(photo.parent, photo)
+    drawing = photo.with_name(name)
+    assert drawing_of(photo.parent, photo, drawing) == [name]
+    ended = detect(drawing)
+    assert ended.exit_code == 1
+    assert isinstance(ended.exception, UserError)
+    assert "no image to look at" in str(ended.exception)
+
+
+def test_a_long_name_gets_a_drawing_too(photo: Path) -> None:
+    long = photo.with_name("й" * 120 + ".png")
+    photo.rename(long)
+    (name,) = drawing_of(photo.parent, long)
+    assert read_image(photo.parent / name).shape == (480, 672, 3)
+
+
+def test_the_mark_of_a_drawing_tells_no_path(photo: Path) -> None:
+    (name,) = drawing_of(photo.parent, photo)
+    data = photo.with_name(name).read_bytes()
+    assert b"drawn by crface detect" in data
+    assert bytes(photo.parent) not in data

@@ -13,6 +13,7 @@ from pipeline.dataset import index_scan
 from pipeline.dataset.index import Index, IndexUpdate, load_index, update_index
 from pipeline.dataset.splits import find_splits, split_files
 from pipeline.errors import UserError
+from pipeline.images.drawing_mark import marked
 from pipeline.workspace.layout import Workspace
 
 
@@ -431,3 +432,69 @@ def test_real_data_sets_are_indexed_whole(
     assert (len(update.index.ok_rows), update.unreadable) == (images, [])
     assert sum(len(row.faces) for row in update.index.rows(0, images)) == faces
     assert update_index(workspace, root, split).is_written is False
+
+
+def test_pictures_that_no_annotation_lists_are_counted_and_one_is_named(workspace: Workspace, data: DataSet):
+    assert not _update(workspace, data).notes
+    data.draw("a/extra.jpg")
+    data.draw("a/more.jfif.jpg")
+    (note,) = _update(workspace, data).notes
+    assert note == f"2 pictures left out, such as a/extra.jpg: not listed in {data.text}"
+
+
+def test_annotations_in_another_folder_than_the_usual_one_are_told(workspace: Workspace, data: DataSet):
+    deeper = data.text.parent / "wider_face_split" / data.text.name
+    deeper.parent.mkdir()
+    data.text.rename(deeper)
+    update = _update(workspace, data)
+    assert not update.index.is_labelled
+    assert update.notes == (
+        f"no labels: they are looked for in {data.text}, but there is {deeper}: move it there",
+    )
+
+
+def test_a_folder_above_a_data_set_is_a_plain_folder_and_the_data_set_is_named(
+    workspace: Workspace, data: DataSet
+):
+    update = update_index(workspace, data.root.parent, "images")
+    assert len(update.index) == 3
+    assert update.notes == (
+        f"{data.root} is a data set in WIDER FACE's layout: give it as --data to use its labels and splits",
+    )
+
+
+@pytest.mark.parametrize("ending", ["jfif", "jpe", "JPG", "JFIF"])
+def test_every_ending_of_jpeg_files_is_read(ending: str, workspace: Workspace, data: DataSet, tmp_path: Path):
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    shutil.copy(data.folder / "b/1.jpg", plain / f"x.{ending}")
+    index = update_index(workspace, plain, "images").index
+    assert [index.row(row).path for row in index.ok_rows] == [f"x.{ending}"]
+
+
+def test_linked_folders_drawings_and_names_that_are_no_text_are_told(
+    workspace: Workspace, data: DataSet, tmp_path: Path
+):
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    jpeg = (data.folder / "b/1.jpg").read_bytes()
+    (plain / "x.jpg").write_bytes(jpeg)
+    (plain / "detections").mkdir()
+    (plain / "detections" / "x-faces.jpg").write_bytes(marked(jpeg, plain / "x.jpg"))
+    (plain / "y-faces.jpg").write_bytes(jpeg)  # a photograph that is called so
+    (plain / "more").symlink_to(data.folder, target_is_directory=True)
+    (plain / "circle").symlink_to(plain, target_is_directory=True)
+    expected = [
+        "1 drawing by `crface detect` left out, such as detections/x-faces.jpg",
+        "2 linked folders not followed, such as circle",
+    ]
+    try:
+        (plain / os.fsdecode(b"caf\xe9.jpg")).write_bytes(jpeg)
+        expected.append(
+            "1 image left out, such as 'caf\\udce9.jpg', for no table holds a name that is no UTF-8"
+        )
+    except OSError:
+        pass  # this file system takes UTF-8 names alone
+    update = update_index(workspace, plain, "images")
+    assert [row.path for row in update.index.all_rows] == ["x.jpg", "y-faces.jpg"]
+    assert [note.partition(":")[0] for note in update.notes] == expected

@@ -327,6 +327,32 @@ def test_a_stage_on_another_data_set_than_the_workspace_was_made_from_is_refused
     assert "was made from" in ended.errors
 
 
+def test_a_data_set_that_moved_is_told_by_its_new_place_and_nothing_is_computed_again(
+    demo: tuple[Path, Ended], tmp_path: Path
+) -> None:
+    folder, _ = demo
+    shutil.copytree(folder / "w", tmp_path / "w")
+    moved = tmp_path / "moved"
+    shutil.move(tmp_path / "w" / "data", moved)
+    options = ("--out", "w", "--config", str(folder / "small.toml"))
+    # its index still names the folder of the workspace that it was copied from
+    index = tmp_path / "w" / "dataset" / "val.parquet"
+    before = index.read_bytes()
+    told = crface("evaluate", *options, "--data", "moved", cwd=tmp_path)
+    assert (told.status, told.errors) == (0, "")
+    assert "nothing to do" in told.output
+    assert index.read_bytes() != before
+    planned = crface("plan", *options, cwd=tmp_path)
+    assert "nothing to do" in planned.output
+    assert "images in" not in planned.output
+    shutil.move(moved, tmp_path / "again")
+    for command in ("plan", "evaluate", "rank"):
+        lost = crface(command, *options, cwd=tmp_path)
+        assert lost.status == 1
+        assert f"the data set {moved}" in lost.errors
+        assert "--data" in lost.errors
+
+
 def test_debug_shows_where_an_error_came_from(tmp_path: Path) -> None:
     ended = crface("cache", "--data", "nowhere", "--debug", cwd=tmp_path)
     assert ended.status == 1

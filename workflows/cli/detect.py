@@ -48,22 +48,30 @@ def detect(
 ) -> None:
     """Draw the faces that a detector finds in IMAGES, one picture each, and print a line about each.
 
+    A folder stands for all images in it. A picture is called photo-faces.jpg, or photo-faces-2.jpg where that is
+    another file: no photograph is written over, and no drawing is looked at again.
+
     Boxes are x1 y1 x2 y2 in stored pixels (an EXIF orientation is not applied), after suppression at IoU 0.4.
     An image that cannot be read is named, the others are done, and the exit status is 1.
 
     \b
     Example:  crface detect photo.jpg --threshold 0.3
-              crface detect *.jpg --ranker ranker.safetensors --json > boxes.json
+              crface detect photos/ --ranker ranker.safetensors --json > boxes.json
     """
-    from pipeline.detect import FaceFinder, picture_names, write_picture
+    from pipeline.detect import FaceFinder, photographs, write_picture
 
+    files, notes = photographs(images)
+    for note in notes:
+        click.echo(note, err=True)
+    if not files:
+        raise UserError(f"there is no image to look at in {', '.join(map(str, images[:3]))}")
     finder, limit = FaceFinder(detector, ranker), max_pixels(max_megapixels)
     answers: list[dict[str, Any]] = []
     num_bad = 0
-    for image, name in zip(images, picture_names(images), strict=True):
+    for image in files:
         try:
             found = finder.find(image, threshold, limit)
-            write_picture(found, out / name)
+            picture = write_picture(found, image, out)
         except UserError as error:
             num_bad += 1
             answers.append({"image": str(image), "error": str(error)})
@@ -81,13 +89,13 @@ def detect(
                 "height": height,
                 "faces": faces,
                 "best_confidence": round(found.best, 5),
-                "picture": str(out / name),
+                "picture": str(picture),
             }
         )
         if not as_json:
             number = "1 face" if len(faces) == 1 else f"{len(faces)} faces"
-            click.echo(f"{image}: {number}, best confidence {found.best:.2f}; {out / name}")
+            click.echo(f"{image}: {number}, best confidence {found.best:.2f}; {picture}")
     if as_json:
         click.echo(json.dumps(answers, indent=2))
     if num_bad:
-        raise UserError(f"{num_bad} of {len(images)} images could not be done")
+        raise UserError(f"{num_bad} of {len(files)} images could not be done")

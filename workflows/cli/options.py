@@ -14,6 +14,7 @@ from pipeline.errors import UsageError
 from pipeline.workspace.place import Place, UrlPath, parse_place
 from workflows.cli.numbers import Number
 from workflows.cluster.tls import tls_required
+from workflows.job.detectors import named_in
 from workflows.job.job import Job
 
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -48,10 +49,10 @@ def make_job(
     """
     settings = load_config(config)
     # one --detector may name several, separated by spaces: that is what `make DETECTORS="a b"` passes
-    detectors = tuple(name for value in detector for name in value.split())
+    names = detector if len(detector) > 1 else tuple(name for value in detector for name in named_in(value))
     cache = settings.cache.model_copy(
         update={
-            **({"detectors": detectors} if detectors else {}),
+            **({"detectors": names} if names else {}),
             **({"protocol": protocol} if protocol else {}),
             **({"max_megapixels": max_megapixels} if max_megapixels else {}),
         }

@@ -32,6 +32,8 @@ def run_collect(
         collected = collect(sources, out, threshold, rule, progress, max_pixels)
     unreadable = [f"{entry.source}: {entry.reason}" for entry in collected.of("unreadable")]
     _name("left out", unreadable)
+    for note in collected.notes:
+        click.echo(f"  {note}", err=True)
     if show:
         for line in _lines(collected):
             click.echo(line)
@@ -51,6 +53,7 @@ def run_collect(
         "near_duplicates": len(collected.of("near-duplicate")),
         "removed": collected.num_removed,
         "unreadable": unreadable,
+        "notes": list(collected.notes),
         "labels": None
         if labelled is None
         else {

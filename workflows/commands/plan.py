@@ -116,7 +116,7 @@ def _index_entry(split: str, update: IndexUpdate) -> Entry:
     found = [f"{count} images {what}" for what, count in counts.items() if count and what != "unreadable"]
     todo = f"{sum(counts.values()) - counts['unreadable']} rows" if found else ""
     left_out = [f"left out: {path}: {reason}" for path, reason in update.unreadable]
-    return Entry(stage="index", what=f"of {split}", todo=todo, reasons=(*found, *left_out))
+    return Entry(stage="index", what=f"of {split}", todo=todo, reasons=(*found, *left_out, *update.notes))
 
 
 def _blocks_entry(

@@ -27,7 +27,7 @@ def validate(folder: Path, max_pixels: int) -> None:
                     Workspace(Path(scratch)), folder, split, progress, is_dry_run=True, max_pixels=max_pixels
                 )
             num_bad += len(update.unreadable)
-            for line in _facts(update.index):
+            for line in (*_facts(update.index), *(f"  {note}" for note in update.notes)):
                 click.echo(line)
             for path, reason in update.unreadable:
                 click.echo(f"  {path}: {reason}", err=True)

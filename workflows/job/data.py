@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from pipeline.config.sections import DatasetConfig
-from pipeline.dataset.index import Index, IndexUpdate, load_index, update_index
+from pipeline.dataset.index import Index, IndexUpdate, load_index, store_index, update_index
 from pipeline.dataset.splits import LARGE_SPLIT, find_splits
 from pipeline.errors import UserError
 from pipeline.workspace.layout import Workspace
@@ -85,9 +85,11 @@ def update_indexes(job: Job) -> dict[str, Index]:
 
 
 def stored_indexes(job: Job) -> dict[str, Index]:
-    """Give the indexes as they are stored, without looking at the data set.
+    """The indexes as they are stored; the data set is not looked at unless it lies in another folder now.
 
-    Raises UserError when the workspace has none, or was made from another data set than the job's.
+    A folder with the same images and labels is the data set in another place; the indexes then say so, too.
+
+    Raises UserError when the workspace has no index, or was made from another data set than the job's.
     """
     folder = job.workspace.index("x").parent
     splits = [path.stem for path in listed(folder, "*.parquet")]
@@ -99,12 +101,33 @@ def stored_indexes(job: Job) -> dict[str, Index]:
     splits.sort(key=lambda split: (order.get(split, len(order)), split))
     indexes = {split: load_index(job.workspace, split) for split in splits}
     root = next(iter(indexes.values())).data_root
-    if job.data is not None and job.data.resolve() != root.resolve():
+    now = data_root(job)
+    if not now.is_dir():
         raise UserError(
-            f"the workspace {job.workspace.root} was made from {root}, not from {job.data}: "
-            "run `crface cache` with this --data first, or choose another --out"
+            f"the data set {now} is not there any more: say with --data where it is now; no image is computed again "
+            "if all are the same"
         )
-    return indexes
+    if now.resolve() == root.resolve():
+        return indexes
+    return {split: _moved(job, now, split, root) for split in indexes}
+
+
+def _moved(job: Job, data: Path, split: str, before: Path) -> Index:
+    """The index of a split whose images and labels are now in the folder `data`, which it says from now on."""
+    limit = job.config.cache.max_pixels
+    try:
+        with shown_if_long(f"index of {split}") as progress:
+            update = update_index(job.workspace, data, split, progress, is_dry_run=True, max_pixels=limit)
+        differences = ", ".join(update.differences)
+    except UserError as error:
+        differences = str(error)
+    if differences:
+        raise UserError(
+            f"the workspace {job.workspace.root} was made from {before}, and {data} has not the same images in "
+            f"{split} ({differences}): run `crface cache` with this --data first, or choose another --out"
+        )
+    store_index(job.workspace, update.index)
+    return update.index
 
 
 def evaluation_split(indexes: Mapping[str, Index], chosen: str | None) -> Index:
@@ -130,22 +153,15 @@ def chosen_split(indexes: Mapping[str, Index], name: str) -> Index:
 
 def _say(split: str, update: IndexUpdate) -> None:
     index = update.index
-    counts = [
-        f"{count} {what}"
-        for count, what in (
-            (update.added, "new"),
-            (update.changed, "changed"),
-            (update.relabelled, "relabelled"),
-            (update.removed, "removed"),
-        )
-        if count
-    ]
+    counts = update.differences
     faces = sum(len(index.row(row).faces) for row in index.ok_rows)
     labelled = f", {faces} faces" if index.is_labelled else ", no labels"
     click.echo(
         f"index of {split}: {len(index.ok_rows)} images{labelled}"
         + (f" ({', '.join(counts)})" if counts else "")
     )
+    for note in update.notes:
+        click.echo(f"  {note}", err=True)
     for path, reason in update.unreadable[:_MAX_NAMED]:
         click.echo(f"  left out: {path}: {reason}", err=True)
     if len(update.unreadable) > _MAX_NAMED:

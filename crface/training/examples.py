@@ -13,8 +13,9 @@ from crface.oracle import closest_face
 from crface.ranker.inputs import on_square, relative_rows
 from crface.ranker.interface import is_box_row
 from crface.training.augmentation import draw_transform
+from crface.training.batches import batch_images
 
-_ORDER, _DETECTOR, _AUGMENTATION = range(3)
+_DETECTOR, _AUGMENTATION = 1, 2  # with the seed; 0 draws the order of images
 _TAIL_ABOVE = 0.01
 
 
@@ -40,20 +41,14 @@ class Example:
 
 
 def draw(seed: int, step: int, num_images: int, num_detectors: int, batch_size: int) -> Draw:
-    """Draw the images and the detector of a step; the same again for the same arguments.
+    """The images (see `batch_images`) and the detector of a step; the same again for the same arguments.
 
-    Images come in a new random order every epoch, and a batch may span two epochs. "We [...] randomly pick
-    the output from a single face detector on each iteration": one detector for the whole batch. Paper: 4.2.
+    "We [...] randomly pick the output from a single face detector on each iteration": one detector for the whole
+    batch. Paper: 4.2.
     """
-    positions = np.arange(step * batch_size, (step + 1) * batch_size)
-    epochs, places = np.divmod(positions, num_images)
-    orders = {
-        epoch: np.random.default_rng([seed, _ORDER, epoch]).permutation(num_images)
-        for epoch in sorted(set(epochs.tolist()))
-    }
     return Draw(
         detector=int(np.random.default_rng([seed, _DETECTOR, step]).integers(num_detectors)),
-        images=tuple(int(orders[epoch][place]) for epoch, place in zip(epochs.tolist(), places, strict=True)),
+        images=batch_images(seed, step, num_images, batch_size),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from crface.training.replicas import ALONE, Replicas
@@ -22,6 +22,8 @@ from detectors.training.config import DetectorTrainConfig
 from detectors.training.matching import Targets, make_targets, match_batch
 from detectors.training.mining import compensate_batch
 from detectors.training.multibox_loss import landmark_loss, multibox_loss
+
+_NOTHING: Mapping[str, Tensor] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +51,6 @@ def learning_rate(config: DetectorTrainConfig, step: int) -> float:
     return config.learning_rate * rise * fall * config.milestone_factor**passed
 
 
-def batch_rows(config: DetectorTrainConfig, num_images: int, step: int) -> Int64[np.ndarray, " batch"]:
-    """Give the images of a step: every epoch is its own shuffle of all images, drawn from (seed, epoch)."""
-    first = step * config.batch_size
-    positions = np.arange(first, first + config.batch_size)
-    orders = {
-        epoch: np.random.default_rng([config.seed, 0, epoch]).permutation(num_images)
-        for epoch in {int(position) // num_images for position in positions}
-    }
-    return np.array([orders[int(p) // num_images][int(p) % num_images] for p in positions], dtype=np.int64)
-
-
 def sample_generator(config: DetectorTrainConfig, step: int, position: int) -> np.random.Generator:
     """Give the generator that draws the augmentation of one sample of a step."""
     return np.random.default_rng([config.seed, 1, step, position])
@@ -68,10 +59,10 @@ def sample_generator(config: DetectorTrainConfig, step: int, position: int) -> n
 class Trainer:
     """A training run between two steps: `network`, its `average`, the optimizer, the number of steps done.
 
-    A new run starts from random weights drawn from the seed, its trunk from `trunk` if that is given (a state
-    dict); `load_state` continues another. Of several processes (`replicas`) each has a trainer, learns from its
-    part of every batch, and holds the same weights after every step; negatives are mined and batches normalised
-    within each part, so the result is that of smaller batches, not bit for bit that of one process.
+    A new run starts from random weights drawn from the seed, except for the tensors in `start` (by their keys in the
+    network's state dict); `load_state` continues another. Of several processes (`replicas`) each has a trainer, learns
+    from its part of every batch, and holds the same weights after every step; negatives are mined and batches
+    normalised within each part, so the result is that of smaller batches, not bit for bit that of one process.
     """
 
     def __init__(
@@ -79,7 +70,7 @@ class Trainer:
         network: AnchorNetwork,
         config: DetectorTrainConfig,
         device: str | torch.device = "cpu",
-        trunk: Mapping[str, Tensor] | None = None,
+        start: Mapping[str, Tensor] = _NOTHING,
         replicas: Replicas = ALONE,
     ) -> None:
         self.config = config
@@ -88,8 +79,7 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             network.initialise()
-        if trunk is not None:
-            network.trunk_module.load_state_dict(trunk)
+        network.load_state_dict(start, strict=False)
         self.network = placed(network, self.device).train()
         self.average = {key: value.detach().clone() for key, value in network.state_dict().items()}
         self.steps_done = 0

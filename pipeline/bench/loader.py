@@ -12,7 +12,8 @@ from pipeline.blocks.store import CandidateStore
 from pipeline.config.sections import TrainConfig
 from pipeline.dataset.index import Index
 from pipeline.errors import UserError
-from pipeline.train.examples import ExampleSource, no_helping_threads
+from pipeline.train.examples import ExampleSource
+from pipeline.train.read_ahead import no_helping_threads
 
 PAPER_IMAGES_PER_S: Final = 100_000 * 32 / 86_400
 """What the paper's GPU took: 100,000 iterations of 32 images in "about a day on an RTX 2080" (4.2)."""

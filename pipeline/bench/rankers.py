@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float32, UInt8
 
 from crface import ranker
-from pipeline.train.examples import no_helping_threads
+from pipeline.train.read_ahead import no_helping_threads
 
 _REFERENCE: Final = "small"
 _NUM_FACES: Final = 50

@@ -1,12 +1,12 @@
 """The stage that trains a detector: a data set's index in; checkpoints, TensorBoard events, weights out."""
 
 import json
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -14,6 +14,7 @@ from torch import Tensor
 
 import detectors
 from crface.backbones import load_imagenet
+from crface.training.batches import batch_images
 from crface.training.replicas import ALONE, Replicas
 from crface.weights import load_state, read_metadata, save_state
 from detectors.adapter import NetworkDetector
@@ -21,48 +22,74 @@ from detectors.base import file_sha256
 from detectors.networks.anchor_network import AnchorNetwork
 from detectors.training.augmentation import LabelledImage, Sample, augment
 from detectors.training.config import DetectorTrainConfig
-from detectors.training.trainer import StepReport, Trainer, batch_rows, sample_generator
+from detectors.training.trainer import StepReport, Trainer, sample_generator
+from detectors.weights import load_network
 from pipeline.dataset.index import ImageRow, Index
 from pipeline.dataset.landmarks import read_landmarks
 from pipeline.errors import UserError
+from pipeline.train.events import EVENT_EVERY, Events
+from pipeline.train.read_ahead import Room, made_ahead
 from pipeline.workspace.fingerprint import differences
+from pipeline.workspace.place import Place, local_copy
 from pipeline.workspace.writing import write_atomically
 
 CHECKPOINT = "checkpoint.safetensors"
 WEIGHTS = "weights.safetensors"
-_BATCHES_AHEAD = 3
-_EVENT_EVERY = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Weights that a detector's training starts from."""
+
+    file: Path
+    """A checkpoint of PyTorch or safetensors."""
+    layers: Literal["all", "trunk"]
+    """All: those of the same detector, every layer of which must fit. Trunk: an ImageNet classifier's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorTraining:
+    """A detector's training: everything that decides its weights, and the folder that receives them."""
+
+    index: Index
+    """The images; those that are readable are trained on."""
+    folder: Place
+    detector: str
+    """Its name; one of this package's networks."""
+    config: DetectorTrainConfig
+    start: Start | None = None
+    """Where it starts; None: from random weights."""
+    landmarks: Path | None = None
+    """Landmarks in the format of RetinaFace's labels, for a configuration that learns them."""
+
+    @property
+    def weights_file(self) -> Place:
+        """The trained weights, averaged, as of the last checkpoint; `NAME@WEIGHTS` takes them."""
+        return self.folder / WEIGHTS
 
 
 def train_detector(
-    index: Index,
-    folder: Path,
-    detector: str,
-    config: DetectorTrainConfig,
+    training: DetectorTraining,
     device: str = "cpu",
     progress: Callable[[StepReport], None] | None = None,
     image_cache_bytes: int = 2 << 30,
     num_threads: int = 1,
-    trunk_weights: Path | None = None,
-    landmarks: Path | None = None,
     replicas: Replicas = ALONE,
-) -> Path:
-    """Train a detector on the readable images of `index`; gives its weights' file.
+) -> Place:
+    """Train a detector on the readable images of an index; returns the place of its weights.
 
-    It starts from random weights, or with the trunk of an ImageNet checkpoint (`trunk_weights`). `landmarks` is a
-    file in the format of RetinaFace's labels, for a configuration that learns them.
-
-    `folder` receives a checkpoint every `config.checkpoint_every` steps, with it the averaged weights as
-    they are then (`weights.safetensors`, which `NAME@WEIGHTS` takes), and TensorBoard events in `events/`.
+    The folder receives a checkpoint every `config.checkpoint_every` steps, with it the averaged weights at that step
+    (`weights.safetensors`), and, unless it lies below a URL, TensorBoard events in `events/`.
     A folder with a checkpoint is continued, on a CPU (with as many torch threads) bit for bit as if it had
     never stopped; a finished one is left as it is. `iterations` alone may change in between, before the
     decay of the learning rate has begun. `num_threads` threads read and augment; decoded images are kept in
     memory up to `image_cache_bytes`. Each of several processes calls this with its `replicas`; the first of them
     writes.
 
-    Raises UserError when the detector cannot be trained here, there are no readable images with faces, the trunk's
-    weights or the landmarks do not fit, or the folder belongs to another run.
+    Raises UserError when the detector cannot be trained here, there are no readable images with faces, the weights to
+    start from or the landmarks do not fit, or the folder belongs to another run.
     """
+    index, config = training.index, training.config
     rows = [row for row in index.rows(0, len(index)) if row.status == "ok"]
     if not any(row.is_valid.any() for row in rows):
         raise UserError(
@@ -73,123 +100,93 @@ def train_detector(
         raise UserError(
             f"a batch of {config.batch_size} images cannot be shared by {replicas.count} processes: change batch_size"
         )
-    if (config.landmark_weight > 0) != (landmarks is not None):
+    if (config.landmark_weight > 0) != (training.landmarks is not None):
         raise UserError(
             "landmarks are learned from a file of labels (--landmarks) with a recipe whose landmark_weight is above 0: "
             "give both or neither"
         )
-    network = _new_network(detector)
-    trunk = None if trunk_weights is None else _trunk_state(network, trunk_weights)
-    trainer = Trainer(network, config, device, trunk, replicas)
+    network = _new_network(training.detector)
+    trainer = Trainer(network, config, device, _starting_tensors(network, training), replicas)
+    identity = _identity(training, replicas)
+    _resume(trainer, training.folder / CHECKPOINT, identity)
+    if trainer.steps_done < config.iterations:
+        points = {} if training.landmarks is None else read_landmarks(training.landmarks, rows)
+        photographs = _Photographs(index, rows, points, image_cache_bytes)
+        _run(trainer, photographs, training.folder, identity, progress, num_threads)
+    replicas.wait()
+    return training.weights_file
+
+
+def _identity(training: DetectorTraining, replicas: Replicas) -> dict[str, object]:
+    """What a checkpoint must agree with, besides the configuration, for the training to continue from it."""
+    start, landmarks = training.start, training.landmarks
     identity: dict[str, object] = {
-        "detector": detector,
-        "images": index.digest,
-        "labels": index.labels_digest,
+        "detector": training.detector,
+        "images": training.index.digest,
+        "labels": training.index.labels_digest,
         "processes": replicas.count,
-        "trunk": "random" if trunk_weights is None else file_sha256(trunk_weights),
+        "trunk": "random",
         "landmarks": "none" if landmarks is None else file_sha256(landmarks),
     }
-    _resume(trainer, folder / CHECKPOINT, identity)
-    if trainer.steps_done < config.iterations:
-        points = {} if landmarks is None else read_landmarks(landmarks, rows)
-        photographs = _Photographs(index, rows, points, image_cache_bytes)
-        _run(trainer, photographs, folder, identity, progress, num_threads)
-    replicas.wait()
-    return folder / WEIGHTS
+    if start is not None:  # checkpoints that started from no weights have no entry for them
+        identity["trunk" if start.layers == "trunk" else "weights"] = file_sha256(start.file)
+    return identity
 
 
 def _run(
     trainer: Trainer,
     photographs: "_Photographs",
-    folder: Path,
+    folder: Place,
     identity: dict[str, object],
     progress: Callable[[StepReport], None] | None,
     num_threads: int,
 ) -> None:
     config, is_first = trainer.config, trainer.replicas.is_first
-    with (
-        closing(_Events(folder / "events", trainer.steps_done) if is_first else _NoEvents()) as events,
-        ThreadPoolExecutor(num_threads, thread_name_prefix="augment") as pool,
-    ):
-        for samples in _batches(photographs, trainer, pool):
+    with ExitStack() as stack:
+        events = stack.enter_context(Events(folder / "events", trainer.steps_done)) if is_first else None
+        batches = made_ahead(_calls(photographs, trainer), num_threads)
+        for samples in stack.enter_context(closing(batches)):
             try:
                 report = trainer.step(samples)
             except ValueError as error:
                 raise UserError(str(error)) from error
             is_last = report.step == config.iterations
-            if report.step % _EVENT_EVERY == 0 or is_last:
-                events.add(report)
+            if events is not None and (report.step % EVENT_EVERY == 0 or is_last):
+                events.add(report.step, _event(report))
             if is_first and (report.step % config.checkpoint_every == 0 or is_last):
                 _write_checkpoint(trainer, folder, identity)
             if progress is not None:
                 progress(report)
 
 
-class _Events:
-    """TensorBoard events in a folder; those after `steps_done` of an earlier run are struck out."""
-
-    def __init__(self, folder: Path, steps_done: int) -> None:
-        # imported here: TensorBoard takes a second that no other stage should pay
-        from torch.utils.tensorboard import SummaryWriter
-
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"cannot write to {folder.parent}: {error.strerror}; choose another folder"
-            ) from error
-        self._writer = SummaryWriter(str(folder), purge_step=steps_done)
-
-    def add(self, report: StepReport) -> None:
-        values = {
-            "loss/total": report.loss,
-            "loss/boxes": report.box_loss,
-            "loss/classes": report.class_loss,
-            "loss/landmarks": report.landmark_loss,
-            "learning_rate": report.learning_rate,
-            "gradient_norm": report.gradient_norm,
-        }
-        for name, value in values.items():
-            self._writer.add_scalar(name, value, report.step)
-
-    def close(self) -> None:
-        self._writer.close()
+def _event(report: StepReport) -> dict[str, float]:
+    return {
+        "loss/total": report.loss,
+        "loss/boxes": report.box_loss,
+        "loss/classes": report.class_loss,
+        "loss/landmarks": report.landmark_loss,
+        "learning_rate": report.learning_rate,
+        "gradient_norm": report.gradient_norm,
+    }
 
 
-class _NoEvents:
-    """What the other processes of a training write."""
-
-    def add(self, report: StepReport) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-def _batches(
-    photographs: "_Photographs", trainer: Trainer, pool: ThreadPoolExecutor
-) -> Iterator[list[Sample]]:
-    """Give this process's part of the remaining batches in order, a few made ahead by the pool's threads."""
+def _calls(photographs: "_Photographs", trainer: Trainer) -> Iterator[list[Callable[[], Sample]]]:
+    """A call for each sample of this process's part of the remaining batches."""
     config, replicas = trainer.config, trainer.replicas
 
-    def make(step: int, position: int, row: int) -> Sample:
+    def make(step: int, position: int, image: int) -> Sample:
         return augment(
-            photographs[row], config.side_px, config.scales, sample_generator(config, step, position)
+            photographs[image], config.side_px, config.scales, sample_generator(config, step, position)
         )
 
-    ahead: deque[list[Future[Sample]]] = deque()
     for step in range(trainer.steps_done, config.iterations):
-        chosen = list(enumerate(batch_rows(config, len(photographs), step)))
-        mine = chosen[replicas.rank :: replicas.count]
-        ahead.append([pool.submit(make, step, position, int(row)) for position, row in mine])
-        if len(ahead) > _BATCHES_AHEAD:
-            yield [future.result() for future in ahead.popleft()]
-    while ahead:
-        yield [future.result() for future in ahead.popleft()]
+        images = batch_images(config.seed, step, len(photographs), config.batch_size)
+        mine = list(enumerate(images))[replicas.rank :: replicas.count]
+        yield [partial(make, step, position, image) for position, image in mine]
 
 
 class _Photographs:
-    """The labelled images, decoded on demand; those read first stay in memory while the budget lasts."""
+    """The labelled images, decoded on demand; those read first stay in memory while there is room."""
 
     def __init__(
         self,
@@ -202,8 +199,7 @@ class _Photographs:
         self._landmarks = landmarks
         self._rows = rows
         self._kept: dict[int, UInt8[np.ndarray, "_ _ 3"]] = {}
-        self._bytes_left = cache_bytes
-        self._lock = threading.Lock()
+        self._room = Room(cache_bytes)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -213,10 +209,7 @@ class _Photographs:
         image = self._kept.get(number)
         if image is None:
             image = self._index.read_image(row.row)
-            with self._lock:
-                if number not in self._kept and image.nbytes <= self._bytes_left:
-                    self._kept[number] = image
-                    self._bytes_left -= image.nbytes
+            self._room.keep(self._kept, number, image, image.nbytes)
         return LabelledImage(image, row.faces, row.is_valid, self._landmarks.get(row.row))
 
 
@@ -230,15 +223,25 @@ def _new_network(detector: str) -> AnchorNetwork:
     return made.network
 
 
-def _trunk_state(network: AnchorNetwork, path: Path) -> dict[str, Tensor]:
+def _starting_tensors(network: AnchorNetwork, training: DetectorTraining) -> dict[str, Tensor]:
+    """What the network takes over of the weights to start from, by its own keys; loads them into it as well."""
+    start = training.start
+    if start is None:
+        return {}
+    trunk = network.trunk_module
     try:
-        load_imagenet(network.trunk_module, path)
+        if start.layers == "all":
+            load_network(network, start.file, training.detector)
+            prefix = ""
+        else:
+            load_imagenet(trunk, start.file)
+            prefix = next(f"{name}." for name, module in network.named_modules() if module is trunk)
     except ValueError as error:
         raise UserError(str(error)) from error
-    return {key: value.clone() for key, value in network.trunk_module.state_dict().items()}
+    return {key: value.clone() for key, value in network.state_dict().items() if key.startswith(prefix)}
 
 
-def _write_checkpoint(trainer: Trainer, folder: Path, identity: dict[str, object]) -> None:
+def _write_checkpoint(trainer: Trainer, folder: Place, identity: dict[str, object]) -> None:
     """Write the averaged weights, then the checkpoint: each appears whole or not at all."""
     about = {"steps_done": trainer.steps_done, "config": trainer.config.model_dump(), **identity}
     words = {"detector": str(identity["detector"]), "training": json.dumps(about, sort_keys=True)}
@@ -246,19 +249,20 @@ def _write_checkpoint(trainer: Trainer, folder: Path, identity: dict[str, object
         write_atomically(folder / WEIGHTS, save_state(trainer.average, words))
         write_atomically(folder / CHECKPOINT, save_state(trainer.state(), words))
     except OSError as error:
-        raise UserError(f"cannot write a checkpoint to {folder}: {error.strerror}") from error
+        raise UserError(f"cannot write a checkpoint to {folder}: {error.strerror or error}") from error
 
 
-def _resume(trainer: Trainer, checkpoint: Path, identity: dict[str, object]) -> None:
-    if not checkpoint.exists():
+def _resume(trainer: Trainer, checkpoint: Place, identity: dict[str, object]) -> None:
+    if not checkpoint.is_file():
         return
     config = trainer.config
     try:
-        about = json.loads(read_metadata(checkpoint)["training"])
+        with local_copy(checkpoint) as file:
+            about = json.loads(read_metadata(file)["training"])
+            state = load_state(file)
         old = DetectorTrainConfig(**about.pop("config"))
         steps_done = int(about.pop("steps_done"))
-        state = load_state(checkpoint)
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{checkpoint} cannot be read as a detector's checkpoint ({error}): delete it to start again"
         ) from error

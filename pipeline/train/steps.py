@@ -23,13 +23,12 @@ from crface.training.trainer import Trainer
 from pipeline.config.sections import TrainConfig
 from pipeline.errors import UserError
 from pipeline.train.checkpoints import Checkpoint, last_checkpoint, last_step, write_checkpoint
+from pipeline.train.events import EVENT_EVERY, Events
 from pipeline.train.examples import ExampleSource
 from pipeline.train.progress import TrainingDivergedError, TrainProgress
 from pipeline.train.validation import Validation
 from pipeline.workspace.place import Place
 from pipeline.workspace.writing import write_atomically
-
-_EVENT_EVERY = 10
 
 
 def resumed_trainer(
@@ -158,44 +157,35 @@ def _keep_batch(path: Place, batch: Sequence[Example]) -> None:
 
 
 class Record:
-    """metrics.csv and, in a folder, TensorBoard events; steps after the last checkpoint are replaced."""
+    """metrics.csv and TensorBoard events; steps after the last checkpoint are replaced."""
 
     def __init__(self, folder: Place, steps_done: int) -> None:
-        # imported here: TensorBoard takes a second that no other stage should pay
-        from torch.utils.tensorboard import SummaryWriter
-
         self._path = folder / "metrics.csv"
         self._rows = [row for row in self._read() if int(row[0]) <= steps_done]
-        self._events = None
-        if isinstance(folder, Path):  # TensorBoard appends to its file, which an object store cannot do
-            self._events = SummaryWriter(str(folder), purge_step=steps_done + 1 if steps_done else None)
+        self._events = Events(folder, steps_done)
 
     def __enter__(self) -> "Record":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._events is not None:
-            self._events.close()
+    def __exit__(self, *error: object) -> None:
+        self._events.__exit__(*error)
 
     def add(self, step: int, loss: float, rate: float, is_last: bool) -> None:
-        """Take down one step."""
+        """Record one step."""
         self._rows.append([str(step), repr(loss), repr(rate)])
-        if self._events is not None and (step % _EVENT_EVERY == 0 or is_last):
-            self._events.add_scalar("train/loss", loss, step)
-            self._events.add_scalar("train/learning_rate", rate, step)
+        if step % EVENT_EVERY == 0 or is_last:
+            self._events.add(step, {"train/loss": loss, "train/learning_rate": rate})
 
     def add_validation(self, step: int, ap: float) -> None:
         """Show TensorBoard the AP on held-out images."""
-        if self._events is not None:
-            self._events.add_scalar("validation/ap", ap, step)
+        self._events.add(step, {"validation/ap": ap})
 
     def write(self) -> None:
-        """Bring it all to the disk; called before a checkpoint, which so never knows more than this."""
+        """Bring everything to the disk; called before a checkpoint, which thus never knows more than this."""
         text = io.StringIO()
         csv.writer(text).writerows([["step", "loss", "learning_rate"], *self._rows])
         write_atomically(self._path, text.getvalue().encode())
-        if self._events is not None:
-            self._events.flush()
+        self._events.flush()
 
     def _read(self) -> list[list[str]]:
         if not self._path.is_file():

@@ -8,20 +8,26 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
+from places import ROOT
 
 import detectors
-from crface.weights import load_state
+from crface.training.batches import batch_images
+from crface.weights import load_state, save_state
 from detectors.networks.hambox import hambox_slim
 from detectors.networks.retinaface import mobilenet025
 from detectors.training.augmentation import LabelledImage, Sample, Scales, augment
 from detectors.training.config import DetectorTrainConfig
-from detectors.training.trainer import StepReport, Trainer, batch_rows, learning_rate
+from detectors.training.trainer import StepReport, Trainer, learning_rate
 from pipeline.dataset.index import Index, update_index
-from pipeline.errors import UserError
-from pipeline.train.detector import train_detector
+from pipeline.errors import UsageError, UserError
+from pipeline.train.detector import DetectorTraining, Start, train_detector
 from pipeline.workspace.layout import Workspace
+from pipeline.workspace.place import Place, local_copy, parse_place
+from workflows.cli.main import cli
 
 NAME = "retinaface-mobilenet0.25"
+SHIPPED = ROOT / "detectors" / "pretrained" / f"{NAME}.safetensors"
 TINY = DetectorTrainConfig(
     side_px=64,
     batch_size=2,
@@ -169,11 +175,10 @@ def test_up_to_the_decay_the_learning_rate_does_not_depend_on_the_length_of_the_
 
 
 def test_every_epoch_shows_every_image_once_in_an_order_of_its_own() -> None:
-    config = DetectorTrainConfig(batch_size=4, seed=3)
-    shown = np.concatenate([batch_rows(config, 10, step) for step in range(5)])
+    shown = np.concatenate([batch_images(3, step, 10, 4) for step in range(5)])
     assert sorted(shown[:10]) == sorted(shown[10:]) == list(range(10))
     assert shown[:10].tolist() != shown[10:].tolist()
-    assert batch_rows(config, 10, 2).tolist() == shown[8:12].tolist()
+    assert list(batch_images(3, 2, 10, 4)) == shown[8:12].tolist()
 
 
 def test_impossible_settings_are_refused() -> None:
@@ -252,10 +257,10 @@ def test_high_quality_anchors_are_mined_and_landmarks_learned_where_the_recipe_s
 
 
 def test_training_can_start_from_a_trunk() -> None:
-    trunk = {key: value * 0 + 0.5 for key, value in mobilenet025().body.state_dict().items()}
-    trainer = Trainer(mobilenet025(), TINY, trunk=trunk)
+    trunk = {f"body.{key}": value * 0 + 0.5 for key, value in mobilenet025().body.state_dict().items()}
+    trainer = Trainer(mobilenet025(), TINY, start=trunk)
     state = trainer.network.state_dict()
-    assert all(bool((state[f"body.{key}"] == 0.5).all()) for key, value in trunk.items() if value.ndim)
+    assert all(bool((state[key] == 0.5).all()) for key, value in trunk.items() if value.ndim)
 
 
 def test_a_diverging_run_stops_with_advice() -> None:
@@ -293,6 +298,12 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
     return update_index(Workspace(tmp_path_factory.mktemp("workspace")), root, "train").index
 
 
+def planned(
+    index: Index, folder: Place, config: DetectorTrainConfig, start: Start | None = None
+) -> DetectorTraining:
+    return DetectorTraining(index=index, folder=folder, detector=NAME, config=config, start=start)
+
+
 class _StopError(Exception):
     pass
 
@@ -307,13 +318,15 @@ def _stop_at(step: int) -> Callable[[StepReport], None]:
 
 def test_a_stopped_and_resumed_run_equals_a_straight_one_bit_for_bit(index: Index, tmp_path: Path) -> None:
     seen: list[StepReport] = []
-    straight = train_detector(index, tmp_path / "straight", NAME, TINY, progress=seen.append, num_threads=2)
+    straight = train_detector(
+        planned(index, tmp_path / "straight", TINY), progress=seen.append, num_threads=2
+    )
     assert [report.step for report in seen] == [1, 2, 3, 4, 5, 6]
     with pytest.raises(_StopError):
-        train_detector(index, tmp_path / "resumed", NAME, TINY, progress=_stop_at(5))
+        train_detector(planned(index, tmp_path / "resumed", TINY), progress=_stop_at(5))
     again: list[StepReport] = []
     resumed = train_detector(
-        index, tmp_path / "resumed", NAME, TINY, progress=again.append, image_cache_bytes=0
+        planned(index, tmp_path / "resumed", TINY), progress=again.append, image_cache_bytes=0
     )
     assert again == seen[4:]
     for name in (straight.name, "checkpoint.safetensors"):
@@ -322,17 +335,84 @@ def test_a_stopped_and_resumed_run_equals_a_straight_one_bit_for_bit(index: Inde
         assert all(torch.equal(one[key], other[key]) for key in one)
 
 
+def test_a_training_below_a_url_is_continued_and_equals_one_in_a_folder(index: Index, tmp_path: Path) -> None:
+    wanted = load_state(tmp_path / train_detector(planned(index, tmp_path, TINY)).name)
+    place = parse_place("memory://detectors-trained")
+    with pytest.raises(_StopError):
+        train_detector(planned(index, place, TINY), progress=_stop_at(5))
+    again: list[StepReport] = []
+    weights = train_detector(planned(index, place, TINY), progress=again.append)
+    assert [report.step for report in again] == [5, 6]
+    with local_copy(weights) as file:
+        found = load_state(file)
+    assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+
+
+def test_all_layers_start_from_the_weights_of_a_detector(index: Index, tmp_path: Path) -> None:
+    still = TINY.model_copy(update={"learning_rate": 1e-30, "weight_decay": 0.0, "iterations": 2})
+    start = Start(SHIPPED, "all")
+    weights = train_detector(planned(index, tmp_path / "tuned", still, start))
+    shipped = load_state(SHIPPED)
+    network = mobilenet025()
+    network.load_state_dict(load_state(Path(str(weights))))
+    for name, value in network.named_parameters():
+        torch.testing.assert_close(value, shipped[name])
+
+
+def test_a_training_from_weights_is_resumed_bit_for_bit_and_not_from_others(
+    index: Index, tmp_path: Path
+) -> None:
+    start = Start(SHIPPED, "all")
+    straight = train_detector(planned(index, tmp_path / "straight", TINY, start))
+    with pytest.raises(_StopError):
+        train_detector(planned(index, tmp_path / "resumed", TINY, start), progress=_stop_at(5))
+    with pytest.raises(UserError, match=r"another training run \(weights: .* -> absent\)"):
+        train_detector(planned(index, tmp_path / "resumed", TINY))
+    resumed = train_detector(planned(index, tmp_path / "resumed", TINY, start))
+    assert resumed.read_bytes() == straight.read_bytes()
+
+
+def test_weights_that_lack_a_layer_or_are_of_another_detector_are_refused(
+    index: Index, tmp_path: Path
+) -> None:
+    trunk_alone = tmp_path / "trunk.safetensors"
+    trunk_alone.write_bytes(
+        save_state({k: v for k, v in load_state(SHIPPED).items() if k.startswith("body.")}, {})
+    )
+    other = SHIPPED.with_name("hambox-slim.safetensors")
+    for file, words in (
+        (trunk_alone, f"does not fit {NAME}: .* missing"),
+        (other, "holds weights of hambox-slim, not of"),
+    ):
+        with pytest.raises(UserError, match=words):
+            train_detector(planned(index, tmp_path / "out", TINY, Start(file, "all")))
+
+
+def test_a_published_checkpoint_can_be_fine_tuned(index: Index, tmp_path: Path, shared: Path) -> None:
+    published = shared / "models" / "retinaface_mobilenet0.25_published.pth"
+    reports: list[StepReport] = []
+    train_detector(planned(index, tmp_path, TINY, Start(published, "all")), progress=reports.append)
+    assert len(reports) == TINY.iterations
+
+
+def test_weights_of_all_layers_and_of_the_trunk_together_are_refused() -> None:
+    options = ["train-detector", "--weights", str(SHIPPED), "--trunk-weights", str(SHIPPED)]
+    refused = CliRunner().invoke(cli, options)
+    assert isinstance(refused.exception, UsageError)
+    assert "leave out --trunk-weights" in str(refused.exception)
+
+
 def test_a_finished_run_is_left_as_it_is(index: Index, tmp_path: Path) -> None:
-    weights = train_detector(index, tmp_path, NAME, TINY)
+    weights = train_detector(planned(index, tmp_path, TINY))
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
     seen: list[StepReport] = []
-    assert train_detector(index, tmp_path, NAME, TINY, progress=seen.append) == weights
+    assert train_detector(planned(index, tmp_path, TINY), progress=seen.append) == weights
     assert seen == []
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
 
 
 def test_the_weights_of_a_run_make_a_detector_and_events_are_written(index: Index, tmp_path: Path) -> None:
-    weights = train_detector(index, tmp_path, NAME, TINY)
+    weights = train_detector(planned(index, tmp_path, TINY))
     found = detectors.create(f"{NAME}@{weights}").candidates([np.zeros((64, 64, 3), np.uint8)])[0]
     assert found.shape == (168, 5)
     assert list((tmp_path / "events").iterdir())
@@ -341,25 +421,25 @@ def test_the_weights_of_a_run_make_a_detector_and_events_are_written(index: Inde
 def test_another_configuration_or_other_labels_in_the_same_folder_are_refused(
     index: Index, tmp_path: Path
 ) -> None:
-    train_detector(index, tmp_path, NAME, TINY)
+    train_detector(planned(index, tmp_path, TINY))
     with pytest.raises(UserError, match=r"another training run \(learning_rate: 0.01 -> 0.02\)"):
-        train_detector(index, tmp_path, NAME, TINY.model_copy(update={"learning_rate": 0.02}))
+        train_detector(planned(index, tmp_path, TINY.model_copy(update={"learning_rate": 0.02})))
     with pytest.raises(UserError, match="after the learning rate's decay has begun"):
-        train_detector(index, tmp_path, NAME, TINY.model_copy(update={"iterations": 9}))
+        train_detector(planned(index, tmp_path, TINY.model_copy(update={"iterations": 9})))
     other = Index(index.header, index.all_rows[:4])
     with pytest.raises(UserError, match=r"images: .* -> .*labels: .* -> "):
-        train_detector(other, tmp_path, NAME, TINY)
+        train_detector(planned(other, tmp_path, TINY))
 
 
 def test_a_run_lengthened_before_its_decay_equals_a_run_that_was_that_long_from_the_start(
     index: Index, tmp_path: Path
 ) -> None:
     long = TINY.model_copy(update={"iterations": 8, "decay_share": 0.5})
-    straight = train_detector(index, tmp_path / "straight", NAME, long)
+    straight = train_detector(planned(index, tmp_path / "straight", long))
     short = long.model_copy(update={"iterations": 5})
     with pytest.raises(_StopError):
-        train_detector(index, tmp_path / "changed", NAME, short, progress=_stop_at(2))
-    changed = train_detector(index, tmp_path / "changed", NAME, long)
+        train_detector(planned(index, tmp_path / "changed", short), progress=_stop_at(2))
+    changed = train_detector(planned(index, tmp_path / "changed", long))
     one, other = load_state(straight), load_state(changed)
     assert all(torch.equal(one[key], other[key]) for key in one)
 
@@ -367,15 +447,15 @@ def test_a_run_lengthened_before_its_decay_equals_a_run_that_was_that_long_from_
 def test_a_damaged_checkpoint_is_a_sentence(index: Index, tmp_path: Path) -> None:
     (tmp_path / "checkpoint.safetensors").write_bytes(b"\x00" * 100)
     with pytest.raises(UserError, match="cannot be read as a detector's checkpoint"):
-        train_detector(index, tmp_path, NAME, TINY)
+        train_detector(planned(index, tmp_path, TINY))
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(index: Index, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=r"cannot write to .*file"):
-        train_detector(index, tmp_path / "file", NAME, TINY)
+        train_detector(planned(index, tmp_path / "file", TINY))
 
 
 def test_a_split_without_faces_is_refused(index: Index, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nothing to train on"):
-        train_detector(Index(index.header, ()), tmp_path, NAME, TINY)
+        train_detector(planned(Index(index.header, ()), tmp_path, TINY))

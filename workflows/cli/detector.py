@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pipeline.errors import UsageError
 from workflows.cli.options import job_options, make_job
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -44,6 +45,12 @@ def list_detectors(as_json: bool) -> None:
     "--threads", default=1, show_default=True, type=click.IntRange(1), help="Threads that read and augment."
 )
 @click.option(
+    "--weights",
+    type=_FILE,
+    metavar="FILE",
+    help="Weights of this detector to fine-tune, all layers.  [default: random]",
+)
+@click.option(
     "--trunk-weights",
     type=_FILE,
     metavar="FILE",
@@ -59,12 +66,14 @@ def train_detector(
     detector: str,
     recipe: str,
     threads: int,
+    weights: Path | None,
     trunk_weights: Path | None,
     landmarks: Path | None,
     **options: Any,
 ) -> None:
     """Train a detector on the train split.
 
+    It starts from random weights, from --weights of the same detector, or with a trunk from --trunk-weights.
     An interrupted training goes on from its last checkpoint, bit for bit on a CPU. Under torchrun the processes
     share each batch.
 
@@ -74,6 +83,14 @@ def train_detector(
               torchrun --no-python --nproc-per-node 4 crface train-detector --data /data/WIDER_FACE \\
                 --detector hrnet-w48 --recipe hrnet-w48-widerface --trunk-weights hrnetv2_w48_imagenet_pretrained.pth
     """
+    if weights is not None and trunk_weights is not None:
+        raise UsageError("--weights has all layers, the trunk's too: leave out --trunk-weights, or --weights")
+    from pipeline.train.detector import Start
     from workflows.commands import train_detector as command
 
-    command.train_detector(make_job(**options), detector, recipe, threads, trunk_weights, landmarks)
+    start = None
+    if weights is not None:
+        start = Start(weights, "all")
+    elif trunk_weights is not None:
+        start = Start(trunk_weights, "trunk")
+    command.train_detector(make_job(**options), detector, recipe, threads, start, landmarks)

@@ -1,4 +1,4 @@
-"""Train a detector as a user does: with progress, and a word on where the weights are."""
+"""crface train-detector: a detector, with progress, and a line on where its weights are."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +10,7 @@ from crface.training.replicas import joined
 from detectors.training.config import DetectorTrainConfig
 from detectors.training.trainer import StepReport
 from pipeline.config.toml import read_toml
-from pipeline.errors import UserError
+from pipeline.train.detector import DetectorTraining, Start
 from pipeline.train.detector import train_detector as run_training
 from pipeline.workspace.layout import slug
 from pipeline.workspace.lock import command_line
@@ -24,7 +24,7 @@ def train_detector(
     detector: str,
     recipe: str,
     num_threads: int,
-    trunk_weights: Path | None = None,
+    start: Start | None = None,
     landmarks: Path | None = None,
 ) -> None:
     """Train `detector` on the job's train split by a recipe; one of several processes where torchrun started them.
@@ -32,10 +32,7 @@ def train_detector(
     Raises UserError when that cannot be done, UsageError for a recipe that cannot be read.
     """
     config = read_toml(recipe, DetectorTrainConfig)
-    root = job.workspace.root
-    if not isinstance(root, Path):
-        raise UserError(f"a detector is trained in a folder, not in {root}: choose one with --out")
-    folder = root / "detectors" / slug(detector)
+    folder = job.workspace.root / "detectors" / slug(detector)
     with joined() as replicas, ExitStack() as stack:
         if replicas.is_first:  # holds the workspace, and brings the index up to date, for all
             stack.enter_context(job.workspace.locked(command_line()))
@@ -52,16 +49,21 @@ def train_detector(
                 progress.reach(report.step, note=note)
 
         weights = run_training(
-            index,
-            folder,
-            detector,
-            config,
+            DetectorTraining(
+                index=index,
+                folder=folder,
+                detector=detector,
+                config=config,
+                start=start,
+                landmarks=landmarks,
+            ),
             "cuda" if torch.cuda.is_available() else "cpu",
             progress=show,
             num_threads=num_threads,
-            trunk_weights=trunk_weights,
-            landmarks=landmarks,
             replicas=replicas,
         )
     if replicas.is_first:
-        click.echo(f"train-detector: use it as {detector}@{weights}")
+        words = f"use it as {detector}@{weights}"
+        if not isinstance(weights, Path):
+            words = f"{weights}; copy it to this machine to use it as {detector}@FILE"
+        click.echo(f"train-detector: {words}")

@@ -1,4 +1,4 @@
-"""A batch of images through a detector: few enough at a time for its device, and what it fails on by name."""
+"""Detection on a batch of images: split when the device has too little memory, failures named by image."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,10 +12,10 @@ from pipeline.blocks.decoding import DecodedImage
 
 
 def detected(detector: Detector, view: View, batch: Sequence[DecodedImage]) -> Iterator[ComputedRow]:
-    """Give each image's candidates as its row of a block.
+    """Each image's candidates, as its row of a block.
 
-    Raises what the detector raises, with the names of the images that it fails on as notes;
-    ValueError for candidates that later stages could not rely on.
+    Raises what the detector raises, with the names of the images it failed on as notes, and ValueError for
+    candidates that later stages could not rely on.
     """
     found = _found(detector, view, batch) if batch else []
     for image, candidates in zip(batch, found, strict=True):
@@ -23,11 +23,11 @@ def detected(detector: Detector, view: View, batch: Sequence[DecodedImage]) -> I
 
 
 def _found(detector: Detector, view: View, batch: Sequence[DecodedImage]) -> list[Float32[np.ndarray, "_ 5"]]:
-    """Ask the detector; where it fails, or a GPU has no room for its answer, about half of the images at a time.
+    """The detector's candidates of each image; where it fails or a GPU runs out of memory, the batch is halved.
 
-    Raises what the detector raises for an image alone, with a note that names the image, or all images of which
-    this is true: after some errors a GPU fails for every image, and then no single one is to blame. The block fails,
-    and is set aside if it does again.
+    Raises what the detector raises for a single image, with a note naming every image that fails on its own: after
+    some errors a GPU fails for every image, and then no single one is to blame. The block then fails, and is set
+    aside if it fails again.
     """
     import torch
 
@@ -37,7 +37,7 @@ def _found(detector: Detector, view: View, batch: Sequence[DecodedImage]) -> lis
         if len(batch) == 1:
             error.add_note(batch[0].row.path)
             raise
-    # outside of the handler, whose traceback would hold on to the memory
+    # outside the handler, whose traceback would keep the memory alive
     torch.cuda.empty_cache()
     half = len(batch) // 2
     found: list[Float32[np.ndarray, "_ 5"]] = []
@@ -46,7 +46,7 @@ def _found(detector: Detector, view: View, batch: Sequence[DecodedImage]) -> lis
         try:
             found += _found(detector, view, part)
         except torch.OutOfMemoryError:
-            raise  # no room for one image
+            raise  # not even one image fits
         except Exception as error:
             if failed is None:
                 failed = error
@@ -59,7 +59,7 @@ def _found(detector: Detector, view: View, batch: Sequence[DecodedImage]) -> lis
 
 
 def _checked(candidates: Float32[np.ndarray, "_ 5"], path: str) -> Float32[np.ndarray, "_ 5"]:
-    """Refuse what a detector must not give, for later stages rely on it."""
+    """The candidates unchanged; ValueError for what later stages could not rely on."""
     if candidates.ndim != 2 or candidates.shape[1] != 5 or len(candidates) > MAX_CANDIDATES:
         raise ValueError(
             f"{path}: the detector gave candidates of shape {candidates.shape}, not at most [5000, 5]"

@@ -1,4 +1,4 @@
-"""Candidates of a protocol with several views: fused, block by block, from the stored candidates of each."""
+"""Fusion of a protocol's views: one set of candidates from the stored candidates of each, block by block."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ from pipeline.workspace.layout import CandidateKey, Workspace
 
 @dataclass(frozen=True, slots=True)
 class FuseSpec:
-    """What every block of one fusing run shares; a few hundred bytes, sent along with each block."""
+    """What all blocks of one fusion run share; a few hundred bytes, sent with each block."""
 
     workspace: Workspace
     key: CandidateKey
-    """Of what is made."""
+    """The key of the fused candidates."""
     views: tuple[CandidateKey, ...]
-    """What it is made from, in the order of the protocol."""
+    """The keys of the candidates that are fused, in the protocol's order."""
     fusion: Fusion
     index_digest: str
-    """Of the index that the blocks were planned from."""
+    """The digest of the index that the blocks were planned from."""
 
 
 def fuse_parts(views: Sequence[Parts], fusion: Fusion) -> dict[str, Any]:
-    """Give all that decides fused candidates: what decides each view's, and the fusion."""
+    """Everything that decides fused candidates: what decides each view's, and the fusion."""
     return {
         "stage": "fuse",
         "version": FUSION_VERSION,
@@ -41,13 +41,13 @@ def fuse_parts(views: Sequence[Parts], fusion: Fusion) -> dict[str, Any]:
 
 
 def fuse_block(spec: FuseSpec, block: Block) -> BlockReport:
-    """Fuse the views' candidates of a block's images and commit the result; no detector is needed.
+    """Fuse the views' candidates for a block's images and commit the result; no detector is needed.
 
-    An image without candidates in a view is named and left out: for good if it is unreadable, until the next
-    run if the view is not there yet.
+    An image without candidates in some view is named and left out: for good if it is unreadable, until the next
+    run if that view has not been computed yet.
 
-    Raises UserError when this process sees another index than the driver, a view has no store, or the result
-    cannot be written.
+    Raises UserError when this process sees a different index from the driver's, a view has no store, or the
+    result cannot be written.
     """
     index = planned_rows(spec.workspace, spec.key.split, spec.index_digest, block.start, block.stop)
     views = [_View(spec.workspace, key) for key in spec.views]
@@ -75,7 +75,7 @@ class _View:
         self._digests: dict[int, tuple[str, ...]] = {}
 
     def digest(self, row: int) -> str:
-        """Give the hash of the image that a row's candidates belong to; empty where there are none."""
+        """The hash of the image that a row's candidates were computed from; empty if it has none."""
         number, position = divmod(row, self._store.block_images)
         if number not in self._digests:
             recorded = self._ledger.row(number)
@@ -84,7 +84,7 @@ class _View:
         return digests[position] if position < len(digests) else ""
 
     def read(self, row: int) -> Rows:
-        """Give a row's candidates; raises what the store raises."""
+        """A row's candidates. Raises what the store raises."""
         return self._store.read(row)
 
 

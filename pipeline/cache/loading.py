@@ -1,4 +1,4 @@
-"""A detector loaded as the configuration says."""
+"""Loading of a detector in the configured precision."""
 
 from typing import Protocol, runtime_checkable
 
@@ -8,16 +8,16 @@ from detectors.base import Precision
 
 @runtime_checkable
 class _Autocasting(Protocol):
-    """A detector whose precision can be chosen, as this package's networks."""
+    """A detector whose precision can be chosen, like this package's own networks."""
 
     def autocast(self, precision: Precision) -> None:
         """Compute in this precision from now on."""
 
 
 def load_detector(spec: str, device: str, precision: Precision = "float32") -> detectors.Detector:
-    """Load a detector as `detectors.create` does, to compute in a precision.
+    """A detector made by `detectors.create` that computes in `precision`.
 
-    Raises ValueError as it does, and for another precision than float32 with a detector that has none to choose.
+    Raises ValueError as `create` does, and for a precision other than float32 if the detector offers no choice.
     """
     detector = detectors.create(spec, device=device)
     if precision != "float32":

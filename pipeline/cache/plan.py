@@ -1,7 +1,8 @@
-"""The cache stage: a detector's candidates for every image of a split, block by block, into the store.
+"""The plan of the cache stage: which blocks lack candidates, and why. Writes nothing and loads no detector.
 
-Each view of a protocol has a store of its own. Where there are several, what their fusion leaves is one more,
-made from theirs (`pipeline.cache.fuse`), so that fusing in another way needs no forward.
+`pipeline.cache.work` computes the planned blocks. Each view of a protocol has a store of its own. With several
+views, their fusion has one more store, made from theirs (`pipeline.cache.fuse`), so that a different fusion
+needs no forward pass.
 """
 
 from dataclasses import dataclass
@@ -28,16 +29,16 @@ CACHE_VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class CacheSpec:
-    """What every block of one view's cache run shares; a few hundred bytes, sent along with each block."""
+    """What all blocks of one view's cache run share; a few hundred bytes, sent with each block."""
 
     workspace: Workspace
     key: CandidateKey
     detector: str
-    """As `detectors.create` takes it; a weights file in it is absolute."""
+    """The detector as `detectors.create` takes it; the path of a weights file in it is absolute."""
     view: View
     precision: Precision
     index_digest: str
-    """Of the index that the blocks were planned from."""
+    """The digest of the index that the blocks were planned from."""
     max_pixels: int
 
 
@@ -47,19 +48,19 @@ class CachePlan:
 
     key: CandidateKey
     spec: CacheSpec | FuseSpec
-    """Of `cache_block` for the candidates of a single view, of `fuse_block` for those of several."""
+    """The argument of `cache_block` for a single view, of `fuse_block` for several."""
     blocks: list[Block]
     parts: Parts
-    """What the key's fingerprint is made of."""
+    """What the key's fingerprint is computed from."""
     num_images: int
     block_images: int
-    """The store's, which keeps the block size that it was created with, or the configuration's."""
+    """Images per block: those of an existing store, which keeps its block size, or the configuration's."""
     input_size: str
-    """At what sizes the detector sees an image, in words."""
+    """The sizes at which the detector sees an image, in words."""
     views: tuple["CachePlan", ...] = ()
-    """What has to be done first: the views that are fused; none for a single view."""
+    """The plans that must be carried out first: the views to fuse; none for a single view."""
     note: str = ""
-    """What the user should know of how the protocol was made to suit the detector; empty for nothing."""
+    """What the user should know about how the protocol was adapted to the detector; empty if it was not."""
 
     @property
     def reasons(self) -> list[str]:
@@ -68,25 +69,24 @@ class CachePlan:
 
     @property
     def num_to_compute(self) -> int:
-        """The images that will be computed."""
+        """The number of images that will be computed."""
         return num_to_compute(self.blocks)
 
 
 def plan_cache(workspace: Workspace, index: Index, detector_spec: str, config: CacheConfig) -> CachePlan:
-    """Say which blocks of a split lack a detector's candidates, and why.
+    """The blocks of a split that lack a detector's candidates, and why.
 
     The detector's identity, the protocol, the way images are decoded and this stage's version decide the
-    fingerprint; the data set does not: each row's image is compared by its hash, so new images are added to
-    old.
+    fingerprint. The data set does not: each row's image is compared by its hash, so new images join the old
+    ones.
 
-    Raises UsageError when there is no such detector or protocol, UserError when the store or its ledger is
-    damaged.
+    Raises UsageError for an unknown detector or protocol, UserError when the store or its ledger is damaged.
     """
     name, _, weights = detector_spec.partition("@")
-    # workers may have another working folder
+    # workers may run in a different working folder
     detector = f"{name}@{Path(weights).absolute()}" if weights else detector_spec
     identity = detector_identity(detector)
-    name = identity["detector"]  # that of its candidates: a foreign one's may be in its weights
+    name = identity["detector"]  # where its candidates are filed; may come from a foreign file
     protocol = protocol_for(name, config)
     note = limit_note(name, config, [(row.height, row.width) for row in index.all_rows if row.status == "ok"])
     if protocol.fusion is None:
@@ -127,7 +127,7 @@ def _words(protocol: DetectionProtocol, config: CacheConfig) -> str:
 
 
 def detector_identity(detector: str) -> dict[str, Any]:
-    """What tells a detector from others, as `detectors.identify` gives it; UsageError when there is none."""
+    """What distinguishes a detector from others, from `detectors.identify`; UsageError for an unknown one."""
     try:
         return dict(detectors.identify(detector))
     except ValueError as error:
@@ -135,7 +135,7 @@ def detector_identity(detector: str) -> dict[str, Any]:
 
 
 def view_parts(identity: dict[str, Any], view: View, max_pixels: int, precision: Precision) -> dict[str, Any]:
-    """What the fingerprint of one view's candidates is made of."""
+    """What the fingerprint of one view's candidates is computed from."""
     return {
         "stage": "cache",
         "version": CACHE_VERSION,

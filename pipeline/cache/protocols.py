@@ -1,4 +1,4 @@
-"""Protocols by name or from a user's TOML file, and the limits that a detector puts on them."""
+"""Protocols by name or from a user's TOML file, and the limits that a detector imposes on them."""
 
 import re
 from collections.abc import Sequence
@@ -41,9 +41,9 @@ class _ProtocolFile(Section):
 
 
 def load_protocol(name_or_path: str) -> DetectionProtocol:
-    """Give the protocol of a name, or of a TOML file, which is named as the file without `.toml`.
+    """The protocol of that name, or the one in a TOML file, named after the file without `.toml`.
 
-    Raises UsageError that says what there is, or what is wrong in the file.
+    Raises UsageError that lists the known protocols, or says what is wrong in the file.
     """
     if not name_or_path.endswith(".toml"):
         try:
@@ -68,7 +68,7 @@ def load_protocol(name_or_path: str) -> DetectionProtocol:
 
 
 def protocol_for(detector_name: str, config: CacheConfig) -> DetectionProtocol:
-    """Give the configured protocol as one detector can bear it: under another name where its limit changes it.
+    """The configured protocol within a detector's size limit; under another name if the limit changes it.
 
     Raises UsageError as `load_protocol` does.
     """
@@ -78,7 +78,7 @@ def protocol_for(detector_name: str, config: CacheConfig) -> DetectionProtocol:
 
 
 def limit_note(detector_name: str, config: CacheConfig, sizes: Sequence[tuple[int, int]]) -> str:
-    """Say how many images of these (height, width) a detector's limit makes smaller; empty where it has none."""
+    """How many images of these (height, width) a detector's size limit shrinks, in words; empty without a limit."""
     limit = config.max_side_px.get(detector_name)
     if limit is None:
         return ""

@@ -1,4 +1,8 @@
-"""A block of the cache stage: its images through the detector, and their candidates into the store."""
+"""The work of the cache stage: the images of one planned block go through the detector, candidates are stored.
+
+`pipeline.cache.plan` decides which blocks need it. The driver calls `prepare_cache` before and `finish_cache`
+after; workers call `cache_block`.
+"""
 
 import platform
 from collections.abc import Iterator
@@ -22,16 +26,16 @@ from pipeline.dataset.index import planned_rows
 from pipeline.errors import UserError
 from pipeline.workspace.fingerprint import fingerprint
 
-_GPU_BATCH_PIXELS = 8_000_000  # about eight VGA images or one 4K frame a forward pass
+_GPU_BATCH_PIXELS = 8_000_000  # about 26 VGA images or one 4K frame per forward pass
 
 
 def prepare_cache(plan: CachePlan) -> None:
-    """Make or resize the store of a plan; for the driver, before any worker starts.
+    """Create or resize the store of a plan; called by the driver before any worker starts.
 
-    Raises UserError when that cannot be written.
+    Raises UserError when the store cannot be written.
     """
     libraries = {name: version(name) for name in ("torch", "numpy", "zarr")}
-    libraries["opencv"] = cv2.__version__  # which comes from one of several packages
+    libraries["opencv"] = cv2.__version__  # several packages provide it
     attrs = {
         "detector": plan.key.detector,
         "weights": plan.parts["detector"]["weights"],
@@ -54,17 +58,17 @@ def prepare_cache(plan: CachePlan) -> None:
 
 
 def finish_cache(plan: CachePlan) -> None:
-    """Gather the ledger into one file; for the driver, when no worker runs, however the run ended."""
+    """Gather the ledger into one file; called by the driver once no worker runs, however the run ended."""
     Ledger(plan.spec.workspace.candidates_ledger(plan.key)).gather()
 
 
 def cache_block(spec: CacheSpec, block: Block) -> BlockReport:
-    """Detect on a block's images and commit their candidates; an image that cannot be read is named, no more.
+    """Detect faces in a block's images and commit the candidates; an unreadable image is reported, not an error.
 
-    Each image is shown to the detector as the view says. The detector is loaded once per
-    process, onto a GPU if this process sees one.
+    Each image is presented to the detector as the view prescribes. The detector is loaded once per process,
+    onto a GPU if this process sees one.
 
-    Raises UserError when this process sees another detector or index than the driver, or cannot write.
+    Raises UserError when this process sees a different detector or index from the driver's, or cannot write.
     """
     device, device_name = _device()
     detector = _detector(spec, device)
@@ -91,7 +95,7 @@ def cache_block(spec: CacheSpec, block: Block) -> BlockReport:
 
 
 def _device() -> tuple[str, str]:
-    import torch  # only workers ask; whether a driver that plans has to load it is up to the detectors
+    import torch  # needed by workers only; the driver may never have to load it
 
     return ("cuda", torch.cuda.get_device_name()) if torch.cuda.is_available() else ("cpu", "cpu")
 
@@ -106,9 +110,8 @@ def _detector(spec: CacheSpec, device: str) -> detectors.Detector:
     return _loaded(spec.detector, device, spec.precision, spec.key.fingerprint)
 
 
-@lru_cache(
-    maxsize=1
-)  # one in memory; the next run on this worker may want another, or the same with new weights
+# one in memory: the next run on this worker may need another detector, or the same with new weights
+@lru_cache(maxsize=1)
 def _loaded(detector: str, device: str, precision: Precision, fingerprint: str) -> detectors.Detector:
     try:
         return load_detector(detector, device, precision)

@@ -1,8 +1,8 @@
-"""The Zarr v3 arrays of a store, and a block's files as they are written.
+"""The Zarr v3 arrays of a store, and the bytes of a block's files.
 
-A store is a group of two arrays: `boxes` or `scores`, one inner chunk an image and one shard a block,
-compressed with zstd, and `count`, one chunk a block: how many of an image's rows are real. crc32c guards
-every inner chunk, every shard's index, and the counts.
+A store is a group of two arrays: `boxes` or `scores`, one inner chunk per image and one shard per block,
+compressed with zstd; and `count`, one chunk per block, which says how many of an image's rows are real. crc32c
+protects every inner chunk, every shard's index, and the counts.
 """
 
 from dataclasses import dataclass
@@ -20,33 +20,33 @@ from zarr.storage import FsspecStore, LocalStore, MemoryStore
 from pipeline.workspace.place import Place
 
 NOT_COMPUTED: Final = -1
-"""The count of an image that nothing was computed for."""
+"""The count of an image for which nothing has been computed."""
 UNREADABLE: Final = -2
 """The count of an image that could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What one kind of store has different from another."""
+    """What distinguishes one kind of store from another."""
 
     array: str
     row_shape: tuple[int, ...]
-    """An image's place in the array: the most rows that it may have, and their columns if any."""
+    """The shape of one image in the array: the maximum number of rows, and of columns if there are any."""
     dimensions: tuple[str, ...]
     command: str
-    """Computes such a store's blocks; for messages."""
+    """The command that computes the blocks of such a store, for messages."""
 
 
 def zarr_store(place: Place, read_only: bool = False) -> Store:
-    """Give what Zarr reads and writes a place through."""
+    """The Zarr store that reads and writes a place."""
     if isinstance(place, Path):
         return LocalStore(place, read_only=read_only)
     return FsspecStore.from_url(place.url, {"use_listings_cache": False}, read_only=read_only)
 
 
 def create(path: Place, layout: Layout, num_images: int, block_images: int) -> None:
-    """Create the group and its arrays, nothing computed; the counts come last, so where they are all is."""
-    # from `*.zarr` downwards folders become groups, so that all stores of a workspace open as one tree
+    """Create the group and its arrays, with nothing computed; the counts come last, so they mark it complete."""
+    # folders from `*.zarr` down become groups, so that all stores of a workspace open as one tree
     group_names: list[str] = []
     root = path
     while root.suffix != ".zarr" and root.parent != root:
@@ -62,7 +62,7 @@ def create(path: Place, layout: Layout, num_images: int, block_images: int) -> N
 
 
 def metadata(layout: Layout, num_images: int, block_images: int) -> dict[str, bytes]:
-    """Give the metadata files of a store's two arrays, by their paths in it, as `create` writes them."""
+    """The metadata files of a store's two arrays as `create` writes them, by their paths in the store."""
     files: dict[str, bytes] = {}
     for name, make in (("count", _count_array), (layout.array, partial(_values_array, layout=layout))):
         memory: dict[str, Any] = {}
@@ -71,20 +71,19 @@ def metadata(layout: Layout, num_images: int, block_images: int) -> dict[str, by
     return files
 
 
-# To put a block into a shard, Zarr reads the shard first, which fails on a damaged one and keeps what was
-# in it. So a block is encoded by Zarr in memory, in an array that has just this block; its file is then
-# replaced whole.
+# To write a block into a shard, Zarr reads the shard first, which fails on a damaged one and keeps its old
+# content. So Zarr encodes a block in memory, in an array of just this block, and its file is replaced whole.
 
 
 def encoded_values(values: Float32[np.ndarray, "image *row"], layout: Layout, block_images: int) -> bytes:
-    """Give the shard that holds a block's values, of all `block_images` or, in a last block, of fewer."""
+    """The shard that holds a block's values: `block_images` images, or fewer in the last block."""
     memory: dict[str, Any] = {}
     _values_array(MemoryStore(memory), layout, len(values), block_images)[:] = values
     return bytes(memory["/".join(["c", *"0" * values.ndim])].to_bytes())
 
 
 def encoded_counts(counts: Int32[np.ndarray, " image"], block_images: int) -> bytes:
-    """Give the chunk that holds a block's counts; the same size for every block of a store."""
+    """The chunk that holds a block's counts; the same size for every block of a store."""
     memory: dict[str, Any] = {}
     _count_array(MemoryStore(memory), len(counts), block_images)[:] = counts
     return bytes(memory["c/0"].to_bytes())
@@ -98,7 +97,7 @@ def _values_array(store: Store, layout: Layout, num_images: int, block_images: i
         shards=(block_images, *layout.row_shape),
         dtype="float32",
         compressors=[ZstdCodec(level=3), Crc32cCodec()],
-        fill_value=np.nan,  # no stored value is NaN, so a chunk that is lost cannot pass for zeros
+        fill_value=np.nan,  # no stored value is NaN, so a lost chunk cannot pass for zeros
         dimension_names=layout.dimensions,
         config={"write_empty_chunks": True},
         overwrite=True,

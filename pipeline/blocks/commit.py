@@ -1,4 +1,4 @@
-"""Carry out one block of any stage: compute its rows, keep its others, replace its shard, record it."""
+"""One block of any stage carried out: wanted rows computed, the others kept, the shard replaced and recorded."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ from pipeline.blocks.store import DamagedBlockError, Rows, RowStore
 from pipeline.errors import UserError
 
 _FOR_THE_USER = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT)
-"""No room, no right, or the folder is gone: every block would meet it, and none of it passes by itself."""
+"""No space, no permission, or no folder: every block would meet these, and none of them passes by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +22,20 @@ class ComputedRow:
 
     row: int
     values: Rows | None
-    """None: nothing could be computed."""
+    """The computed rows; None if nothing could be computed."""
     digest: str
-    """What it was computed from (its image's sha256); empty to have it computed again by the next run."""
+    """The SHA-256 of the image it was computed from; empty makes the next run compute it again."""
     error: str = ""
-    """`path: reason`, if the user should hear of it."""
+    """`path: reason` if the user should be told; else empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlockReport:
-    """What a task tells the driver: counts and words, no arrays."""
+    """What a task reports to the driver: counts and messages, no arrays."""
 
     block: int
     num_images: int
-    """Images computed or tried, not those kept."""
+    """The number of images computed or tried, without those kept."""
     seconds: float
     errors: tuple[str, ...]
     """`path: reason` of each image that could not be computed."""
@@ -48,14 +48,13 @@ def compute_block(
     compute: Callable[[list[int]], Iterable[ComputedRow]],
     device: str,
 ) -> BlockReport:
-    """Bring one block up to date; safe to do twice, or to be killed at any moment and done again.
+    """Bring one block up to date; safe to repeat, and to kill at any moment and repeat.
 
-    `compute` gives one result for each row that it is asked for, in any order: the block's `rows`, and of
-    the others those that the shard has nothing for. The ledger's row is taken back before the shard is
-    replaced and written anew after it, so that no half-written block counts as done.
+    `compute` returns one result for each row it is asked for, in any order: the block's `rows`, plus those
+    of the others for which the shard holds nothing. The ledger's row is withdrawn before the shard is replaced
+    and written again afterwards, so that no half-written block counts as done.
 
-    Raises UserError when the block cannot be written until the user does something, OSError when another try
-    may be enough.
+    Raises UserError when the block cannot be written until the user acts, OSError when another try may suffice.
     """
     started = time.perf_counter()
     before = ledger.row(block.number)
@@ -88,9 +87,9 @@ def compute_block(
         )
     except OSError as error:
         if error.errno not in _FOR_THE_USER:
-            raise  # a hiccup of the store, maybe: the block is tried again
+            raise  # perhaps a hiccup of the store: the block is tried again
         raise UserError(
-            f"cannot write block {block.number} of {store.path}: {error.strerror or error}; mend that and "
+            f"cannot write block {block.number} of {store.path}: {error.strerror or error}; fix that and "
             "run the same command again: finished blocks are kept"
         ) from error
     return BlockReport(block.number, len(wanted), seconds, errors)

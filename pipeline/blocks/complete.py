@@ -1,4 +1,4 @@
-"""What a store of candidates lacks; and candidates as later stages take them, all there and of the index's images."""
+"""Completeness of a candidate store: what it lacks, and opening it for later stages, which need all of it."""
 
 from pipeline.blocks.ledger import Ledger
 from pipeline.blocks.plan import Block, describe, plan_blocks
@@ -14,7 +14,7 @@ _MAX_NAMED = 3
 def missing_blocks(
     workspace: Workspace, index: Index, key: CandidateKey, block_images: int
 ) -> tuple[list[Block], int]:
-    """Give what a store of candidates lacks, and its block size: the given one unless the store exists.
+    """The blocks that a candidate store lacks, and its block size: `block_images` unless the store exists.
 
     Raises UserError when the store or its ledger is damaged.
     """
@@ -32,10 +32,10 @@ def missing_blocks(
 
 
 def open_complete(workspace: Workspace, index: Index, key: CandidateKey) -> CandidateStore:
-    """Open the candidates of `key`; an image without any, or with those of an older file, is an error.
+    """The candidates of `key`, for every image of the index as it is now.
 
-    Raises UserError that counts the images concerned, and where there is no such store or its metadata is
-    damaged.
+    Raises UserError that counts the images without candidates or with those of an older file, or when there is
+    no such store or its metadata is damaged.
     """
     store = CandidateStore.open(workspace.candidates(key))
     missing, _ = missing_blocks(workspace, index, key, store.block_images)
@@ -45,7 +45,7 @@ def open_complete(workspace: Workspace, index: Index, key: CandidateKey) -> Cand
         if len(named) == len(missing):
             raise UserError(
                 f"the candidates of {key.detector} on the {key.split} split are not complete: "
-                f"{'; '.join(named[:_MAX_NAMED])} (set aside after failing too often); mend that and run "
+                f"{'; '.join(named[:_MAX_NAMED])} (set aside after failing too often); fix that and run "
                 "`crface cache --retry-failed`"
             )
         is_import = store.attrs.get("parts", {}).get("stage") == "import"

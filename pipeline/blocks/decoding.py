@@ -1,4 +1,4 @@
-"""The images of a block, decoded one after the other while the stage is busy with those before."""
+"""The images of a block, decoded one by one while the stage works on the previous ones."""
 
 import hashlib
 from collections import deque
@@ -14,12 +14,12 @@ from pipeline.blocks.commit import ComputedRow
 from pipeline.dataset.index import ImageRow, Index, IndexPart
 from pipeline.images.decode import ImageError, decode_image, read_bytes
 
-_IMAGES_AHEAD = 2  # enough to never wait for a decoder that is faster than the stage, and little memory
+_IMAGES_AHEAD = 2  # little memory, yet a stage slower than the decoder never waits
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """An image as the index describes it."""
+    """An image of the index with its pixels."""
 
     row: ImageRow
     pixels: UInt8[np.ndarray, "height width 3"]
@@ -28,12 +28,11 @@ class DecodedImage:
 def decoded_images(
     index: Index | IndexPart, rows: Sequence[int], max_pixels: int
 ) -> Iterator[DecodedImage | ComputedRow]:
-    """Give the rows' images in order, each decoded ahead on a thread; none for no row.
+    """The rows' images in order, each decoded ahead on a thread; none for no rows.
 
-    Where there is no image to compute from, the row's result is given instead, without values: with the
-    reason as its error, and done with, if the image is missing or unreadable; to be computed by the next
-    run if the file has other bytes than the index says or cannot be read just now; without an error if the
-    image was removed.
+    Where there is no image to compute from, the row's result comes instead, without values. If the image is
+    missing or unreadable, the result names the reason and is final. If the file cannot be read just now or its
+    bytes differ from the index, the next run computes it again. If the image was removed, there is no error.
     """
     todo = iter(rows)
     with ThreadPoolExecutor(1, thread_name_prefix="decode") as pool:
@@ -53,7 +52,7 @@ def _decode(index: Index | IndexPart, number: int, max_pixels: int) -> DecodedIm
     if row.status != "ok":
         return _failed(row, "", "" if row.status == "removed" else row.reason)
     path = index.image_path(number)
-    max_pixels = max(max_pixels, row.width * row.height)  # whoever indexed it may have allowed more
+    max_pixels = max(max_pixels, row.width * row.height)  # it may have been indexed with a higher limit
     try:
         data = read_bytes(path, max_pixels)
     except ImageError as error:

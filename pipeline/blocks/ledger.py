@@ -1,8 +1,8 @@
-"""The record of finished blocks: a block counts as done when its row is here, written after its shard.
+"""The ledger of finished blocks: a block is done when its row is here, which is written after its shard.
 
-A folder of Parquet files. The worker that finished a block writes `block-000012.parquet`, one row; when no
-worker runs, the driver gathers all of them into `blocks.parquet`. A block's own file wins over the gathered
-one, so a crash at any moment loses nothing, and no clock decides anything.
+A ledger is a folder of Parquet files. The worker that finishes a block writes one row to `block-000012.parquet`;
+when no worker runs, the driver gathers them all into `blocks.parquet`. A block's own file takes precedence over
+the gathered one, so a crash at any moment loses nothing, and nothing depends on clocks.
 """
 
 import hashlib
@@ -29,34 +29,37 @@ _SCHEMA = pa.schema(
         ("shard_bytes", pa.list_(pa.int64())),
         ("errors", pa.list_(pa.string())),
         ("finished_at", pa.string()),
-        ("sha256", pa.string()),  # of the row's other values: Parquet's own checksums leave out its metadata
+        (
+            "sha256",
+            pa.string(),
+        ),  # of the row's other values: Parquet's own checksums do not cover its metadata
     ]
 )
 _GATHERED = "blocks.parquet"
-_GROUP_ROWS = 256  # what a worker reads at the least to find its block's row in the gathered file
+_GROUP_ROWS = 256  # the least a worker reads to find its block's row in the gathered file
 _PART = "block-*.parquet"
 _DAMAGE = (pa.ArrowException, OSError, ValueError, TypeError, KeyError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerRow:
-    """What is recorded of one finished block."""
+    """What the ledger records about one finished block."""
 
     block: int
     start: int
     stop: int
     row_digests: tuple[str, ...]
-    """What each row was computed from (sha256 of its image), empty where there was nothing to compute from.
-    No digests at all: the block is being written anew, or that was interrupted."""
+    """The SHA-256 of the image each row was computed from, empty where there was none. No digests at all: the
+    block is being rewritten, or that was interrupted."""
     seconds: float = 0.0
     worker: str = ""
     device: str = ""
     shard_bytes: tuple[int, ...] = ()
-    """Sizes of the block's files, so that a missing or cut one is found without reading it."""
+    """The sizes of the block's files, so that a missing or truncated one is found without reading it."""
     errors: tuple[str, ...] = ()
     """`path: reason` of every image that could not be computed."""
     finished_at: str = ""
-    """For people; clocks differ, so nothing is decided by it."""
+    """When the block was finished, for people only: clocks differ, so nothing depends on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +69,9 @@ class Ledger:
     folder: Place
 
     def read(self) -> dict[int, LedgerRow]:
-        """Give every finished block by number.
+        """Every finished block by number; one whose own file is damaged counts as unfinished.
 
-        Raises UserError when the gathered file is damaged; a block's own file that is damaged unmakes the
-        block.
+        Raises UserError when the gathered file is damaged.
         """
         rows = {row.block: row for row in self._gathered()}
         for path in self._parts():
@@ -79,21 +81,21 @@ class Ledger:
         return rows
 
     def row(self, block: int) -> LedgerRow | None:
-        """Give one block's row, None if it is not there; for the block's own writer."""
+        """One block's row, None if there is none; for the block's own writer."""
         part = self._part(block)
         rows = _read_part(part) if part.exists() else self._gathered([("block", "==", block)])
         return rows[0] if rows else None
 
     def commit(self, row: LedgerRow) -> None:
-        """Record a block as finished: the last thing its writer does, after its shard is complete."""
+        """Record a block as finished; the last step of its writer, after the shard is complete."""
         write_atomically(self._part(row.block), encoded([row]))
 
     def withdraw(self, row: LedgerRow) -> None:
-        """Unmake a finished block before its shard is replaced, so that a half-replaced one is not done."""
+        """Mark a finished block unfinished before its shard is replaced, so that a half-replaced one is not done."""
         self.commit(LedgerRow(block=row.block, start=row.start, stop=row.stop, row_digests=()))
 
     def gather(self) -> None:
-        """Put all rows into one file and remove what it replaces; for the driver, while no worker runs.
+        """Put all rows in one file and remove the files it replaces; for the driver, while no worker runs.
 
         Raises UserError as `read` does.
         """
@@ -106,7 +108,7 @@ class Ledger:
         remove_leftovers(self.folder, ".*")
 
     def discard_damaged(self) -> list[Place]:
-        """Remove the files that are damaged, which unmakes the blocks that they record; give their paths."""
+        """Remove damaged files, so that the blocks they record count as unfinished; returns their paths."""
         damaged = []
         for path in [*self._parts(), self.folder / _GATHERED]:
             try:
@@ -133,8 +135,8 @@ class Ledger:
         except _DAMAGE as error:
             why = str(error).partition("\n")[0]
             raise UserError(
-                f"the ledger {path} is damaged ({why}): restore it, or have `crface cache --verify` (`crface rank "
-                "--verify` for scores) compute all again"
+                f"the ledger {path} is damaged ({why}): restore it, or let `crface cache --verify` (`crface rank "
+                "--verify` for scores) compute everything again"
             ) from error
 
 
@@ -142,11 +144,11 @@ def _read_part(path: Place) -> list[LedgerRow]:
     try:
         return _read(path)
     except _DAMAGE:
-        return []  # one block is computed again, which is less trouble than asking
+        return []  # computing one block again is less trouble than asking
 
 
 def _read(path: Place, filters: list[tuple[str, str, int]] | None = None) -> list[LedgerRow]:
-    # a plain file: given a folder's name, pyarrow would read all that lies in it
+    # an open file: given a folder's name, pyarrow would read everything in it
     with path.open("rb") as file:
         table = pq.read_table(file, filters=filters)
     columns = {name: table.column(name).to_pylist() for name in _SCHEMA.names}
@@ -161,7 +163,7 @@ def _read(path: Place, filters: list[tuple[str, str, int]] | None = None) -> lis
 
 
 def encoded(rows: Iterable[LedgerRow]) -> bytes:
-    """Give the bytes of a file of the ledger that holds these rows, each with a checksum."""
+    """The bytes of a ledger file with these rows, each with a checksum."""
     records = [{**asdict(row), "sha256": _checksum(row)} for row in rows]
     buffer = io.BytesIO()
     pq.write_table(

@@ -1,4 +1,4 @@
-"""Which blocks a stage has to compute, and why: decided from records before anything starts."""
+"""The blocks a stage has to compute, and why: decided from records before any work starts."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from pipeline.blocks.ledger import LedgerRow
 
 
 class Cause(StrEnum):
-    """Why an image is computed; the value completes the sentence "3 images ..."."""
+    """Why an image has to be computed; the value completes the sentence "3 images ..."."""
 
     NEW = "not computed yet"
     UNFINISHED = "left unfinished"
@@ -20,19 +20,19 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows `start:stop` of a store, written as one shard by exactly one task; small enough for a message."""
+    """Rows `start:stop` of a store, which exactly one task writes as one shard; small enough for a message."""
 
     number: int
     start: int
     stop: int
     rows: Sequence[int]
-    """Those to compute now, ascending, never empty; the others of `start:stop` keep what the shard has."""
+    """The rows to compute now, ascending, never empty; the others in `start:stop` keep what the shard has."""
     causes: tuple[tuple[Cause, int], ...]
-    """How many of `rows` are computed for which cause; no row is counted twice."""
+    """How many of `rows` are computed for each cause; no row is counted twice."""
 
     @property
     def reason(self) -> str:
-        """Why the block is computed, in words: `3 images changed, 10 images added`."""
+        """Why the block has to be computed, in words: `3 images changed, 10 images added`."""
         return ", ".join(describe([self]))
 
 
@@ -43,13 +43,13 @@ def plan_blocks(
     block_images: int,
     num_stored: int = 0,
 ) -> list[Block]:
-    """List the blocks with anything to compute, in order of rows; empty when everything is done.
+    """The blocks with anything to compute, in order of rows; empty when everything is done.
 
-    `row_digests` tell what each row has to be computed from (empty: there is nothing, and what is stored
-    stays) and `ledger` what it was computed from; `shard_bytes` are the sizes of the files that are there,
-    and `num_stored` the rows that the store has room for now (0: there is no store). A block without a
-    ledger row is not done, whatever its shard holds; one whose files have other sizes than recorded is
-    damaged as a whole; of any other, rows with another digest are computed.
+    `row_digests` are what each row must be computed from (empty: nothing, and what is stored stays), `ledger`
+    is what it was computed from. `shard_bytes` are the sizes of the existing files, and `num_stored` is the
+    number of rows the store has room for (0: there is no store). A block without a ledger row is not done,
+    whatever its shard holds; a block whose files differ in size from the record is damaged as a whole; in any
+    other block, the rows whose digest differs are computed.
     """
     blocks = []
     for number, start in enumerate(range(0, len(row_digests), block_images)):
@@ -63,12 +63,12 @@ def plan_blocks(
 
 
 def num_to_compute(blocks: Iterable[Block]) -> int:
-    """Count the images that these blocks compute, not those that they keep."""
+    """The number of images that these blocks compute, without those they keep."""
     return sum(len(block.rows) for block in blocks)
 
 
 def describe(blocks: Iterable[Block]) -> list[str]:
-    """Say why these blocks are computed, one phrase a cause: `3 images changed`; empty for no block."""
+    """Why these blocks are computed, one phrase per cause such as `3 images changed`; empty for no blocks."""
     counts: Counter[Cause] = Counter()
     for block in blocks:
         counts.update(dict(block.causes))
@@ -94,6 +94,6 @@ def _causes(
 
 
 def _compact(rows: list[int]) -> Sequence[int]:
-    # most blocks are computed whole: a range stays small in a message, however many rows it has
+    # most blocks are computed whole, and a range stays small in a message however many rows it has
     whole = range(rows[0], rows[-1] + 1)
     return whole if len(whole) == len(rows) else tuple(rows)

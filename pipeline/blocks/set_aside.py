@@ -1,7 +1,7 @@
-"""Blocks that failed too often: which they are, why, and what they were to be computed from.
+"""Blocks that failed too often: which they are, why they failed, and on which images.
 
-One JSON file beside a store's ledger, written by the driver alone. A block stays set aside until its images
-change, or until the user has it tried again; a record that is damaged, or about other images, holds nothing back.
+One JSON file beside a store's ledger, written only by the driver. A block stays set aside until its images
+change or the user asks for another try; a record that is damaged or about other images has no effect.
 """
 
 import hashlib
@@ -18,19 +18,19 @@ _FILE = "set_aside.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetAsideBlock:
-    """One block that is not tried again by itself."""
+    """One block that is not tried again automatically."""
 
     block: int
     start: int
     stop: int
     reason: str
-    """Why it failed the last time."""
+    """Why the block failed the last time."""
     inputs: str
-    """A hash of the images that it was to be computed from."""
+    """A hash of the images it should have been computed from."""
 
     @property
     def words(self) -> str:
-        """Which images, and why, as a line for people."""
+        """The images and the reason, as a line for people."""
         return f"images {self.start} to {self.stop - 1}: {self.reason}"
 
 
@@ -41,16 +41,16 @@ class SetAside:
     folder: Place
 
     def read(self, row_digests: Sequence[str]) -> dict[int, SetAsideBlock]:
-        """Give by number the blocks whose images are still those that they failed on; `row_digests` as the index's."""
+        """The blocks, by number, whose images are still those they failed on; `row_digests` are the index's."""
         try:
             records = json.loads((self.folder / _FILE).read_bytes())
             blocks = [SetAsideBlock(**record) for record in records]
             return {one.block: one for one in blocks if one.inputs == _hash(row_digests, one.start, one.stop)}
         except (FileNotFoundError, ValueError, TypeError):
-            return {}  # another try costs less than asking
+            return {}  # another try is less trouble than asking
 
     def add(self, block: Block, reason: str, row_digests: Sequence[str]) -> SetAsideBlock:
-        """Set a block aside, from now on."""
+        """Set a block aside from now on."""
         added = SetAsideBlock(
             block=block.number,
             start=block.start,
@@ -62,7 +62,7 @@ class SetAside:
         return added
 
     def replace(self, blocks: Iterable[SetAsideBlock]) -> None:
-        """Have exactly these blocks set aside; with none there is no file."""
+        """Set aside exactly these blocks; with none, the file is removed."""
         records = [asdict(block) for block in sorted(blocks, key=lambda block: block.block)]
         if records:
             write_atomically(self.folder / _FILE, json.dumps(records, indent=1).encode())

@@ -1,7 +1,7 @@
-"""Candidates and refined confidences on disk: read by image, written by block, one writer a block.
+"""Candidates and refined confidences on disk: read by image, written by block, one writer per block.
 
-The driver alone creates and resizes a store; a worker replaces the files of its block, each at once and
-whole, and nothing else. What lies in a store says nothing about being done: that is the ledger's to say.
+Only the driver creates and resizes a store; a worker replaces the files of its block, each atomically, and
+nothing else. What a store holds does not say what is done: only the ledger does.
 """
 
 import json
@@ -29,23 +29,23 @@ from pipeline.workspace.place import Place, remove_leftovers
 from pipeline.workspace.writing import write_atomically
 
 Rows = Float32[np.ndarray, "row *column"]
-"""What is stored of one image: its candidates, or their refined confidences."""
+"""What is stored for one image: its candidates, or their refined confidences."""
 
 
-class NotComputed(UserError):  # noqa: N818 - not an error where a caller asks what there is
+class NotComputed(UserError):  # noqa: N818 - no error to a caller that only asks what is stored
     """Nothing is stored for an image."""
 
 
 class ImageUnreadable(NotComputed):
-    """Nothing is stored for an image, and computing again will not help: it could not be read."""
+    """Nothing is stored for an image because it could not be read; computing again will not help."""
 
 
 class DamagedBlockError(UserError):
-    """A block's files are not what was written; the message names the block and what to do."""
+    """A block's files are not what was written; the message names the block and the remedy."""
 
 
 class RowStore:
-    """Rows of each image, and how many; opened by `open` or `create_or_grow` of one of its two kinds."""
+    """The rows of each image and their number; made by `open` or `create_or_grow` of one of the two subclasses."""
 
     layout: ClassVar[Layout]
 
@@ -66,34 +66,34 @@ class RowStore:
 
     @classmethod
     def open(cls, path: Place) -> Self:
-        """Open an existing store, to read rows and to write blocks.
+        """An existing store, for reading rows and writing blocks.
 
-        Raises NotComputed when there is none, UserError when its metadata is damaged.
+        Raises NotComputed when there is no store, UserError when its metadata is damaged.
         """
         if not cls.exists(path):
             raise NotComputed(f"nothing is stored in {path}: run `{cls.layout.command}` first")
         try:
             return cls(path, zarr.open_group(zarr_store(path, read_only=True), mode="r"))
-        # ArithmeticError: Zarr divides by the chunks' lengths
+        # ArithmeticError: Zarr divides by the lengths of chunks
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             raise UserError(
                 f"the store {path} has damaged metadata ({error}): run `{cls.layout.command} --verify` to "
-                "mend them, or delete this folder to compute it again"
+                "repair it, or delete this folder to compute it again"
             ) from error
 
     @classmethod
     def exists(cls, path: Place) -> bool:
-        """Tell whether a store was created there, whatever it holds."""
+        """Whether a store was created there, whatever it holds."""
         return (path / "count" / "zarr.json").is_file()  # written last
 
     @classmethod
     def create_or_grow(
         cls, path: Place, num_images: int, block_images: int, attrs: Mapping[str, Any]
     ) -> Self:
-        """Open the store with room for `num_images`, created or resized; for the driver while no worker runs.
+        """The store with room for `num_images`, created or resized; for the driver while no worker runs.
 
-        An existing store keeps its rows and its block size; its attributes become `attrs` (JSON values). What
-        killed writers left half written is removed.
+        An existing store keeps its rows and its block size; its attributes become `attrs` (JSON values).
+        Half-written files of killed writers are removed.
 
         Raises UserError when an existing store's metadata is damaged.
         """
@@ -113,7 +113,7 @@ class RowStore:
         return store
 
     def counts(self) -> Int32[np.ndarray, " image"]:
-        """Give each image's number of rows, or NOT_COMPUTED, or UNREADABLE.
+        """Each image's number of rows, or NOT_COMPUTED, or UNREADABLE.
 
         Raises DamagedBlockError.
         """
@@ -124,9 +124,9 @@ class RowStore:
             return np.concatenate([self.block_counts(start) for start in starts])  # names the damaged one
 
     def read(self, row: int) -> Rows:
-        """Give one image's rows, maybe none; reads that image's chunk, not the shard.
+        """One image's rows, possibly none; reads that image's chunk, not the whole shard.
 
-        Raises NotComputed (ImageUnreadable where the image could not be read), DamagedBlockError, IndexError.
+        Raises NotComputed (ImageUnreadable if the image could not be read), DamagedBlockError, IndexError.
         """
         if not 0 <= row < self.num_images:
             raise IndexError(f"row {row} of {self.num_images}")
@@ -141,7 +141,7 @@ class RowStore:
             return _real_rows(np.asarray(self._values[row]), count)
 
     def read_block(self, start: int) -> list[Rows | None]:
-        """Give the rows of every image of the block that begins at `start`, None where nothing is stored.
+        """The rows of every image of the block that begins at `start`, None where nothing is stored.
 
         Raises DamagedBlockError, and ValueError when no block begins there.
         """
@@ -157,9 +157,9 @@ class RowStore:
             ]
 
     def write_block(self, start: int, rows: Sequence[Rows | None]) -> tuple[int, ...]:
-        """Replace one whole block, None standing for an unreadable image; give the sizes of its files.
+        """Replace one whole block, None standing for an unreadable image; returns the sizes of its files.
 
-        Readers find the block not computed meanwhile. What was there is not read: damage in it does no harm.
+        Meanwhile, readers find the block not computed. The old content is not read, so damage in it is harmless.
 
         Raises ValueError when `rows` do not cover exactly one block or an image's rows have the wrong shape.
         """
@@ -187,11 +187,11 @@ class RowStore:
         write_atomically(values_file, shard)
         chunk = encoded_counts(counts, self.block_images)
         write_atomically(count_file, chunk)
-        # not asked of the files: another worker, to whom this block was given up for lost, may just be replacing them
+        # not the sizes on disk: if this worker was given up for lost, another may just be replacing the files
         return len(shard), len(chunk)
 
     def block_files(self, number: int) -> tuple[Place, Place]:
-        """Give the files of a block: its shard, and its counts."""
+        """The files of a block: its shard and its counts."""
         shard = "/".join([str(number), *("0" for _ in self.layout.row_shape)])
         return self.path / self.layout.array / "c" / shard, self.path / "count" / "c" / str(number)
 
@@ -201,10 +201,12 @@ class RowStore:
             file.unlink(missing_ok=True)
 
     def shard_bytes(self) -> dict[int, tuple[int, ...]]:
-        """Give the sizes of the files of every block that has both, without opening any."""
+        """The sizes of both files of every block that has both, without opening any."""
         sizes: dict[int, tuple[int, ...]] = {}
         numbers = range(-(-self.num_images // self.block_images))
-        if not isinstance(self.path, Path):  # a list is a request for a thousand files, a `stat` one for each
+        if not isinstance(
+            self.path, Path
+        ):  # listing takes one request per thousand files, `stat` one per file
             found = self.path.below()
             for number in numbers:
                 names = [str(file.relative_to(self.path)) for file in self.block_files(number)]  # type: ignore[arg-type]
@@ -227,7 +229,7 @@ class RowStore:
         return min(start + self.block_images, self.num_images)
 
     def block_counts(self, start: int) -> Int32[np.ndarray, " image"]:
-        """Give what `counts` gives for the images of the block that begins at `start`; raises DamagedBlockError."""
+        """`counts` for the images of the block that begins at `start`. Raises DamagedBlockError."""
         with self._undamaged(start // self.block_images):
             return np.asarray(self._count[start : self._block_stop(start)], np.int32)
 
@@ -235,7 +237,7 @@ class RowStore:
     def _undamaged(self, number: int) -> Iterator[None]:
         try:
             yield
-        except ValueError as error:  # what Zarr raises when a checksum or a length is wrong
+        except ValueError as error:  # Zarr's answer to a wrong checksum or length
             start = number * self.block_images
             rows = f"rows {start}:{min(start + self.block_images, self.num_images)}"
             raise DamagedBlockError(
@@ -260,5 +262,5 @@ class ScoreStore(RowStore):
 
 def _real_rows(values: Float32[np.ndarray, "row *column"], count: int) -> Rows:
     if np.isnan(values.flat[0]):
-        raise ValueError("its rows are not there")
+        raise ValueError("its rows are missing")
     return values[:count]

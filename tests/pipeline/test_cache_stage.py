@@ -327,7 +327,7 @@ def test_a_full_disk_is_a_sentence(job: Job, monkeypatch: pytest.MonkeyPatch) ->
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("pipeline.blocks.store.write_atomically", full)
-    with pytest.raises(UserError, match=r"cannot write block 0 of .*: No space left on device; mend that"):
+    with pytest.raises(UserError, match=r"cannot write block 0 of .*: No space left on device; fix that"):
         cache_block(plan.spec, plan.blocks[0])
     assert job.plan().reasons == ["10 images not computed yet"]
 

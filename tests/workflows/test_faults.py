@@ -98,7 +98,7 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_the_next_goes_on(
     ballast = small_disk / "ballast"
     with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
         fill(file)
-    with pytest.raises(UserError, match=r"cannot write block 0 of .*: No space left on device; mend that"):
+    with pytest.raises(UserError, match=r"cannot write block 0 of .*: No space left on device; fix that"):
         cache_block(plan.spec, plan.blocks[0])
     ballast.unlink()
     job.run()

@@ -1,1 +1,1 @@
-"""The configuration of a run: its sections, and the files that they are read from."""
+"""The configuration of a run: `sections` are its typed, frozen objects, `toml` reads and checks their files."""

@@ -1,4 +1,4 @@
-"""A run's configuration: a TOML file validated into frozen, typed objects; each section decides one stage's bytes."""
+"""The sections of a run's configuration: frozen, typed objects, each of which decides the bytes of one stage."""
 
 from typing import Annotated, Literal
 
@@ -8,15 +8,15 @@ from detectors.base import Precision
 
 
 class Section(BaseModel):
-    """A section of the file: unknown keys are refused, values never change after reading."""
+    """A section of a TOML file: unknown keys are refused, and values never change after reading."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class DatasetConfig(Section):
-    """The embedded data set (used when no --data is given)."""
+    """The embedded data set (used without --data)."""
 
-    seed: int = Field(0, ge=0, description="seed of everything that is drawn")
+    seed: int = Field(0, ge=0, description="seed of everything that is drawn at random")
     train_images: int = Field(240, ge=1, le=100_000, description="images in the train split")
     val_images: int = Field(120, ge=1, le=100_000, description="images in the val split")
     long_side_px: int = Field(640, ge=96, le=4096, description="longer side of every image, pixels")
@@ -30,27 +30,28 @@ class CacheConfig(Section):
 
     detectors: tuple[str, ...] = Field(("retinaface-mobilenet0.25",), min_length=1, strict=False)
     protocol: str = Field(
-        "single", description="how an image is presented to a detector: a name, or a TOML file that says so"
+        "single",
+        description="how an image is presented to a detector: the name of a protocol, or a TOML file",
     )
     max_side_px: dict[str, Annotated[int, Field(ge=1)]] = Field(
         {},
-        description="for detectors, by the name of their candidates: no view of an image has a longer side",
+        description="longest side of an image that a detector is shown, by the name its candidates are filed under",
     )
     precision: Precision = Field(
         "float32",
-        description="what a network's convolutions are computed in; for this package's own detectors",
+        description="precision of a network's convolutions; only for this package's own detectors",
     )
     max_megapixels: float = Field(
         200.0,
         gt=0,
         le=1000,  # OpenCV takes no more than 2^30 pixels
-        description="larger images are refused by their header, before anything is decoded",
+        description="larger images are refused by their header, before they are decoded",
     )
-    block_images: int = Field(32, ge=1, le=4096, description="images in one block, which is one Zarr shard")
+    block_images: int = Field(32, ge=1, le=4096, description="images per block, which is one Zarr shard")
 
     @property
     def max_pixels(self) -> int:
-        """The limit in pixels."""
+        """The limit of `max_megapixels` in pixels."""
         return round(self.max_megapixels * 1e6)
 
 
@@ -62,7 +63,7 @@ class TrainConfig(Section):
     )
     num_candidates: int = Field(5000, ge=2, le=5000, description="N: candidates the ranker takes, best first")
     image_side_px: int = Field(
-        1024, ge=64, le=4096, description="images are scaled so that their long side is this"
+        1024, ge=64, le=4096, description="long side that images are scaled to, pixels"
     )
     output_range: Literal["clipped", "scaled"] = Field(
         "clipped",
@@ -84,7 +85,7 @@ class TrainConfig(Section):
     batch_size: int = Field(32, ge=1, le=4096)
     iterations: int = Field(100_000, ge=1)
     augmentation: Literal["paper", "wide"] = Field(
-        "paper", description="wide: also much smaller and blurred pictures, and candidates of the tail"
+        "paper", description="wide: also much smaller and blurred images, and candidates of the tail"
     )
     learning_rate: float = Field(1e-3, gt=0.0, lt=1.0)
     final_learning_rate: float = Field(1e-6, gt=0.0, lt=1.0)
@@ -92,36 +93,38 @@ class TrainConfig(Section):
         0.0, ge=0.0, lt=1.0, description="share of the averaged weights that a step keeps; 0: no average"
     )
     max_gradient_norm: float = Field(
-        0.0, ge=0.0, description="longer gradients are scaled down to this length; 0: none are"
+        0.0, ge=0.0, description="longer gradients are scaled down to this length; 0: no limit"
     )
     precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="what the network is computed in; bfloat16 is mixed with float32"
+        "float32", description="precision of the network; bfloat16 is mixed with float32"
     )
     compile: bool = Field(
-        False, description="the network's passes are compiled before the first step (torch.compile)"
+        False, description="whether the network is compiled before the first step (torch.compile)"
     )
     initial_weights: str = Field(
         "",
-        description="a RetinaFace checkpoint or an ImageNet classifier to begin from; empty: random weights",
+        description="a RetinaFace checkpoint or an ImageNet classifier to start from; empty: random weights",
         validate_default=True,
     )
     validation_share: float = Field(
         0.0,
         ge=0.0,
         lt=1.0,
-        description="share of the train images held out to choose the best state by their AP; 0: the last is taken",
+        description="share of the train images held out to choose the state with the best AP; 0: the last is kept",
     )
     validation_detectors: tuple[str, ...] = Field(
         (),
         strict=False,
-        description="names of detectors in [cache] whose candidates are never trained on, and alone are looked at on "
-        "the held-out images; none: all are trained on and looked at",
+        description="names of detectors in [cache] that are never trained on, and that alone count on the held-out "
+        "images; none: all are trained on and count",
     )
-    validate_every: int = Field(1000, ge=1, description="iterations between two looks at the held-out images")
+    validate_every: int = Field(
+        1000, ge=1, description="iterations between validations on the held-out images"
+    )
     patience: int = Field(
         0,
         ge=0,
-        description="looks at the held-out images without a better AP after which training ends; 0: it never does",
+        description="training ends after this many validations without a better AP; 0: it does not end early",
     )
     seed: int = Field(0, ge=0)
     checkpoint_every: int = Field(1000, ge=1, description="iterations between checkpoints")
@@ -138,48 +141,49 @@ class EvaluateConfig(Section):
     """How candidates become detections (paper 4.2)."""
 
     nms_iou: float = Field(
-        0.4, gt=0.0, lt=1.0, description="a box overlapping a better one by more is suppressed"
+        0.4, gt=0.0, lt=1.0, description="a box that overlaps a better one by more is suppressed"
     )
     score_threshold: float = Field(
-        0.02, ge=0.0, lt=1.0, description="candidates at or below it are no detections"
+        0.02, ge=0.0, lt=1.0, description="candidates at or below this confidence are no detections"
     )
     iou: float = Field(
         0.5,
-        gt=0.1,  # a box that overlaps a face by 0.1 or more, but not by this, is a misplaced one
+        gt=0.1,  # a box whose overlap with a face is at least 0.1 but below this counts as misplaced
         lt=1.0,
-        description="overlap from which a detection matches a face",
+        description="lowest overlap (IoU) at which a detection matches a face",
     )
     resamples: int = Field(
-        1000, ge=0, le=100_000, description="draws of all images for 95 % intervals; 0: no intervals"
+        1000, ge=0, le=100_000, description="resamplings of the images for 95 % intervals; 0: no intervals"
     )
 
 
 class ComparedProtocol(Section):
-    """One protocol of a comparison, a line of the table for each detector and confidence."""
+    """One protocol of a comparison: a line of the table per detector and confidence."""
 
-    protocol: str = Field(description="a name, or a TOML file")
-    detectors: tuple[str, ...] = Field((), strict=False, description="which; none: those of [cache]")
+    protocol: str = Field(description="the name of a protocol, or a TOML file")
+    detectors: tuple[str, ...] = Field(
+        (), strict=False, description="detectors to compare; none: those of [cache]"
+    )
     rankers: tuple[Literal["run", "own"], ...] = Field(
         (),
         strict=False,
-        description="whose confidences are compared too: the run's ranker, or one of the protocol's own, trained"
-        " on candidates under it",
+        description="rankers to compare as well: the run's, or the protocol's own, trained on its candidates",
     )
 
 
 class ComparisonConfig(Section):
-    """Protocols over the same images (paper Tables 3 and 4), for `crface evaluate-protocols`."""
+    """Protocols compared on the same images (paper Tables 3 and 4), for `crface evaluate-protocols`."""
 
-    images: int = Field(0, ge=0, description="of the evaluated split, spread evenly over it; 0: all")
+    images: int = Field(0, ge=0, description="images of the evaluated split, spread evenly over it; 0: all")
     train_images: int = Field(
-        0, ge=0, description="of the train split, for rankers of a protocol's own; 0: all"
+        0, ge=0, description="images of the train split, for a protocol's own rankers; 0: all"
     )
-    timed_images: int = Field(3, ge=1, description="of those that are evaluated, after one to warm up")
+    timed_images: int = Field(3, ge=1, description="evaluated images that are timed, after one to warm up")
     protocols: tuple[ComparedProtocol, ...] = Field((), strict=False)
 
 
 class RunConfig(Section):
-    """One run: all sections of the file, each with defaults."""
+    """The configuration of one run: all sections, each with defaults."""
 
     dataset: DatasetConfig = DatasetConfig()
     cache: CacheConfig = CacheConfig()

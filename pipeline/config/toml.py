@@ -1,4 +1,4 @@
-"""A configuration file, read by its name or path and checked."""
+"""Reading and checking of configuration files, by name or path."""
 
 from importlib import resources
 from pathlib import Path
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 Config = TypeVar("Config", bound=BaseModel)
 
-_MAX_SHOWN = 80  # characters of a value that is refused
+_MAX_SHOWN = 80  # characters of a refused value that a message quotes
 
 
 def load_config(name_or_path: str) -> RunConfig:
-    """Read a run's configuration: the name of a shipped one (`demo`, `paper`, `smoke`) or a path to a TOML file.
+    """A run's configuration, by the name of a shipped one (`demo`, `paper`, `smoke`) or the path of a TOML file.
 
     Raises UsageError that names the key, its value and what is allowed.
     """
@@ -27,7 +27,7 @@ def load_config(name_or_path: str) -> RunConfig:
 
 
 def read_toml(name_or_path: str, kind: type[Config]) -> Config:
-    """Read a TOML file, shipped in `pipeline/configs` or the user's, into an object of `kind`.
+    """A TOML file, from `pipeline/configs` or the user's own, read as an object of `kind`.
 
     Raises UsageError that names the key, its value and what is allowed.
     """
@@ -65,7 +65,7 @@ def _complaint(kind: type[BaseModel], error: "ErrorDetails") -> str:
 
 def _keys_beside(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     for part in location[:-1]:
-        if isinstance(part, int):  # one of a list of sections, which all have the same keys
+        if isinstance(part, int):  # an entry in a list of sections, which all have the same keys
             continue
         section = kind.model_fields[part].annotation
         if get_origin(section) is tuple:

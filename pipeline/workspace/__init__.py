@@ -1,1 +1,5 @@
-"""A workspace folder: where everything lies in it, who may write there, and how a file is written whole."""
+"""A workspace folder: where everything in it lies, who may write to it, and how files are written whole.
+
+`place` makes local folders and URLs look alike; `fingerprint` names a piece of work by what decides it; `tables`
+are results as Parquet files. Every stage uses it.
+"""

@@ -1,4 +1,4 @@
-"""Name a piece of work by a hash of everything that decides its bytes: same fingerprint, same work."""
+"""Fingerprints: a piece of work is named by a hash of everything that decides its bytes."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ Parts = Mapping[str, Any]
 
 
 def fingerprint(parts: Parts) -> str:
-    """Hash `parts` to 16 hexadecimal digits; the order of keys does not matter, every value does.
+    """A hash of `parts`, 16 hexadecimal digits; the order of keys does not matter, every value does.
 
     Raises TypeError for a value that JSON cannot hold, ValueError for NaN.
     """
@@ -21,7 +21,7 @@ def fingerprint(parts: Parts) -> str:
 
 
 def differences(old: Parts, new: Parts, prefix: str = "") -> list[str]:
-    """Say what differs between two sets of parts, one `name: old -> new` a difference; empty if nothing does."""
+    """The differences between two sets of parts, each as `name: old -> new`; empty if there are none."""
     words = []
     for key in sorted(old.keys() | new.keys()):
         before, after = old.get(key, "absent"), new.get(key, "absent")

@@ -1,4 +1,4 @@
-"""One writing command a workspace: who holds it, and what a second one is told."""
+"""The lock of a workspace: one writing command at a time; a second one is told who holds it."""
 
 import contextlib
 import fcntl
@@ -18,7 +18,7 @@ from pipeline.workspace.place import Place, UrlPath
 def held(path: Place, what: str) -> Iterator[None]:
     """Hold the lock at `path` for the command `what`.
 
-    Raises UserError when another process holds it, or it cannot be written.
+    Raises UserError when another process holds the lock, or it cannot be written.
     """
     holder = {
         "pid": os.getpid(),
@@ -75,7 +75,7 @@ def _url_held(path: UrlPath, holder: bytes) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # the next command will say what to do about it
+        with contextlib.suppress(OSError):  # the next command says what to do about it
             path.unlink()
 
 
@@ -88,5 +88,5 @@ def _holder(text: bytes) -> str:
 
 
 def command_line() -> str:
-    """Give the command being run, as the lock and the records name it."""
+    """The command being run, as the lock and the records name it."""
     return " ".join(["crface", *sys.argv[1:]])

@@ -1,11 +1,11 @@
-"""Where a workspace's files lie: in a folder of this machine, or below a URL that fsspec knows (`s3://bucket/run`).
+"""Places for a workspace's files: a folder on this machine, or a URL that fsspec supports (`s3://bucket/run`).
 
-A folder is a `pathlib.Path`, with all that it can do. A URL is a `UrlPath`, which answers to those of its methods
-that the pipeline uses, so that the rest of the code need not ask which of the two it has. What it cannot do (rename,
-lock, fsync) an object store does not need: an object is there whole, or not at all.
+A folder is a `pathlib.Path`. A URL is a `UrlPath`, which has those of `Path`'s methods that the pipeline uses, so
+that the rest of the code need not know which of the two it has. An object store does not need what is missing
+(rename, lock, fsync): an object is there whole or not at all.
 
-Credentials are those of the environment (`AWS_ACCESS_KEY_ID`, `~/.aws`, fsspec's configuration). A `UrlPath` holds
-and pickles none, and its errors repeat no words that could hold any.
+Credentials come from the environment (`AWS_ACCESS_KEY_ID`, `~/.aws`, fsspec's configuration). A `UrlPath` neither
+holds nor pickles any, and its errors quote nothing that could contain them.
 """
 
 import errno
@@ -29,19 +29,19 @@ _OF_THIS_MACHINE = ("file", "local")
 
 @dataclass(frozen=True, slots=True)
 class UrlStatus:
-    """What `stat` tells of an object, under the names of `os.stat_result`."""
+    """The `stat` of an object, under the names of `os.stat_result`."""
 
     st_size: int
     st_mtime: float
-    """By the store's clock; 0 where it does not say."""
+    """The time of the last change by the store's clock, in seconds; 0 if the store does not tell."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class UrlPath:
-    """A place below a URL, as `pathlib.Path` would have it; OSError from all that asks the store."""
+    """A place below a URL, in the manner of `pathlib.Path`; every method that asks the store may raise OSError."""
 
     url: str
-    """`scheme://...`, without a slash at its end and without credentials."""
+    """The address, `scheme://...`, without a trailing slash and without credentials."""
 
     def __str__(self) -> str:
         return self.url
@@ -62,18 +62,18 @@ class UrlPath:
 
     @property
     def suffix(self) -> str:
-        """The last part's ending, with its dot; empty for none."""
+        """The ending of the last part, with its dot; empty if there is none."""
         return PurePosixPath(self.name).suffix
 
     @property
     def parent(self) -> "UrlPath":
-        """The place above; at the top, the place itself."""
+        """The place above; the place itself at the top."""
         above = self.url.rpartition("/")[0]
         return self if above.endswith(":/") else UrlPath(above)
 
     @property
     def parents(self) -> Sequence["UrlPath"]:
-        """The places above, the nearest first."""
+        """The places above, nearest first."""
         found: list[UrlPath] = []
         place = self
         while (above := place.parent) != place:
@@ -82,30 +82,30 @@ class UrlPath:
         return found
 
     def relative_to(self, other: "UrlPath") -> PurePosixPath:
-        """Give the way from a place above; ValueError if `other` is not above."""
+        """The path relative to a place above; ValueError if `other` is not above."""
         return PurePosixPath(self.url).relative_to(other.url)
 
     def absolute(self) -> "UrlPath":
-        """Give the place itself."""
+        """The place itself."""
         return self
 
     def exists(self) -> bool:
-        """Tell whether there is an object, or any below."""
+        """Whether there is an object here, or any below."""
         with self._telling():
             return bool(self._store.exists(self.url))
 
     def is_file(self) -> bool:
-        """Tell whether there is an object."""
+        """Whether there is an object here."""
         with self._telling():
             return bool(self._store.isfile(self.url))
 
     def stat(self) -> UrlStatus:
-        """Give an object's size and time of change; FileNotFoundError if there is none."""
+        """The object's size and time of change; FileNotFoundError if there is none."""
         with self._telling():
             return _status(self._store.info(self.url))
 
     def open(self, mode: str = "rb") -> io.BufferedIOBase:
-        """Open an object for reading, which fetches the parts that are read."""
+        """The object opened for reading; only the parts that are read are fetched."""
         if mode != "rb":
             raise ValueError(f"{self.url} opens for reading only, not as {mode!r}: write it as a whole")
         with self._telling():
@@ -113,26 +113,26 @@ class UrlPath:
             return file
 
     def read_bytes(self) -> bytes:
-        """Fetch an object."""
+        """The object's bytes."""
         with self._telling():
             return bytes(self._store.cat_file(self.url))
 
     def read_text(self, encoding: str = "utf-8") -> str:
-        """Fetch an object as text, its line ends as they are."""
+        """The object as text, with its line endings unchanged."""
         return self.read_bytes().decode(encoding)
 
     def write(self, data: bytes) -> None:
-        """Store an object by one request: readers see all of it, or what was there before."""
+        """Store an object in one request: readers see all of it, or what was there before."""
         with self._telling():
             self._store.pipe_file(self.url, data)
 
     def create(self, data: bytes) -> None:
-        """Store an object where there is none, FileExistsError where there is; the store decides who is first."""
+        """Store a new object; FileExistsError if there is one already. The store decides who comes first."""
         with self._telling():
             self._store.pipe_file(self.url, data, mode="create")
 
     def unlink(self, missing_ok: bool = False) -> None:
-        """Remove an object."""
+        """Remove the object."""
         try:
             with self._telling():
                 if not missing_ok or self._store.exists(self.url):
@@ -142,7 +142,7 @@ class UrlPath:
                 raise
 
     def below(self) -> dict[str, int]:
-        """Give the sizes of all objects below, by their way from here: one request for a thousand of them."""
+        """The sizes of all objects below, by their relative paths; one request per thousand objects."""
         with self._telling():
             found = self._store.find(self.url, detail=True)
             start = len(self._store._strip_protocol(self.url)) + 1
@@ -150,7 +150,7 @@ class UrlPath:
 
     @property
     def _store(self) -> Any:
-        # a listing that another process has outdated is worse than another request
+        # another request is better than a listing that another process has made stale
         return fsspec.filesystem(urlsplit(self.url).scheme, use_listings_cache=False)
 
     @contextmanager
@@ -165,7 +165,7 @@ class UrlPath:
             why = "the store refuses access: look at the credentials of this environment"
             raise PermissionError(errno.EACCES, why, self.url) from None
         except Exception as error:
-            # its words may hold an address with a password, so only its kind is told; so no `from error`
+            # the message may quote an address with a password, so only the type is named, without `from error`
             why = f"the store does not answer as it should ({type(error).__name__})"
             raise OSError(errno.EIO, why, self.url) from None
 
@@ -175,10 +175,10 @@ Place = Path | UrlPath
 
 
 def parse_place(text: str) -> Place:
-    """Give the place that a user means: a folder's path, or a URL of a store that fsspec knows.
+    """The place a user means: the path of a folder, or a URL that fsspec supports.
 
-    Raises UsageError for a URL with credentials in it (which are not repeated), of an unknown kind, or of a kind
-    whose package is not installed.
+    Raises UsageError for a URL that contains credentials (which are not repeated), is of an unknown scheme, or
+    needs a package that is not installed.
     """
     if "://" not in text:
         return Path(text)
@@ -186,7 +186,7 @@ def parse_place(text: str) -> Place:
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise UsageError(
             f"the {parts.scheme}:// address has a user, a password or a query in it, which logs would repeat: leave "
-            "them out, and give credentials by the environment (AWS_ACCESS_KEY_ID, AWS_PROFILE, ~/.aws, ...)"
+            "them out, and pass credentials in the environment (AWS_ACCESS_KEY_ID, AWS_PROFILE, ~/.aws, ...)"
         )
     if parts.scheme in _OF_THIS_MACHINE:
         return Path(parts.netloc + parts.path)
@@ -196,7 +196,7 @@ def parse_place(text: str) -> Place:
         fsspec.get_filesystem_class(parts.scheme)
     except ValueError:
         raise UsageError(
-            f"there is no store {parts.scheme}://: give a folder, s3://bucket/folder, or another kind that fsspec knows"
+            f"there is no store {parts.scheme}://: give a folder, s3://bucket/folder, or another URL fsspec supports"
         ) from None
     except ImportError as error:
         advice = "pip install 'crface[s3]'" if parts.scheme in ("s3", "s3a") else str(error)
@@ -205,7 +205,7 @@ def parse_place(text: str) -> Place:
 
 
 def listed(folder: Place, pattern: str) -> list[Place]:
-    """List the files in a folder whose name matches (or, with slashes, in folders below), sorted; none without it."""
+    """The files in a folder that match `pattern` (with slashes, in folders below), sorted; none without the folder."""
     if isinstance(folder, Path):
         return sorted(folder.glob(pattern))
     depth = pattern.count("/")
@@ -214,7 +214,7 @@ def listed(folder: Place, pattern: str) -> list[Place]:
 
 
 def ways_down(place: Place, depth: int) -> list[PurePosixPath]:
-    """List the ways to the folders so many levels below, sorted; an object store has those that hold something."""
+    """The relative paths of the folders `depth` levels below, sorted; an object store has no empty ones."""
     if isinstance(place, Path):
         found = [path for path in place.glob("/".join("*" * depth)) if path.is_dir()]
         return sorted(PurePosixPath(path.relative_to(place)) for path in found)
@@ -223,7 +223,7 @@ def ways_down(place: Place, depth: int) -> list[PurePosixPath]:
 
 
 def remove_leftovers(folder: Place, pattern: str) -> None:
-    """Remove what killed writers left half written; an object store has none of that."""
+    """Remove the half-written files of killed writers; an object store has none."""
     if isinstance(folder, Path):
         for leftover in folder.glob(pattern):
             leftover.unlink(missing_ok=True)
@@ -231,9 +231,9 @@ def remove_leftovers(folder: Place, pattern: str) -> None:
 
 @contextmanager
 def local_copy(place: Place) -> Iterator[Path]:
-    """Give a file of this machine with the place's content, for libraries that take nothing else.
+    """A file on this machine with the place's content, for libraries that need one.
 
-    Raises OSError when it cannot be fetched.
+    Raises OSError when the content cannot be fetched.
     """
     if isinstance(place, Path):
         yield place
@@ -245,7 +245,7 @@ def local_copy(place: Place) -> Iterator[Path]:
 
 
 def in_memory(place: Place) -> io.BytesIO:
-    """Give a whole file to read from; OSError when it cannot be had."""
+    """A whole file in memory, to read from; OSError when it cannot be fetched."""
     return io.BytesIO(place.read_bytes())
 
 

@@ -22,17 +22,17 @@ _NUMBERS: Final = {int: pa.int64(), int | None: pa.int64(), float: pa.float64()}
 
 @dataclass(frozen=True, slots=True)
 class Table(Generic[Row]):
-    """One Parquet file; numbers, strings and arrays (jaxtyping) are columns, a nested dataclass is its columns."""
+    """One Parquet file; a field that is a nested dataclass becomes the columns of that dataclass."""
 
     path: Place
     row: type[Row]
     command: str
-    """The command that makes the file, for error messages: `crface ...`."""
+    """The command that makes the file (`crface ...`), for error messages."""
     is_nan_null: bool = True
     """Whether NaN is stored as null; within arrays it is always stored as NaN."""
 
     def write(self, rows: Sequence[Row], record: dict[str, Any] | None = None) -> None:
-        """Replace the rows, and the record of what they were computed from.
+        """Replace the rows and the record of what they were computed from.
 
         Raises UserError when the file cannot be written.
         """

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writing: a file is there whole or not at all."""
 
 import os
 import tempfile
@@ -8,7 +8,7 @@ from pipeline.workspace.place import Place, UrlPath
 
 
 def write_atomically(path: Place, data: bytes) -> None:
-    """Write a file so that a reader, or the next run, sees either all of it or what was there before."""
+    """Write a file so that readers, and the next run, see either all of it or what was there before."""
     if isinstance(path, UrlPath):
         path.write(data)
         return
@@ -19,7 +19,7 @@ def write_atomically(path: Place, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes private files; a shared workspace wants what open() would have given
+        # mkstemp makes private files; a shared workspace needs the mode that open() would have set
         umask = os.umask(0)
         os.umask(umask)
         Path(name).chmod(0o666 & ~umask)

@@ -109,7 +109,7 @@ def test_ledger_and_store_keep_their_promises_below_a_url(root: Place) -> None:
     ],
 )
 def test_an_address_with_credentials_is_refused_by_a_sentence_without_them(address: str) -> None:
-    with pytest.raises(UsageError, match="by the environment") as error:
+    with pytest.raises(UsageError, match="in the environment") as error:
         parse_place(address)
     assert "t0psecret" not in str(error.value)
     assert "AKIAEXAMPLE" not in str(error.value)

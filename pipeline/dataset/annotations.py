@@ -1,4 +1,4 @@
-"""Read WIDER FACE's annotation text (`wider_face_<split>_bbx_gt.txt`) with its quirks."""
+"""The annotation text of WIDER FACE (`wider_face_<split>_bbx_gt.txt`), read with all its quirks."""
 
 import re
 from collections.abc import Iterator
@@ -24,30 +24,30 @@ class Annotation:
     """One image's labels: G faces, in the order of the file; G may be 0."""
 
     path: str
-    """Relative to the image folder, with forward slashes: `event/name.jpg`."""
+    """The image's path relative to the image folder, with forward slashes: `event/name.jpg`."""
     faces: Float32[np.ndarray, "face 4"]
     """x1 y1 x2 y2 in stored pixels, x2 = x + w; may reach beyond the image and may have no area."""
     attributes: Int8[np.ndarray, "face 6"]
-    """The columns of ATTRIBUTES; zeros where the file has only x y w h."""
+    """The columns of ATTRIBUTES; zeros if the file has only x y w h."""
 
     @property
     def is_valid(self) -> Bool[np.ndarray, " face"]:
-        """Which faces count: not flagged invalid, and of positive width and height."""
+        """Which faces count: those not flagged invalid, with positive width and height."""
         has_area = (self.faces[:, 2:] > self.faces[:, :2]).all(axis=1)
         return np.asarray(has_area & (self.attributes[:, _INVALID] == 0))
 
 
 def parse_annotations(data: bytes, source: Path | str) -> list[Annotation]:
-    """Parse an annotation file into one record an image, in the file's order; an empty file gives none.
+    """The annotations of a file, one per image, in the file's order; none for an empty file.
 
-    A record is a name, a count, and `count` rows of `x y w h` with or without the six attributes. Accepted
-    as found in the wild: CRLF, trailing spaces, blank lines, decimals, boxes without area, boxes beyond the
-    image, and for an image without faces a row of zeros or none.
+    A record is a name, a count, and `count` rows of `x y w h` with or without the six attributes. Quirks found
+    in the wild are accepted: CRLF, trailing spaces, blank lines, decimals, boxes without area or beyond the
+    image, and either a row of zeros or no row for an image without faces.
 
-    Raises UserError naming `source` and the line for everything else: a wrong count, something that is no
-    number, NaN or beyond a million, a negative width or height (a file of corners x1 y1 x2 y2 would show as
-    such), an attribute that is no small whole number, a name twice, and a name that could leave the image
-    folder (absolute, with `..`, a backslash, a drive letter or a NUL).
+    Raises UserError naming `source` and the line for anything else: a wrong count; a value that is no number,
+    NaN or beyond a million; a negative width or height (as a file of corners x1 y1 x2 y2 would have); an
+    attribute that is no small whole number; a repeated name; and a name that could leave the image folder
+    (absolute, or with `..`, a backslash, a drive letter or a NUL).
     """
     try:
         text = data.decode("utf-8-sig")
@@ -55,7 +55,7 @@ def parse_annotations(data: bytes, source: Path | str) -> list[Annotation]:
         raise UserError(
             f"{source} is not UTF-8 text (byte {error.start}): is it an annotation file?"
         ) from error
-    # not splitlines(): that also cuts at separators that a file name may hold
+    # not splitlines(), which also splits at separators that a file name may contain
     lines = enumerate(text.replace("\r\n", "\n").split("\n"), start=1)
     numbered = [_Line(number, stripped) for number, line in lines if (stripped := line.strip())]
     annotations = list(_records(numbered, source))
@@ -99,9 +99,7 @@ def _annotation(path: str, rows: list[_Line], source: Path | str) -> Annotation:
         columns = row.text.split()
         if len(columns) not in _COLUMNS:
             raise _bad_row(row, f"{len(columns)} columns instead of 10 (or 4: x y w h)", path, source)
-        if (
-            "_" in row.text or not row.text.isascii()
-        ):  # float() takes 1_000 for a number, no other reader does
+        if "_" in row.text or not row.text.isascii():  # float() accepts 1_000, which no other reader does
             raise _bad_row(row, "not all numbers", path, source)
         try:
             values[index, : len(columns)] = [float(column) for column in columns]
@@ -132,7 +130,7 @@ def _bad_row(row: _Line, complaint: str, path: str, source: Path | str) -> UserE
 
 
 def _safe_path(line: _Line, source: Path | str) -> str:
-    """Check that a name stays below the image folder whatever system reads it, and put it in one form."""
+    """A name in normal form; UserError unless it stays below the image folder on every operating system."""
     name, where = line.text, f"{source} line {line.number}"
     if _are_numbers(name.split()):
         raise UserError(f"{where}: expected an image's name, found numbers: does the count above them agree?")

@@ -50,7 +50,7 @@ class Index:
     all_rows: tuple[ImageRow, ...]
 
     def __len__(self) -> int:
-        """Count the rows, those included whose image is missing, unreadable or removed."""
+        """The number of rows, including those whose image is missing, unreadable or removed."""
         return len(self.all_rows)
 
     @property
@@ -70,17 +70,17 @@ class Index:
 
     @property
     def is_labelled(self) -> bool:
-        """Whether the split has an annotation text; without one, no faces means not known."""
+        """Whether the split has an annotation text; without one, no faces means that they are not known."""
         return bool(self.header.annotations_sha256)
 
     def row(self, i: int) -> ImageRow:
-        """Give row `i`; IndexError beyond the end or below 0."""
+        """Row `i`; IndexError beyond the end or below 0."""
         if i < 0:
             raise IndexError(f"row {i} of an index")
         return self.all_rows[i]
 
     def rows(self, start: int, stop: int) -> list[ImageRow]:
-        """Give the rows `start:stop`; fewer at the end."""
+        """The rows `start:stop`; fewer at the end."""
         return list(self.all_rows[start:stop])
 
     def image_path(self, i: int) -> Path:
@@ -88,7 +88,7 @@ class Index:
         return self.image_folder / self.row(i).path
 
     def read_image(self, i: int) -> UInt8[np.ndarray, "height width 3"]:
-        """Decode row `i`'s image, by the limit that it was indexed with; raises ImageError as `images.read_image`."""
+        """Row `i`'s decoded image, within the limit it was indexed with. Raises ImageError as `images.read_image`."""
         row = self.row(i)
         return read_image(self.image_path(i), max(MAX_PIXELS, row.width * row.height))
 
@@ -99,7 +99,7 @@ class Index:
 
     @cached_property
     def row_digests(self) -> tuple[str, ...]:
-        """For every row the hash of its image's bytes; empty where the status is not ok."""
+        """The hash of every row's image bytes; empty where the status is not ok."""
         return tuple(row.sha256 if row.status == "ok" else "" for row in self.all_rows)
 
     @cached_property
@@ -109,7 +109,7 @@ class Index:
 
     @cached_property
     def labels_digest(self) -> str:
-        """A hash of the labels of the rows that are ok; images, times and the data root do not matter."""
+        """A hash of the labels of the rows with status ok; images, times and the data root do not matter."""
         return labels_digest(self.all_rows)
 
 
@@ -119,19 +119,19 @@ class IndexUpdate:
 
     index: Index
     added: int
-    """New rows, at the end."""
+    """The number of new rows, at the end."""
     changed: int
-    """Old rows whose image has other bytes or another status now."""
+    """The number of old rows whose image has different bytes or a different status now."""
     relabelled: int
-    """Old rows whose faces or attributes differ now."""
+    """The number of old rows whose faces or attributes differ now."""
     removed: int
-    """Old rows that are no longer listed; they stay, with the status removed."""
+    """The number of old rows that are no longer listed; they stay, with the status removed."""
     unreadable: list[tuple[str, str]]
-    """Every listed image that is missing or unreadable now, whether new or not: path and reason."""
+    """The path and reason of every listed image that is missing or unreadable now, new or not."""
     notes: tuple[str, ...]
-    """Sentences on what lies in the data set and is passed over."""
+    """Sentences about what lies in the data set and is left out."""
     is_written: bool
-    """False if the file already said all of it."""
+    """Whether the index file was written; False if it was up to date, or in a dry run."""
 
     @property
     def differences(self) -> list[str]:
@@ -146,7 +146,7 @@ class IndexUpdate:
 
 
 def load_index(workspace: Workspace, split: str) -> Index:
-    """Read a split's index from a workspace.
+    """A split's index, read from a workspace.
 
     Raises UserError if the workspace has none, or it is damaged.
     """
@@ -166,14 +166,14 @@ def load_index(workspace: Workspace, split: str) -> Index:
 
 @dataclass(frozen=True, eq=False)
 class IndexPart:
-    """Some consecutive rows of an index, under their numbers in it."""
+    """Consecutive rows of an index, under their numbers in it."""
 
     header: Header
     start: int
     part_rows: tuple[ImageRow, ...]
 
     def row(self, i: int) -> ImageRow:
-        """Give row `i` of the index; IndexError for one that is not of this part."""
+        """Row `i` of the index; IndexError if it is not in this part."""
         if i < self.start:
             raise IndexError(f"row {i} of a part of an index that begins at {self.start}")
         return self.part_rows[i - self.start]
@@ -184,7 +184,7 @@ class IndexPart:
 
 
 def planned_rows(workspace: Workspace, split: str, digest: str, start: int, stop: int) -> Index | IndexPart:
-    """Give the rows that a worker's block was planned from, without holding an index of a million images.
+    """The rows that a worker's block was planned from, without loading an index of a million images.
 
     Raises UserError as `planned_index` does.
     """
@@ -196,9 +196,9 @@ def planned_rows(workspace: Workspace, split: str, digest: str, start: int, stop
 
 @lru_cache(maxsize=1)
 def planned_index(workspace: Workspace, split: str, digest: str) -> Index:
-    """Read the index that a worker's blocks were planned from; kept for the next block.
+    """The index that a worker's blocks were planned from; kept in memory for the next block.
 
-    Raises UserError as `load_index` does, and when what is there is not the index of that digest.
+    Raises UserError as `load_index` does, and when the index found does not have that digest.
     """
     index = load_index(workspace, split)
     if index.digest != digest:
@@ -220,16 +220,16 @@ def update_index(
 ) -> IndexUpdate:
     """Bring a split's index up to date with the files; nothing is written if nothing changed.
 
-    Old rows keep their places: images new in the annotation file (or folder) come at the end, those no
-    longer listed stay with the status removed, and come back to the same row if they are listed again. A file
-    is hashed and decoded only if its size or time of change differs from what the index says, or if it was
-    not ok; a data set that moved is followed. An image that is missing, damaged, or a link out of the data
-    set gets a status and a reason, and stops nothing.
+    Old rows keep their places: images new in the annotation file (or folder) come at the end; those no longer
+    listed stay with the status removed, and return to the same row if they are listed again. A file is hashed
+    and decoded only if its size or modification time differs from the index, or if it was not ok; a data set
+    that has moved is followed. An image that is missing, damaged, or a link out of the data set gets a status
+    and a reason, and the update goes on.
 
-    Images of more than `max_pixels` are among the unreadable. A dry run finds all that out and writes nothing.
+    Images of more than `max_pixels` count as unreadable. A dry run finds out all of this and writes nothing.
 
-    `progress` is called with images done and images in all. Only one process may update a workspace at a
-    time: hold `workspace.locked`.
+    `progress` is called with the images done and the total. Only one process may update a workspace at a time:
+    hold `workspace.locked`.
 
     Raises UserError for a data set, annotation file or old index that cannot be read, or a split without
     images.

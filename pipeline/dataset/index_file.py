@@ -1,4 +1,4 @@
-"""The index as a Parquet file: one row per image, with a hash over all of it so that damage is noticed."""
+"""The index as a Parquet file: one row per image, and a hash of everything so that damage is noticed."""
 
 import hashlib
 import io
@@ -17,15 +17,15 @@ from pipeline.workspace.place import Place
 from pipeline.workspace.writing import write_atomically
 
 SCHEMA_VERSION = 1
-"""Changes when a column does, or the meaning of one; an index of another version is refused."""
+"""Raised when a column or its meaning changes; an index of another version is refused."""
 
-_GROUP_ROWS = 1024  # what is read at the least: 150 kB of labels and hashes
+_GROUP_ROWS = 1024  # the least that is read at once: 150 kB of labels and hashes
 _IMAGES_DIGEST = "images_digest"
 _LABELS_DIGEST = "labels_digest"
 
 
 class IndexVersionError(UserError):
-    """An index was written by a version of this package with other columns."""
+    """An index was written by a version of this package with different columns."""
 
 
 Status = Literal["ok", "missing", "unreadable", "removed"]
@@ -36,18 +36,18 @@ class ImageRow:
     """One image of a split and its labels."""
 
     row: int
-    """Its place in the index and in every store; never changes."""
+    """The image's place in the index and in every store; never changes."""
     path: str
-    """Relative to the image folder, with forward slashes: `event/name.jpg`."""
+    """The image's path relative to the image folder, with forward slashes: `event/name.jpg`."""
     width: int
-    """Stored pixels; 0 unless the image was decoded."""
+    """Width in stored pixels; 0 unless the image was decoded."""
     height: int
-    """Stored pixels; 0 unless the image was decoded."""
+    """Height in stored pixels; 0 unless the image was decoded."""
     sha256: str
-    """Of the file's bytes; empty if there are none."""
+    """SHA-256 of the file's bytes; empty if there are none."""
     size_bytes: int
     mtime_ns: int
-    """The file's time of change; with the size it tells whether the file has to be hashed again."""
+    """The file's modification time; with its size it tells whether the file must be hashed again."""
     status: Status
     """ok: decodes. missing: listed but not there. unreadable: see reason. removed: no longer listed."""
     reason: str
@@ -55,22 +55,22 @@ class ImageRow:
     faces: Float32[np.ndarray, "face 4"]
     """x1 y1 x2 y2 in stored pixels, in the order of the annotation file."""
     is_valid: Bool[np.ndarray, " face"]
-    """Not flagged invalid, and of positive width and height."""
+    """Which faces are not flagged invalid and have positive width and height."""
     attributes: Int8[np.ndarray, "face 6"]
-    """blur, expression, illumination, invalid, occlusion, pose."""
+    """Each face's blur, expression, illumination, invalid, occlusion and pose."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What an index says about its split as a whole."""
+    """What an index records about its split as a whole."""
 
     split: str
     data_root: str
-    """Absolute."""
+    """The data set's folder, absolute."""
     image_folder: str
-    """Relative to the data root."""
+    """The image folder, relative to the data root."""
     annotations_sha256: str
-    """Of the annotation text; empty if the split has none."""
+    """SHA-256 of the annotation text; empty if the split has none."""
 
 
 _COLUMNS = {
@@ -96,7 +96,7 @@ _SCHEMA = pa.schema(
 
 
 def content_sha256(header: Header, rows: Sequence[ImageRow]) -> str:
-    """Hash everything an index says, independent of how Parquet lays it out."""
+    """A hash of everything in an index, independent of how Parquet lays it out."""
     digest = hashlib.sha256(json.dumps(asdict(header), sort_keys=True).encode())
     for row in rows:
         digest.update(json.dumps([getattr(row, column) for column in _COLUMNS]).encode())
@@ -107,7 +107,7 @@ def content_sha256(header: Header, rows: Sequence[ImageRow]) -> str:
 
 
 def images_digest(rows: Iterable[ImageRow]) -> str:
-    """Hash every row's image: path, bytes, status. Labels, times and the data root do not matter."""
+    """A hash of every row's image: path, bytes, status. Labels, times and the data root do not matter."""
     digest = hashlib.sha256()
     for row in rows:
         digest.update(f"{row.path}\0{row.status}\0{row.sha256}\n".encode())
@@ -115,7 +115,7 @@ def images_digest(rows: Iterable[ImageRow]) -> str:
 
 
 def labels_digest(rows: Iterable[ImageRow]) -> str:
-    """Hash the labels of the rows that are ok; images, times and the data root do not matter."""
+    """A hash of the labels of the rows with status ok; images, times and the data root do not matter."""
     digest = hashlib.sha256()
     for row in rows:
         if row.status == "ok":
@@ -126,12 +126,12 @@ def labels_digest(rows: Iterable[ImageRow]) -> str:
 
 
 def label_bytes(row: ImageRow) -> tuple[bytes, bytes, bytes]:
-    """Give what a row says of its faces, to be compared or hashed."""
+    """A row's labels as bytes, for comparing or hashing."""
     return row.faces.tobytes(), row.is_valid.tobytes(), row.attributes.tobytes()
 
 
 def write_index_file(path: Place, header: Header, rows: Sequence[ImageRow]) -> None:
-    """Write an index; a reader sees all of it or the one before."""
+    """Write an index; a reader sees either all of it or the previous one."""
     columns = [pa.array([getattr(row, name) for row in rows], kind) for name, kind in _COLUMNS.items()]
     num_faces = np.array([len(row.faces) for row in rows], dtype=np.int32)
     metadata = {
@@ -159,12 +159,12 @@ def write_index_file(path: Place, header: Header, rows: Sequence[ImageRow]) -> N
 def read_index_part(
     path: Place, digest: str, start: int, stop: int, labels: str | None = None
 ) -> tuple[Header, list[ImageRow]] | None:
-    """Read the rows `start:stop` of an index whose images hash to `digest`, and not much more.
+    """The rows `start:stop` of an index whose images hash to `digest`, reading little more than these.
 
-    `labels` is what its labels must hash to, for whoever needs them.
+    `labels`, if given, is what the labels must hash to.
 
-    None when that cannot be had so: the file is not there, damaged, of another version or other images, or its
-    writer did not yet write what this needs. Whoever asks then reads all of it, which says what is wrong.
+    None when a partial read is not possible: the file is missing, damaged, of another version or of other images,
+    or was written before partial reads. The caller then reads the whole index, which says what is wrong.
     """
     try:
         with path.open("rb") as source, pq.ParquetFile(source, page_checksum_verification=True) as file:
@@ -185,9 +185,9 @@ def read_index_part(
 
 
 def read_index_file(path: Place) -> tuple[Header, list[ImageRow]]:
-    """Read an index back exactly as it was written.
+    """An index exactly as it was written.
 
-    Raises UserError if it is damaged, of another schema version, or no index; FileNotFoundError if not there.
+    Raises UserError if it is damaged, of another schema version, or no index; FileNotFoundError if it is missing.
     """
     advice = "move it away and index the data set again with `crface dataset index`"
     data = path.read_bytes()
@@ -200,7 +200,7 @@ def read_index_file(path: Place) -> tuple[Header, list[ImageRow]]:
             rows = _rows(table)
             if content_sha256(header, rows) == metadata["content_sha256"]:
                 return header, rows
-    # pyarrow reports damage through many types, OSError and MemoryError for absurd lengths among them
+    # pyarrow reports damage with many types, including OSError and MemoryError for absurd lengths
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError, MemoryError) as error:
         raise UserError(f"the index {path} is damaged or no index: {advice}") from error
     if version is not None and version != str(SCHEMA_VERSION):

@@ -1,4 +1,4 @@
-"""Look at the image files of a split: which are there, which decode, and what their bytes hash to."""
+"""The scan of a split's image files: which are there, which decode, and what their bytes hash to."""
 
 import hashlib
 import os
@@ -23,10 +23,11 @@ def scan_images(
     progress: Callable[[int, int], None] | None,
     max_pixels: int,
 ) -> list[ImageRow]:
-    """Make one row for each path of `order`, in that order; a path without labels is no longer listed.
+    """One row for each path of `order`, in that order; a path without an entry in `labels` is no longer listed.
 
-    An old row that is ok, within `max_pixels`, and whose file has the same size and time of change, keeps its
-    facts unread. All other files are read, hashed and decoded, several at a time (none of the three holds the GIL).
+    An old row is kept without reading its file if it is ok, within `max_pixels`, and the file's size and
+    modification time are the same. All other files are read, hashed and decoded, several at a time (none of the
+    three holds the GIL).
     """
     rows: list[ImageRow] = []
     with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
@@ -55,7 +56,7 @@ def _look_at(
     max_pixels: int,
 ) -> ImageRow:
     if labels is None:
-        assert old is not None  # a path is in the order because it is listed or was
+        assert old is not None  # a path is in `order` because it is or was listed
         return replace(
             old, status="removed", reason=f"no longer listed in {files.annotations or files.image_folder}"
         )
@@ -114,7 +115,7 @@ def _row(
 def _refuse_link_outside(location: Path, files: SplitFiles) -> None:
     """Raise ImageError if a path of an annotation file leads out of the data set through a link.
 
-    In a folder without annotations it is the user who put the link there.
+    In a folder without annotations, the user put the link there.
     """
     if files.annotations is None:
         return

@@ -1,7 +1,7 @@
 """Landmarks of labelled faces, from a file in the format of RetinaFace's labels (Deng et al. 2019, section 4.1).
 
-A line `# event/image.jpg` opens an image; each line after it is a face: `x y w h`, five times `x y` and a third
-number that is not used here, and possibly one more. Landmarks that are not known are -1.
+A line `# event/image.jpg` starts an image; each line after it is a face: `x y w h`, five times `x y` and a third
+number that is not used here, and possibly one number more. Unknown landmarks are -1.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ _FIRST, _LAST = 4, 4 + 3 * _NUM_POINTS
 
 
 def read_landmarks(path: Path, rows: Sequence[ImageRow]) -> dict[int, Float32[np.ndarray, "_ 5 2"]]:
-    """Give the landmarks (x, y) of the faces of each row that has any, NaN for the faces without.
+    """The landmarks (x, y) of the faces of each row that has any, NaN for faces without.
 
-    A line belongs to the labelled face with the same box. Images that are not among the rows are passed over.
+    A line belongs to the labelled face with the same box. Images that are not among the rows are skipped.
 
-    Raises UserError when the file cannot be read, for a line that is no face (with its number), and when no line
+    Raises UserError when the file cannot be read, when a line is no face (with its number), and when no line
     belongs to a labelled face.
     """
     try:

@@ -1,4 +1,4 @@
-"""Find the splits of a data set: a folder in WIDER FACE's layout, or a plain folder of images."""
+"""The splits of a data set: a folder in WIDER FACE's layout, or a plain folder of images."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from pipeline.images.files import is_utf8, passed_over, walk_images
 from pipeline.images.header import SUFFIXES
 
 PLAIN_SPLIT = "images"
-"""The one split of a plain folder."""
+"""The only split of a plain folder."""
 
 LARGE_SPLIT = "large"
-"""The split of single large faces, which the embedded data set has when it is asked for."""
+"""The split of single large faces, which the embedded data set has on request."""
 
 _PREFIX = "WIDER_"
 _USUAL_ORDER = ("train", "val", "test")
@@ -21,21 +21,21 @@ _USUAL_ORDER = ("train", "val", "test")
 
 @dataclass(frozen=True, slots=True)
 class SplitFiles:
-    """Where one split's files are."""
+    """The locations of one split's files."""
 
     split: str
     data_root: Path
-    """Absolute."""
+    """The data set's folder, absolute."""
     image_folder: Path
     annotations: Path | None
-    """The annotation text; None if the split has none: images only."""
+    """The annotation text; None if the split has images only."""
 
 
 def find_splits(data_root: Path) -> list[str]:
-    """List the splits that a data set has, in the order train, val, test, others by name; never empty.
+    """The splits of a data set in the order train, val, test, others by name; never empty.
 
-    A split of WIDER FACE's layout is a folder `WIDER_<split>/images`. A folder without any is a plain folder,
-    whose images, at any depth, are the one split "images".
+    In WIDER FACE's layout, a split is a folder `WIDER_<split>/images`. A folder without any of these is a plain
+    folder, whose images at any depth form the single split "images".
 
     Raises UserError saying what was looked for if there is neither.
     """
@@ -65,9 +65,9 @@ def find_splits(data_root: Path) -> list[str]:
 
 
 def split_files(data_root: Path, split: str) -> SplitFiles:
-    """Locate one split of a data set.
+    """The locations of one split's files.
 
-    Raises UserError if the data set has no such split, or is none.
+    Raises UserError if the data set has no such split, or if the folder is no data set.
     """
     root = Path(data_root).absolute()
     splits = find_splits(root)
@@ -81,7 +81,7 @@ def split_files(data_root: Path, split: str) -> SplitFiles:
 
 
 def read_annotations(files: SplitFiles) -> tuple[list[Annotation] | None, bytes]:
-    """Give a split's annotations with the text they were read from; None and no bytes if it has no text.
+    """A split's annotations and the text they were read from; None and no bytes if it has no text.
 
     Raises UserError if the text cannot be read or parsed.
     """
@@ -97,10 +97,10 @@ def read_annotations(files: SplitFiles) -> tuple[list[Annotation] | None, bytes]
 
 
 def notes_on(files: SplitFiles, listed: Collection[str] | None) -> list[str]:
-    """Sentences on what lies in a split and is passed over; `listed` are the annotated images, None without labels.
+    """Sentences about what lies in a split and is left out; `listed` are the annotated images, None without labels.
 
-    They are about pictures that no annotation lists, about annotations that lie in another folder than where they
-    are looked for, and about a data set in WIDER FACE's layout below a plain folder.
+    They report pictures that no annotation lists, annotations in a different folder from where they are looked
+    for, and a data set in WIDER FACE's layout below a plain folder.
     """
     if listed is not None:
         known = set(listed)
@@ -128,10 +128,10 @@ def notes_on(files: SplitFiles, listed: Collection[str] | None) -> list[str]:
 
 
 def list_images(files: SplitFiles) -> tuple[list[str], list[str]]:
-    """List the images that lie in a split's image folder, relative to it, sorted; hidden ones are left out.
+    """The images in a split's image folder, relative to it, sorted, without hidden ones; and what is not listed.
 
-    Images of a format that is not read are listed too: the index names them and says why they are left out. The
-    second list has sentences on what lies there and is not listed: drawings, linked folders, names that are no UTF-8.
+    Images of unsupported formats are listed too, so that the index can name them and say why they are left out. The
+    second list has sentences about what lies there but is not listed: drawings, linked folders, names not in UTF-8.
     """
     found = list(walk_images(files.image_folder))
     named = sorted(path.relative_to(files.image_folder).as_posix() for kind, path in found if kind == "image")

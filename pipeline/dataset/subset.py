@@ -1,6 +1,6 @@
 """Some images of a split, spread evenly over it, as a split of a workspace of their own.
 
-What costs minutes an image can then be done on a few of them by the same stages, which know whole splits only.
+This lets the stages, which know only whole splits, do on a few images what takes minutes per image.
 """
 
 from dataclasses import replace
@@ -12,10 +12,10 @@ from pipeline.workspace.layout import Workspace
 
 
 def subset(workspace: Workspace, index: Index, num_images: int) -> tuple[Workspace, Index]:
-    """Give the workspace and the index of at most so many images that can be read, in the order of their rows.
+    """The workspace and index of at most `num_images` readable images, in the order of their rows.
 
-    They are the split's own for 0 and where there are no more; else the index is written where it is new. The same
-    number of the same images is always the same subset. The caller holds the workspace's lock.
+    They are the split's own if `num_images` is 0 or there are no more images; otherwise a new index is written. The
+    same number of the same images is always the same subset. The caller holds the workspace's lock.
 
     Raises UserError when the index cannot be written.
     """

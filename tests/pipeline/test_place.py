@@ -154,7 +154,7 @@ def test_a_place_travels_to_a_worker_as_its_address_alone() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--out", "s3://AKIAEXAMPLE:t0psecret@bucket/run"), "by the environment"),
+        (("--out", "s3://AKIAEXAMPLE:t0psecret@bucket/run"), "in the environment"),
         (("--out", "memory://run"), "would be gone with this command"),
         (("--data", "s3://bucket/photos"), "read from folders"),
     ],

@@ -120,7 +120,7 @@ def test_credentials_are_in_nothing_that_is_stored_or_printed(runs: Runs) -> Non
     ("out", "words"),
     [
         ("s3://nosuchbucket/run", "cannot write to the workspace s3://nosuchbucket/run"),
-        (f"s3://{KEY_ID}:{SECRET.replace('/', '')}@faces/run", "by the environment"),
+        (f"s3://{KEY_ID}:{SECRET.replace('/', '')}@faces/run", "in the environment"),
         ("memory://run", "would be gone"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Groups of faces that the evaluation tells apart: all, by height (Figure 5), and by WIDER FACE's attributes."""
+"""The groups of faces that the evaluation distinguishes: all, by height (Figure 5), and by WIDER FACE's attributes."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,7 +17,7 @@ ALL: Final = "all"
 """The setting that keeps every labelled face (Table 4)."""
 
 HEIGHTS: Final = tuple(f"{low}-{high} px" for low, high in pairwise(HEIGHT_EDGES_PX))
-"""The settings that keep the faces of one of Figure 5's bins, `low < height <= high`, smallest first."""
+"""The settings that keep the faces in one of Figure 5's bins, `low < height <= high`, smallest first."""
 
 EVERY_FACE: Final[Group] = ("all", "all")
 
@@ -29,25 +29,25 @@ _VALUES: Final[Mapping[str, tuple[str, ...]]] = {
     "occlusion": ("none", "partial", "heavy"),
     "pose": ("typical", "atypical"),
 }
-"""What the numbers 0, 1, 2 of an attribute mean, by WIDER FACE's readme."""
+"""The meaning of the values 0, 1, 2 of an attribute, from WIDER FACE's readme."""
 
 
 def with_more_settings(truth: GroundTruth) -> GroundTruth:
-    """Add the settings ALL and HEIGHTS, which take every labelled face, those flagged invalid included."""
+    """The ground truth with the settings ALL and HEIGHTS, which count every labelled face, even invalid ones."""
     bins = zip(HEIGHTS, by_height(truth.faces).values(), strict=True)
     kept = {**truth.kept, **all_faces(truth.faces), **dict(bins)}
     return replace(truth, kept={setting: tuple(masks) for setting, masks in kept.items()})
 
 
 def definition(truth: GroundTruth, setting: str) -> str:
-    """Say what a setting keeps: as the ground truth defines it, every face, or the faces of a bin."""
+    """What a setting keeps, in words: the ground truth's own definition, every face, or the faces of a bin."""
     return "every face" if setting == ALL else "face height" if setting in HEIGHTS else truth.definition
 
 
 def face_groups(
     heights: Mapping[str, Bool[np.ndarray, " face"]], attributes: Int8[np.ndarray, "face 6"]
 ) -> dict[Group, Bool[np.ndarray, " face"]]:
-    """Masks of the groups, for faces with these masks of HEIGHTS and these attributes, -1 for one not known."""
+    """Masks of the groups, for faces with these masks of HEIGHTS and these attributes (-1: not known)."""
     groups = {EVERY_FACE: np.ones(len(attributes), dtype=bool)}
     groups |= {("height", name): heights[name] for name in HEIGHTS}
     for column, name in enumerate(ATTRIBUTES):
@@ -62,7 +62,7 @@ def known_attributes(
     labelled: Float64[np.ndarray, "label 4"],
     attributes: Int8[np.ndarray, "label 6"],
 ) -> Int8[np.ndarray, "face 6"]:
-    """Give the attributes of the ground truth's faces: the labels', if they are the same boxes; else -1."""
+    """The attributes of the ground truth's faces: those of the labels if the boxes are the same, else -1."""
     if faces.shape == labelled.shape and np.array_equal(faces, labelled):
         return attributes
     return np.full((len(faces), len(ATTRIBUTES)), -1, np.int8)

@@ -1,7 +1,7 @@
-"""Read MATLAB files of version 5: cells, texts and numbers, which is all that WIDER FACE's ground truth is made of.
+"""A reader of MATLAB files of version 5: cells, texts and numbers, which is all WIDER FACE's ground truth uses.
 
-Not with `scipy.io.loadmat`, which a damaged file can end the process with. Here every length is checked against
-the bytes that are there before anything is made of it, and what unpacks to more than a limit is refused.
+`scipy.io.loadmat` is not used because a damaged file can crash the process. Here every length is checked against
+the bytes present before anything is allocated, and what unpacks to more than a limit is refused.
 """
 
 import zlib
@@ -12,9 +12,9 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 
 MAX_UNPACKED_BYTES: Final = 512 * 1024 * 1024
-"""Of all variables of a file together; the official files take a hundredth of it."""
+"""The most that all variables of a file may unpack to; the official files take a hundredth of it."""
 
-_MAX_DEPTH: Final = 8  # WIDER FACE's cells hold cells that hold numbers: 3
+_MAX_DEPTH: Final = 8  # WIDER FACE's files need 3: cells that hold cells that hold numbers
 _HEADER: Final = 128
 _Order = Literal["<", ">"]
 _ORDERS: Final[dict[bytes, _Order]] = {b"IM": "<", b"MI": ">"}
@@ -38,13 +38,13 @@ _ENCODINGS: Final = {1: "latin-1", 2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "
 
 
 def read_mat(data: bytes, wanted: Collection[str]) -> dict[str, Any]:
-    """Give the variables named in `wanted` that a file has.
+    """Those variables of a file that are named in `wanted`.
 
-    A cell array is a NumPy array of objects of its MATLAB shape, a text a `str`, numbers an array of the type
-    that they are stored in; an empty cell is an empty array.
+    A cell array becomes a NumPy array of objects of its MATLAB shape, a text becomes a `str`, and numbers become
+    an array of their stored type; an empty cell is an empty array.
 
-    Raises ValueError for what is no file of version 5, damaged, larger than `MAX_UNPACKED_BYTES`, or has
-    anything else than cells, texts and real numbers in a wanted variable.
+    Raises ValueError for data that is no file of version 5, is damaged, unpacks to more than
+    `MAX_UNPACKED_BYTES`, or has anything but cells, texts and real numbers in a wanted variable.
     """
     order = _ORDERS.get(data[126:128])
     if order is None or data[124:126][:: 1 if order == "<" else -1] != b"\x00\x01":
@@ -75,14 +75,14 @@ class _Matrix(NamedTuple):
 
 
 def _elements(data: bytes, order: _Order) -> Iterator[tuple[int, bytes]]:
-    """Give type and content of one element after the other."""
+    """The type and content of each element in turn."""
     position = 0
     while position < len(data):
         tag = np.frombuffer(data[position : position + 8], f"{order}u4")
         if len(tag) < 2:
             raise ValueError("it is cut short")
         kind, length = int(tag[0]), int(tag[1])
-        if kind >> 16:  # up to four bytes lie in the tag itself
+        if kind >> 16:  # up to four bytes are stored in the tag itself
             kind, length = kind & 0xFFFF, kind >> 16
             start, after = position + 4, position + 8
             if length > 4:
@@ -111,7 +111,7 @@ def _unpacked(content: bytes, most: int) -> bytes:
 
 
 def _opened(content: bytes, order: _Order) -> _Matrix:
-    """Read what every matrix begins with."""
+    """The header that every matrix begins with, and what follows it."""
     parts = _elements(content, order)
     try:
         flags = _numbers(*next(parts), order)
@@ -151,7 +151,7 @@ def _value(matrix: _Matrix, order: _Order, depth: int) -> Any:
 def _cell(kind: int, content: bytes, order: _Order, depth: int) -> Any:
     if kind != _MATRIX:
         raise ValueError(f"an element of type {kind} where a cell was expected")
-    if not content:  # MATLAB's way to write an empty cell
+    if not content:  # how MATLAB writes an empty cell
         return np.zeros((0, 0))
     return _value(_opened(content, order), order, depth)
 

@@ -14,11 +14,11 @@ from pipeline.ground_truth.mat5 import read_mat
 Faces = Float64[np.ndarray, "face 4"]
 Kept = Bool[np.ndarray, " face"]
 
-# The files are MATLAB cell arrays: variables of [event, 1] cells, each a column of one cell an image.
+# The files are MATLAB cell arrays: variables of [event, 1] cells, each a column of one cell per image.
 
 
 def read_faces(path: Path) -> tuple[list[str], list[Faces]]:
-    """Read the file of all faces: each image's name, `event/stem`, and its faces x1 y1 x2 y2.
+    """Each image's name, `event/stem`, and its faces x1 y1 x2 y2, from the file of all faces.
 
     Raises UserError naming the file and what is wrong.
     """
@@ -34,13 +34,13 @@ def read_faces(path: Path) -> tuple[list[str], list[Faces]]:
             is_right = False
         if not is_right:
             raise _damaged(path, f"the faces of {name} are not rows of four numbers x y w h")
-        # a negative size is no damage: the official file has one, and in hard that face even counts
+        # a negative size is no damage: the official file has one, and that face even counts in hard
         faces.append(np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1))
     return names, faces
 
 
 def read_kept(path: Path, names: Sequence[str], faces: Sequence[Faces]) -> tuple[Kept, ...]:
-    """Read a setting's file: which of `faces` it keeps; `names` and `faces` are those of the file of all faces.
+    """Which of `faces` a setting keeps, from its file; `names` and `faces` come from the file of all faces.
 
     Raises UserError naming the file and what is wrong.
     """

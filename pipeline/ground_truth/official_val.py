@@ -1,4 +1,4 @@
-"""What is known of WIDER FACE's official validation set, and whether a ground truth agrees with it."""
+"""Known facts about WIDER FACE's official validation set, and the check of a ground truth against them."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ _EVENTS_SHA256: Final = "d42896e2cf15c771d1af51fb1f1cb1548b0a87a5f8a0bc3be5ecf5f
 
 
 def has_events_of_official_val(names: Sequence[str]) -> bool:
-    """Tell whether `names` (`event/stem`) have exactly the 61 events of the validation set."""
+    """Whether `names` (`event/stem`) have exactly the 61 events of the validation set."""
     events = sorted({name.partition("/")[0] for name in names})
     return hashlib.sha256("\n".join(events).encode()).hexdigest() == _EVENTS_SHA256
 
@@ -35,11 +35,10 @@ def check_official_val(
     kept: Mapping[str, Sequence[Bool[np.ndarray, " _"]]],
     source: str,
 ) -> bool:
-    """Tell whether this is the official validation set, all facts included; a part of it is not, nor any other set.
+    """Whether this is the official validation set, with all its facts; a part of it or another set is not.
 
-    It claims to be, if it has as many images, of the same events.
-
-    Raises UserError that names `source` and each fact that differs, if it claims to be and is not.
+    A ground truth with as many images of the same events claims to be it. Raises UserError that names `source`
+    and each fact that differs if it claims to be the official set and is not.
     """
     if len(names) != FACTS["images"] or not has_events_of_official_val(names):
         return False

@@ -1,4 +1,4 @@
-"""Which faces count in easy, medium and hard: by WIDER FACE's official `.mat` files, or by face height."""
+"""The faces that count in easy, medium and hard: from WIDER FACE's official `.mat` files, or by face height."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from pipeline.workspace.fingerprint import file_sha256
 
 SETTINGS: Final = ("easy", "medium", "hard")
 MIN_HEIGHT_PX: Final[Mapping[str, int]] = {"easy": 50, "medium": 30, "hard": 10}
-"""Where there are no `.mat` files a setting keeps the valid faces of at least this height."""
+"""Without `.mat` files, a setting keeps the valid faces of at least this height."""
 
 Definition = Literal["official", "by height"]
 
@@ -30,17 +30,17 @@ class GroundTruth:
 
     definition: Definition
     source: str
-    """Where it was read: a folder, or the labels of the index."""
+    """Where the ground truth was read: a folder, or the labels of the index."""
     sha256: str
-    """Of everything that was read."""
+    """SHA-256 of everything that was read."""
     names: tuple[str, ...]
-    """`event/stem`, one an image."""
+    """The name of each image, `event/stem`."""
     faces: tuple[Faces, ...]
-    """x1 y1 x2 y2 in stored pixels, x2 = x1 + width; the ignored and those of size zero included."""
+    """x1 y1 x2 y2 in stored pixels, x2 = x1 + width; includes ignored faces and those of size zero."""
     kept: Mapping[str, tuple[Kept, ...]]
-    """For each of SETTINGS."""
+    """For each of SETTINGS, which faces of each image it keeps."""
     is_official_val: bool = False
-    """Whether it has the images and all the known facts of WIDER FACE's validation set."""
+    """Whether this has the images and all known facts of WIDER FACE's validation set."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,39 +48,39 @@ class Overlap:
     """The images that an index and a ground truth have in common, and those that only one of them has."""
 
     rows: tuple[int, ...]
-    """Rows of the index, ascending."""
+    """The common images' rows in the index, ascending."""
     images: tuple[int, ...]
-    """Their places in the ground truth."""
+    """The common images' places in the ground truth."""
     unlisted: tuple[str, ...]
-    """Paths in the index, of images that decode, of which the ground truth knows nothing."""
+    """The paths of images in the index that decode but are unknown to the ground truth."""
     num_left_out: int
-    """Images of the ground truth that the index does not have, or whose file does not decode."""
+    """The number of images in the ground truth that the index lacks or whose file does not decode."""
 
 
 def load_ground_truth(index: Index, folder: Path | None = None) -> GroundTruth:
-    """Give a split's ground truth: official if `folder` or the data set has its `.mat` files, else by height.
+    """A split's ground truth: official if `folder` or the data set has its `.mat` files, else by height.
 
-    Raises UserError if `folder` is given and has none, if files are missing beside others that are there, if
-    one is damaged, and if the split has neither `.mat` files nor labels.
+    Raises UserError if `folder` is given and has none, if only some of the files are there, if one is damaged,
+    and if the split has neither `.mat` files nor labels.
     """
     files = find_files(index, folder)
     return by_height(index) if files is None else read_official(files)
 
 
 def ground_truth_sha256(index: Index, folder: Path | None = None) -> str:
-    """Give `load_ground_truth(index, folder).sha256` without parsing anything.
+    """`load_ground_truth(index, folder).sha256`, without parsing anything.
 
-    Raises UserError as `load_ground_truth` does, except for what is damaged.
+    Raises UserError as `load_ground_truth` does, except for damaged files.
     """
     files = find_files(index, folder)
     return _by_height_sha256(index) if files is None else _files_sha256(files)
 
 
 def find_files(index: Index, folder: Path | None = None) -> dict[str, Path] | None:
-    """Find a split's four `.mat` files ("face" and one a setting) in `folder` or where a data set has them.
+    """A split's four `.mat` files ("face" and one per setting), in `folder` or in a data set's usual places.
 
-    None if no folder was named and the data set has none. WIDER FACE's own `wider_face_split` has the file
-    of all faces but no settings: that is none.
+    None if no folder was given and the data set has none. WIDER FACE's own `wider_face_split`, which has the file
+    of all faces but no settings, counts as none.
 
     Raises UserError naming what is missing.
     """
@@ -90,12 +90,12 @@ def find_files(index: Index, folder: Path | None = None) -> dict[str, Path] | No
 
 
 def find_ground_truth(folder: Path, split: str = "val") -> GroundTruth:
-    """Read the ground truth that lies in a folder, without an index and without images.
+    """The ground truth in a folder, without an index and without images.
 
-    Looked for in `folder` itself and where data sets have it: the official `.mat` files, else the annotation
-    text, whose settings go by face height.
+    The folder itself and a data set's usual places below it are searched for the official `.mat` files, else for
+    the annotation text, whose settings are defined by face height.
 
-    Raises UserError if there is none, if files of it are missing, or if one is damaged.
+    Raises UserError if there is none, if some of its files are missing, or if one is damaged.
     """
     folders = [folder, *(folder / usual for usual in _USUAL_FOLDERS)]
     files = _files_in(folders, split)
@@ -126,7 +126,7 @@ def find_ground_truth(folder: Path, split: str = "val") -> GroundTruth:
 
 
 def by_height(index: Index) -> GroundTruth:
-    """Make a ground truth from an index's labels: settings by face height, cumulative; invalid faces ignored.
+    """The ground truth of an index's labels: settings by face height, cumulative; invalid faces are ignored.
 
     Raises UserError if the split has no labels.
     """
@@ -136,7 +136,7 @@ def by_height(index: Index) -> GroundTruth:
 
 
 def rows_by_height(rows: Sequence[ImageRow], split: str, sha256: str) -> GroundTruth:
-    """Give what `by_height` gives for some of a split's rows, in their order; `sha256` is that of the whole split's."""
+    """`by_height` for some of a split's rows, in their order; `sha256` is that of the whole split."""
     faces = tuple(row.faces.astype(np.float64) for row in rows)
     return GroundTruth(
         definition="by height",
@@ -149,11 +149,11 @@ def rows_by_height(rows: Sequence[ImageRow], split: str, sha256: str) -> GroundT
 
 
 def read_official(files: Mapping[str, Path]) -> GroundTruth:
-    """Read the four files of `find_files`.
+    """The ground truth in the four files of `find_files`.
 
-    Raises UserError naming the file and what is wrong: not a `.mat` file, a missing variable, images that are
-    not those of the first file, boxes that are no boxes, face numbers that no face has; and if these are the
-    images of WIDER FACE's validation set, but the faces are not.
+    Raises UserError naming the file and what is wrong: not a `.mat` file, a missing variable, images that differ
+    from those of the first file, invalid boxes, numbers that no face has; and if the images are those of WIDER
+    FACE's validation set but the faces are not.
     """
     names, faces = read_faces(files["face"])
     kept = {setting: read_kept(files[setting], names, faces) for setting in SETTINGS}
@@ -164,9 +164,9 @@ def read_official(files: Mapping[str, Path]) -> GroundTruth:
 
 
 def overlap(ground_truth: GroundTruth, index: Index) -> Overlap:
-    """Find the images to evaluate: those of the index that decode and that the ground truth knows.
+    """The images to evaluate: those in the index that decode and that the ground truth knows.
 
-    Raises UserError if two images of the index have the same name but for the suffix, and if none are known.
+    Raises UserError if two images in the index differ only in their suffix, and if none is known.
     """
     position = {name: image for image, name in enumerate(ground_truth.names)}
     rows: list[int] = []
@@ -195,7 +195,7 @@ def overlap(ground_truth: GroundTruth, index: Index) -> Overlap:
 
 
 def image_name(path: str) -> str:
-    """Give `event/name.jpg` as the ground truth calls it: `event/name`."""
+    """An image's name in the ground truth: `event/name` for `event/name.jpg`."""
     stem, dot, suffix = path.rpartition(".")
     return stem if dot and "/" not in suffix else path
 

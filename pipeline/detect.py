@@ -1,4 +1,4 @@
-"""Detections of single images, outside any workspace: decoded, detected, refined, suppressed, drawn."""
+"""Detections in single images, outside any workspace: detected, refined, suppressed, and drawn."""
 
 import os
 from collections.abc import Sequence
@@ -32,22 +32,22 @@ _MAX_STEM_BYTES = 200
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoundFaces:
-    """What was found in an image."""
+    """The faces found in an image."""
 
     image: Picture
     detections: Float32[np.ndarray, "_ 5"]
     """Rows `x1 y1 x2 y2 confidence` above the threshold, in the image's stored pixels, best first."""
     best: float
-    """The highest confidence that any candidate has, above the threshold or not; 0 without candidates."""
+    """The highest confidence of any detection, above the threshold or not; 0 if there are none."""
 
 
 class FaceFinder:
-    """A detector, with or without a ranker, ready to be called; on a GPU if there is one."""
+    """A detector, with or without a ranker, ready to use; on a GPU if there is one."""
 
     def __init__(self, detector: str, ranker: Path | None) -> None:
-        """Load both.
+        """Load the detector and the ranker.
 
-        Raises UsageError for a detector that cannot be made, UserError for a file that is no ranker.
+        Raises UsageError for a detector that cannot be created, UserError for a file that is no ranker.
         """
         if is_imported(detector):
             raise UsageError(f"{detector} was run elsewhere: it has no candidates for other images")
@@ -59,10 +59,10 @@ class FaceFinder:
         self._ranker = None if ranker is None else _loaded(ranker, device)
 
     def find(self, path: Path, threshold: float, max_pixels: int = MAX_PIXELS) -> FoundFaces:
-        """Find the faces of an image file whose confidence, refined if there is a ranker, is above `threshold`.
+        """The faces in an image file whose confidence, refined if there is a ranker, is above `threshold`.
 
-        As in the evaluation, candidates that the detector itself puts at 0.02 or below take no part, and of
-        those that overlap by more than 0.4 the best stays.
+        As in the evaluation, candidates to which the detector itself gives 0.02 or less take no part, and of
+        those that overlap by more than 0.4 the best is kept.
 
         Raises ImageError when the image cannot be read or has more than `max_pixels`, UserError when the detector
         refuses it.
@@ -80,17 +80,17 @@ class FaceFinder:
             score_threshold=config.score_threshold,
             nms_iou=config.nms_iou,
         ).numpy()
-        # the candidate with the highest score is suppressed by none, so it comes first
+        # nothing suppresses the candidate with the highest score, so it comes first
         return FoundFaces(image, kept[kept[:, 4] > threshold], float(kept[0, 4]) if len(kept) else 0.0)
 
 
 def write_picture(found: FoundFaces, photograph: Path, folder: Path) -> Path:
-    """Write a photograph with its detections drawn on it into a folder, as JPEG; its path.
+    """Write a photograph with its detections drawn on it to a folder, as JPEG; returns its path.
 
-    It is called `photo-faces.jpg`, or `photo-faces-2.jpg` and so on where a file of that name is there that was not
-    drawn from this photograph before: nothing but an earlier drawing of it is replaced.
+    The name is `photo-faces.jpg`, or `photo-faces-2.jpg` and so on while a file of that name exists that was not
+    drawn from this photograph: nothing but an earlier drawing of it is replaced.
 
-    Raises UserError when that cannot be written.
+    Raises UserError when the file cannot be written.
     """
     path = _free_path(photograph, folder)
     picture = cv2.cvtColor(drawn(found.image, found.detections), cv2.COLOR_RGB2BGR)
@@ -105,9 +105,9 @@ def write_picture(found: FoundFaces, photograph: Path, folder: Path) -> Path:
 
 
 def photographs(given: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """The image files to look at, those of a folder by name, and sentences on what is passed over.
+    """The image files to look at, those of a folder sorted by name, and sentences about what is left out.
 
-    Drawings of an earlier run are passed over, also where they are named.
+    Drawings of an earlier run are left out, even if they are named.
     """
     files: list[Path] = []
     notes: list[str] = []

@@ -1,13 +1,13 @@
-"""What a user can mend: one sentence saying what was found, where, and what to do."""
+"""Errors that a user can fix: one sentence that says what was found, where, and what to do."""
 
 
 class UserError(Exception):
-    """A job failed for a reason that the user can mend; the command line prints the sentence, exit status 1."""
+    """A job failed for a reason the user can fix; the command line prints the sentence and exits with status 1."""
 
     exit_status = 1
 
 
 class UsageError(UserError):
-    """The command or a configuration was given wrong; the command line prints the sentence, exit status 2."""
+    """A command or configuration is wrong; the command line prints the sentence and exits with status 2."""
 
     exit_status = 2

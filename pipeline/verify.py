@@ -1,8 +1,8 @@
-"""Read everything that a workspace stores, name what is not what was written, and clear it for the next computation.
+"""Verification of a workspace: everything stored is read, and whatever is damaged is named and cleared.
 
-Checksums find the damage: crc32c in every shard, its index and the counts, SHA-256 in the index of images, the
-ledger, rankers and checkpoints. Metadata of stores have none, but it is known what they should be. What is
-damaged is removed, or written anew where that needs no computing; the stage that made it finds it missing then.
+Checksums find the damage: crc32c in every shard, its index and the counts; SHA-256 in the index of images, the
+ledger, rankers and checkpoints. Metadata of stores has no checksum, but its content is known. Damaged files are
+removed, or rewritten if that needs no computing; the stage that made them then finds them missing.
 """
 
 import json
@@ -30,11 +30,11 @@ class Damage:
 
     path: Place
     words: str
-    """What is wrong, and what becomes of it."""
+    """What is wrong, and what is done about it."""
 
 
 def verify_indexes(workspace: Workspace) -> list[Damage]:
-    """Move damaged indexes of images away; the data set has to be indexed again.
+    """Move damaged indexes of images aside; the data set must then be indexed again.
 
     Raises UserError for an index of another schema version, which is no damage.
     """
@@ -58,7 +58,7 @@ def verify_candidates(
 ) -> list[Damage]:
     """Read all candidates of a workspace and clear what is damaged.
 
-    `num_images` are the rows of each split's index; `progress` is told of blocks, read and all.
+    `num_images` is the number of rows in each split's index; `progress` is called with blocks read and in total.
     """
     trees = workspace.root / "candidates.zarr", workspace.root / "ledger" / "candidates"
     return _verify_stores(CandidateStore, *trees, 4, num_images, progress)
@@ -73,7 +73,7 @@ def verify_scores(
 
 
 def verify_rankers(workspace: Workspace) -> list[Damage]:
-    """Read all rankers and checkpoints; what is damaged is removed, and the training goes on before it."""
+    """Read all rankers and checkpoints; damaged ones are removed, and training resumes from an earlier state."""
     from pipeline.train.checkpoints import damaged_checkpoints
 
     damage = []
@@ -87,7 +87,7 @@ def verify_rankers(workspace: Workspace) -> list[Damage]:
             path.unlink()
             damage.append(Damage(path, "is damaged: it is made again by `crface train`"))
         if folder / "best.safetensors" in damaged and not (folder / "ranker.safetensors").exists():
-            # the best state so far is in no checkpoint: what is not finished has to begin again
+            # the best state so far is in no checkpoint: an unfinished training must start again
             for path in (folder / "validation.csv", *listed(folder / "checkpoints", "*")):
                 path.unlink(missing_ok=True)
     return damage
@@ -130,7 +130,7 @@ def _verify_block(store: RowStore, number: int, row: LedgerRow) -> Iterator[Dama
     words = f"is damaged: block {number}, images {row.start} to {row.stop - 1}, is computed again"
     shard, counts = store.block_files(number)
     if row.start != number * store.block_images or row.start >= store.num_images:
-        return  # recorded under another block size: not done anyway
+        return  # recorded under another block size, so not done anyway
     sizes = tuple(file.stat().st_size if file.exists() else -1 for file in (shard, counts))
     if sizes != row.shard_bytes:
         yield Damage(shard if sizes[0] != row.shard_bytes[0] else counts, words)
@@ -150,9 +150,9 @@ def _verify_block(store: RowStore, number: int, row: LedgerRow) -> Iterator[Dama
 def _verify_arrays(
     path: Place, layout: Layout, done: Mapping[int, LedgerRow], num_indexed: int
 ) -> Iterator[Damage]:
-    """Compare the arrays' metadata with what they should be, and write them anew if they differ."""
+    """Compare the arrays' metadata with what it should be, and rewrite it if it differs."""
     files = [path / name for name in metadata(layout, 1, 1)]
-    # what the metadata say of themselves is what is in question: the chunks tell the block size by theirs
+    # the metadata itself is in question, so the block size is inferred from the sizes of the chunks
     sizes = Counter((file.stat().st_size - 4) // 4 for file in listed(path / "count" / "c", "[0-9]*"))
     if not sizes:
         return  # nothing is stored
@@ -170,7 +170,7 @@ def _verify_arrays(
 
 
 def _verify_groups(path: Place, tree: Place) -> Iterator[Damage]:
-    """Look at the groups from a store up to its tree, and make those empty that are damaged: a run fills them in."""
+    """Check the groups from a store up to its tree; damaged ones are rewritten empty, and the next run fills them."""
     for folder in (path, *path.parents):
         document = _json(folder / "zarr.json")
         attributes = document.get("attributes")

@@ -1,1 +1,4 @@
-"""Images: their headers, their pixels, and drawings on them."""
+"""Images: `header` tells format and size, `decode` reads pixels, and `drawing` draws detections on them.
+
+Every stage decodes through `decode`, so that all of them see the same pixels.
+"""

@@ -1,4 +1,4 @@
-"""Read an image file as the project sees it: the one decode function of every stage."""
+"""Decoding of image files: the only decoder, used by every stage."""
 
 from pathlib import Path
 
@@ -17,15 +17,15 @@ MAX_SIDE = 1_000_000
 """Longer images are refused before decoding: libpng's own limit, and just under OpenCV's."""
 
 DECODING = {"version": 1, "orientation": "stored", "color": "RGB uint8"}
-"""What decides an image's pixels besides its bytes; belongs in the fingerprint of what comes from them.
+"""What decides an image's pixels besides its bytes; part of the fingerprint of everything computed from them.
 
-The version stands for the whole policy that `read_image` states, and is raised when any of it changes.
+The version stands for the whole policy stated in `read_image`, and is raised when any of it changes.
 """
 
 _MAX_BYTES_PER_PIXEL = 8  # 16-bit RGBA, uncompressed
 _HEAD_BYTES = 64 * 1024
 
-# OpenCV and its codecs write their complaints to the terminal, across the progress bar; ours name the file
+# OpenCV and its codecs would write messages over the progress bar; ours name the file
 if hasattr(cv2.utils, "logging"):
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 else:  # OpenCV 4
@@ -33,7 +33,7 @@ else:  # OpenCV 4
 
 
 class ImageError(UserError):
-    """An image cannot be read; `reason` says why, the message names the file too."""
+    """An image cannot be read; `reason` says why, and the message names the file as well."""
 
     def __init__(self, path: Path, reason: str):
         super().__init__(path, reason)  # both in args, so that the error survives a trip through pickle
@@ -45,37 +45,37 @@ class ImageError(UserError):
 
 
 def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "height width 3"]:
-    """Decode an image file to RGB; what cannot be read whole is an error, never a half-grey image.
+    """An image file decoded to RGB; a file that cannot be read whole is an error, never a half-grey image.
 
-    JPEG, PNG, WebP and BMP are read, told apart by their bytes and not by their name:
+    JPEG, PNG, WebP and BMP are read, recognised by their bytes and not by their name:
 
     - grey becomes three equal channels, a palette its colours, one bit black and white;
-    - 16 bits a channel keep their high byte (0x12FF becomes 0x12), with no stretch and no gamma: a 12-bit
+    - of 16 bits per channel the high byte is kept (0x12FF becomes 0x12), with no stretch and no gamma: a 12-bit
       picture in a 16-bit file comes out dark;
-    - transparency is dropped, and the colour that a transparent pixel stores is shown: no background is made up;
-    - CMYK is read as Adobe stores it (0 is full ink), by the plain formula, without its ink profile;
-    - colour profiles and PNG's gamma are not applied; an animation gives its first frame.
+    - transparency is dropped and a transparent pixel shows its stored colour: no background is invented;
+    - CMYK is read as Adobe stores it (0 is full ink), with the plain formula and without its ink profile;
+    - colour profiles and PNG's gamma are not applied; of an animation the first frame is read.
 
-    Other formats are refused by name. OpenCV would read TIFF, but turn it by its orientation even when told
-    not to and blend its transparency into black; AVIF it reads in some builds only.
+    Other formats are refused by name. OpenCV would read TIFF, but rotate it by its orientation even when told
+    not to, and blend its transparency into black; it reads AVIF in some builds only.
 
-    Orientation: pixels are given as stored; an EXIF orientation is not applied. The boxes of WIDER FACE are
-    in stored pixels, as the MATLAB tools of its ground truth and evaluation read them. A picture turned away
-    from its labels would spoil an AP without a word, while an unlabelled photograph that lies on its side is
-    seen at once, and mended by turning its pixels.
+    Orientation: pixels are returned as stored; an EXIF orientation is not applied. The boxes of WIDER FACE are
+    in stored pixels, as the MATLAB tools of its ground truth and evaluation read them. A picture rotated away
+    from its labels would silently spoil an AP, while an unlabelled photograph lying on its side is noticed at
+    once and is fixed by rotating its pixels.
 
-    Raises ImageError with the reason: not there, not a file, not an image, of a format that is not read, more
-    than `max_pixels` or a side above `MAX_SIDE` (read from the header, before anything is decoded), cut
-    short, damaged. Bytes changed inside a JPEG's compressed data may go unnoticed here, for the format has
-    no checksum; the index notices them by their hash.
+    Raises ImageError with the reason: missing, not a file, not an image, of an unsupported format, of more than
+    `max_pixels` or with a side above `MAX_SIDE` (both read from the header, before decoding), cut short, or
+    damaged. Changed bytes inside a JPEG's compressed data may go unnoticed here, because the format has no
+    checksum; the index notices them by their hash.
     """
     return decode_image(read_bytes(path, max_pixels), path, max_pixels)
 
 
 def read_bytes(path: Path, max_pixels: int = MAX_PIXELS) -> bytes:
-    """Read an image file's bytes; never empty.
+    """An image file's bytes, never empty.
 
-    Raises ImageError if it is not there, not a file, empty, or larger than `max_pixels` pixels can be.
+    Raises ImageError if it is missing, not a file, empty, or larger than `max_pixels` pixels can be.
     """
     try:
         size_bytes = _file_size(path)
@@ -89,7 +89,7 @@ def read_bytes(path: Path, max_pixels: int = MAX_PIXELS) -> bytes:
 def decode_image(
     data: bytes, path: Path, max_pixels: int = MAX_PIXELS
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Decode an image's bytes to RGB as `read_image` does; `path` is for the message only.
+    """An image's bytes decoded to RGB as in `read_image`; `path` only serves the message.
 
     Raises ImageError.
     """

@@ -1,4 +1,4 @@
-"""Draw detections on a picture: frames and confidences that can be read at 200 pixels and at 4K."""
+"""Detections drawn on a picture: frames and confidences that are legible at 200 pixels and at 4K."""
 
 import math
 from typing import Final
@@ -10,20 +10,20 @@ from jaxtyping import Float, UInt8
 Picture = UInt8[np.ndarray, "_ _ 3"]
 
 _MIN_LONG_SIDE_PX: Final = 600
-"""Smaller pictures are enlarged, or their frames and numbers would hide what they are about."""
+"""Smaller pictures are enlarged, as their frames and numbers would otherwise hide the faces."""
 _LINE_SHARE = 1 / 700  # of the long side
-_TEXT_SHARE = 0.36  # of a frame's width: a number is about as wide as its frame
+_TEXT_SHARE = 0.36  # of a frame's width: makes a number about as wide as its frame
 _MIN_TEXT_PX, _MAX_TEXT_SHARE = 10, 1 / 45  # height of a digit; its largest share of the long side
 _HERSHEY_PX = 21  # height of a digit at scale 1
 _SUBPIXEL_BITS = 4
-_FRAME, _EDGE = (255, 214, 10), (20, 20, 20)  # yellow on black stands out of skin, sky and shade alike
+_FRAME, _EDGE = (255, 214, 10), (20, 20, 20)  # yellow on black stands out against skin, sky and shade alike
 
 
 def drawn(image: Picture, detections: Float[np.ndarray, "_ 5"]) -> Picture:
-    """Give a copy of an RGB image with each detection's frame and confidence on it, the best on top.
+    """A copy of an RGB image with each detection's frame and confidence drawn on it, the best on top.
 
-    An image of less than 600 pixels is enlarged by a whole factor. Frames narrower than some 28 pixels carry no
-    number; what reaches beyond the image is cut off.
+    An image of less than 600 pixels is enlarged by a whole factor. Frames narrower than about 28 pixels carry no
+    number; whatever reaches beyond the image is cut off.
     """
     height, width = image.shape[:2]
     factor = max(1, math.ceil(_MIN_LONG_SIDE_PX / max(height, width)))
@@ -32,7 +32,7 @@ def drawn(image: Picture, detections: Float[np.ndarray, "_ 5"]) -> Picture:
         size = (width * factor, height * factor)
         picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC), np.uint8)
     line_px = max(2, round(max(picture.shape) * _LINE_SHARE))
-    # a frame far outside looks like one a little outside, and OpenCV's coordinates end at 2^27
+    # a frame far outside looks like one just outside, and OpenCV's coordinates end at 2^27
     outside = np.array([width, height, width, height]) + 2 * line_px
     for row in detections[::-1]:
         x1, y1, x2, y2 = (np.clip(row[:4], -2 * line_px, outside) * factor).tolist()
@@ -52,7 +52,7 @@ def _draw_frame(picture: Picture, box: tuple[float, float, float, float], line_p
 
 
 def _write(picture: Picture, box: tuple[float, float, float, float], text: str) -> None:
-    """Write above the frame, or inside it where the picture ends; nothing if it could not be read."""
+    """Write above the frame, or inside it at the picture's edge; nothing if it would not be legible."""
     height, width = picture.shape[:2]
     text_px = min((box[2] - box[0]) * _TEXT_SHARE, max(height, width) * _MAX_TEXT_SHARE)
     if text_px < _MIN_TEXT_PX:

@@ -1,7 +1,7 @@
-"""What an image file says about itself before it is decoded: format, size, and whether its end is there.
+"""The format and size of an image file, and whether its end is there, before it is decoded.
 
-Read from the bytes alone, so that a huge image is refused before anything is allocated (OpenCV asserts
-above 2^30 pixels), and so that a cut JPEG is noticed (a decoder may fill what is lacking with grey).
+They are read from the bytes alone, so that a huge image is refused before anything is allocated (OpenCV asserts
+above 2^30 pixels), and a cut JPEG is noticed (a decoder may fill the missing part with grey).
 """
 
 import struct
@@ -12,10 +12,10 @@ import numpy as np
 Format = Literal["JPEG", "PNG", "WebP", "BMP"]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp"})
-"""File names of the images that are read, in lower case."""
+"""Suffixes of the images that are read, in lower case."""
 
 REFUSED_SUFFIXES = frozenset({".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".jp2", ".jxl"})
-"""File names of images that are refused by name, so that a folder of them is not passed over in silence."""
+"""Suffixes of images that are refused by name, so that a folder of them is not silently skipped."""
 
 _REFUSED_STARTS = {
     b"II*\0": "TIFF",
@@ -43,7 +43,7 @@ _EOI, _SOS = 0xD9, 0xDA
 
 
 def image_format(head: bytes) -> Format | None:
-    """Name the format from a file's first 12 bytes or more; None if it is none that this project reads."""
+    """The format, from a file's first 12 bytes or more; None if this project does not read it."""
     if head.startswith(b"\xff\xd8\xff"):
         return "JPEG"
     if head.startswith(_PNG_SIGNATURE):
@@ -56,16 +56,16 @@ def image_format(head: bytes) -> Format | None:
 
 
 def refused_format(head: bytes) -> str:
-    """Name an image format that this project does not read, from 12 bytes or more; empty for anything else."""
+    """The name of an image format that this project does not read, from 12 bytes or more; empty for all others."""
     if head[4:8] == b"ftyp":
         return _REFUSED_BRANDS.get(head[8:12], "")
     return next((name for start, name in _REFUSED_STARTS.items() if head.startswith(start)), "")
 
 
 def header_size(data: bytes, kind: Format) -> tuple[int, int] | None:
-    """Give width and height in stored pixels; None if the header lacks them (cut short or damaged).
+    """Width and height in stored pixels; None if the header lacks them (cut short or damaged).
 
-    `data` is the beginning of the file, or all of it.
+    `data` is the beginning of the file or all of it.
     """
     try:
         match kind:
@@ -83,11 +83,11 @@ def header_size(data: bytes, kind: Format) -> tuple[int, int] | None:
 
 
 def jpeg_damage(data: bytes) -> str:
-    """Say what is wrong with a JPEG's structure; an empty string if nothing is.
+    """What is wrong with a JPEG's structure; empty if nothing is.
 
-    Its markers are followed to the end of the image, so a cut file and one whose tail was never written are
-    found. Bytes changed inside the compressed data are found only where they break the structure: the format
-    has no checksum.
+    Its markers are followed to the end of the image, which finds a cut file and one whose tail was never written.
+    Changed bytes inside the compressed data are found only if they break the structure: the format has no
+    checksum.
     """
     values = np.frombuffer(data, np.uint8)
     after = values[1:]
@@ -116,7 +116,7 @@ def jpeg_damage(data: bytes) -> str:
 
 
 def _next_segment(data: bytes, position: int) -> tuple[int, int, int] | None:
-    """Give a segment's marker, start and end; start == end if no marker is there, None past the end."""
+    """A segment's marker, start and end; start == end if there is no marker, None past the end."""
     while data[position : position + 2] == b"\xff\xff":
         position += 1
     if position + 2 > len(data):

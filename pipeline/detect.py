@@ -16,7 +16,7 @@ import detectors
 from crface.detections import detections_of
 from pipeline.config.sections import EvaluateConfig
 from pipeline.errors import UsageError, UserError
-from pipeline.images.decode import MAX_PIXELS, read_image
+from pipeline.images.decode import MAX_PIXELS, examined_image, read_bytes
 from pipeline.images.drawing import Picture, drawn
 from pipeline.images.drawing_mark import is_drawing, marked
 from pipeline.images.files import Kind, passed_over, walk_images
@@ -39,6 +39,8 @@ class FoundFaces:
     """Rows `x1 y1 x2 y2 confidence` above the threshold, in the image's stored pixels, best first."""
     best: float
     """The highest confidence of any detection, above the threshold or not; 0 if there are none."""
+    complaint: str
+    """The decoder's complaint about damage that it worked around; empty for none."""
 
 
 class FaceFinder:
@@ -68,7 +70,7 @@ class FaceFinder:
         refuses it.
         """
         config = EvaluateConfig()
-        image = read_image(path, max_pixels)
+        image, complaint = examined_image(read_bytes(path, max_pixels), path, max_pixels)
         try:
             rows = self._detector.candidates([image])[0]
         except ValueError as error:  # an image that a detector cannot take, or damaged weights
@@ -81,7 +83,8 @@ class FaceFinder:
             nms_iou=config.nms_iou,
         ).numpy()
         # nothing suppresses the candidate with the highest score, so it comes first
-        return FoundFaces(image, kept[kept[:, 4] > threshold], float(kept[0, 4]) if len(kept) else 0.0)
+        best = float(kept[0, 4]) if len(kept) else 0.0
+        return FoundFaces(image, kept[kept[:, 4] > threshold], best, complaint)
 
 
 def write_picture(found: FoundFaces, photograph: Path, folder: Path) -> Path:

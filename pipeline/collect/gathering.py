@@ -15,7 +15,7 @@ from pipeline.collect.similarity import Seen, signature
 from pipeline.collect.sources import SourceFile, find_sources
 from pipeline.collect.video import FrameRule, VideoError, video_frames
 from pipeline.errors import UsageError, UserError
-from pipeline.images.decode import MAX_PIXELS, ImageError, decode_image, read_bytes
+from pipeline.images.decode import MAX_PIXELS, ImageError, examined_image, read_bytes
 from pipeline.workspace.writing import write_atomically
 
 RECORD: Final = "collected.csv"
@@ -95,12 +95,14 @@ def collect(
         write_record(out / RECORD, entries)
     except OSError as error:
         raise UserError(f"cannot write the data set {out}: {error.strerror or error}") from error
-    return Collected(out, tuple(entries), len(stale), tuple(notes))
+    return Collected(out, tuple(entries), len(stale), (*notes, *gatherer.notes))
 
 
 class _Gatherer:
     def __init__(self, out: Path, threshold: float, rule: FrameRule, max_pixels: int) -> None:
         self.entries: list[Entry] = []
+        self.notes: list[str] = []
+        """On damage that the decoder made up for, of files that were not looked at by an earlier run."""
         self._folder = image_folder(out)
         self._threshold = threshold
         self._rule = rule
@@ -130,7 +132,7 @@ class _Gatherer:
     def _scan(self, file: SourceFile) -> None:
         scanned = Scanned()
         try:
-            for frame, pixels, data in _opened(file, self._rule, self._max_pixels):
+            for frame, pixels, data in _opened(file, self._rule, self._max_pixels, self.notes):
                 size = (pixels.shape[1], pixels.shape[0])
                 grey = signature(pixels)
                 scanned.add(frame, size, grey)
@@ -166,7 +168,7 @@ class _Gatherer:
 
 
 def _opened(
-    file: SourceFile, rule: FrameRule, max_pixels: int
+    file: SourceFile, rule: FrameRule, max_pixels: int, notes: list[str]
 ) -> Iterator[tuple[int, UInt8[np.ndarray, "height width 3"], bytes]]:
     """Give the number and pixels of each frame, and the bytes to be stored if the file has them."""
     if file.is_video:
@@ -174,7 +176,10 @@ def _opened(
             yield frame, pixels, b""
     else:
         data = read_bytes(file.path, max_pixels)
-        yield PHOTOGRAPH, decode_image(data, file.path, max_pixels), data
+        pixels, complaint = examined_image(data, file.path, max_pixels)
+        if complaint:
+            notes.append(f"damaged, but decoded: {file.path}: {complaint}")
+        yield PHOTOGRAPH, pixels, data
 
 
 def _encoded(pixels: UInt8[np.ndarray, "height width 3"]) -> bytes:

@@ -3,7 +3,7 @@
 import hashlib
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -271,9 +271,18 @@ def update_index(
         relabelled=counts["relabelled"],
         removed=counts["removed"],
         unreadable=[(row.path, row.reason) for row in rows if row.status in ("missing", "unreadable")],
-        notes=tuple(notes),
+        notes=(*notes, *_damage(rows)),
         is_written=is_new and not is_dry_run,
     )
+
+
+def _damage(rows: Sequence[ImageRow]) -> list[str]:
+    """A sentence on the images that decode although their data is damaged; none if there are none."""
+    damaged = [row for row in rows if row.status == "ok" and row.reason]
+    if not damaged:
+        return []
+    number = f"{len(damaged)} image{'s' * (len(damaged) > 1)}"
+    return [f"{number} damaged, but decoded, such as {damaged[0].path}: {damaged[0].reason}"]
 
 
 def store_index(workspace: Workspace, index: Index) -> None:

@@ -51,7 +51,7 @@ class ImageRow:
     status: Status
     """ok: decodes. missing: listed but not there. unreadable: see reason. removed: no longer listed."""
     reason: str
-    """Why the status is not ok; empty if it is."""
+    """Why the status is not ok; of an image that is, the decoder's complaint about damage, empty for none."""
     faces: Float32[np.ndarray, "face 4"]
     """x1 y1 x2 y2 in stored pixels, in the order of the annotation file."""
     is_valid: Bool[np.ndarray, " face"]

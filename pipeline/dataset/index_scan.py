@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.dataset.annotations import Annotation
 from pipeline.dataset.index_file import ImageRow, Status
 from pipeline.dataset.splits import SplitFiles
-from pipeline.images.decode import ImageError, decode_image, read_bytes
+from pipeline.images.decode import ImageError, examined_image, read_bytes
 
 _MAX_THREADS = 8  # each holds one decoded image
 
@@ -75,10 +75,11 @@ def _look_at(
         _refuse_link_outside(location, files)
         data = read_bytes(location, max_pixels)
         sha256 = hashlib.sha256(data).hexdigest()
-        height, width, _ = decode_image(data, location, max_pixels).shape
+        pixels, complaint = examined_image(data, location, max_pixels)
     except ImageError as error:
         return _row(number, labels, sha256, size_bytes, mtime_ns, status="unreadable", reason=error.reason)
-    return _row(number, labels, sha256, size_bytes, mtime_ns, width, height)
+    height, width, _ = pixels.shape
+    return _row(number, labels, sha256, size_bytes, mtime_ns, width, height, reason=complaint)
 
 
 def _is_as_before(old: ImageRow, size_bytes: int, mtime_ns: int) -> bool:

@@ -8,6 +8,7 @@ from jaxtyping import UInt8
 
 from crface.file_kind import kind_of_bytes
 from pipeline.errors import UserError
+from pipeline.images.complaints import with_complaints
 from pipeline.images.header import Format, header_size, image_format, jpeg_damage, refused_format
 
 MAX_PIXELS = 200_000_000
@@ -93,6 +94,19 @@ def decode_image(
 
     Raises ImageError.
     """
+    return examined_image(data, path, max_pixels)[0]
+
+
+def examined_image(
+    data: bytes, path: Path, max_pixels: int = MAX_PIXELS
+) -> tuple[UInt8[np.ndarray, "height width 3"], str]:
+    """The pixels that `decode_image` gives, and the decoder's complaint about damage that it worked around.
+
+    The complaint is in the decoder's own words, such as "Corrupt JPEG data: 419 extraneous bytes before marker 0xd9";
+    empty for none.
+
+    Raises ImageError.
+    """
     kind, (width, height) = _described(data, path)
     if width * height > max_pixels:
         raise ImageError(path, f"its {width} x {height} pixels are more than {max_pixels:,}")
@@ -100,16 +114,18 @@ def decode_image(
         raise ImageError(path, f"a side of its {width} x {height} pixels is longer than {MAX_SIDE:,}")
     if kind == "JPEG" and (damage := jpeg_damage(data)):
         raise ImageError(path, damage)
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        bgr, complaint = with_complaints(lambda: cv2.imdecode(np.frombuffer(data, np.uint8), flags))
     except cv2.error as error:
         raise ImageError(path, f"it is damaged: {error.err or 'OpenCV cannot decode it'}") from error
     if bgr is None:
-        raise ImageError(path, f"it is damaged or cut short: its {kind} data cannot be decoded")
+        why = f" ({complaint})" if complaint else ""
+        raise ImageError(path, f"it is damaged or cut short: its {kind} data cannot be decoded{why}")
     if bgr.shape != (height, width, 3):
         decoded = f"{bgr.shape[1]} x {bgr.shape[0]}"
         raise ImageError(path, f"it is damaged: {width} x {height} pixels announced, {decoded} decoded")
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr), dtype=np.uint8)
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr), dtype=np.uint8), complaint
 
 
 def _file_size(path: Path) -> int:

@@ -118,7 +118,7 @@ def test_a_second_run_gives_the_same_bytes_and_decodes_nothing(
         raise AssertionError("decoded again")
 
     monkeypatch.setattr("pipeline.collect.gathering.video_frames", refuse)
-    monkeypatch.setattr("pipeline.collect.gathering.decode_image", refuse)
+    monkeypatch.setattr("pipeline.collect.gathering.examined_image", refuse)
     collect([tmp_path / "in"], tmp_path / "out", rule=EVERY)
     assert _stored(tmp_path / "out") == once
 
@@ -134,7 +134,7 @@ def test_a_run_that_was_stopped_is_finished_by_the_next(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.collect.gathering.decode_image", stop)
+        patch.setattr("pipeline.collect.gathering.examined_image", stop)
         with pytest.raises(KeyboardInterrupt):
             collect([tmp_path / "in"], tmp_path / "out", rule=EVERY)
     collect([tmp_path / "in"], tmp_path / "out", rule=EVERY)

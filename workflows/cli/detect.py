@@ -77,6 +77,8 @@ def detect(
             answers.append({"image": str(image), "error": str(error)})
             click.echo(f"left out: {error}", err=True)
             continue
+        if found.complaint:
+            click.echo(f"damaged, but decoded: {image}: {found.complaint}", err=True)
         height, width = found.image.shape[:2]
         faces = [
             {"box_xyxy": [round(value, 2) for value in row[:4]], "confidence": round(row[4], 5)}

@@ -48,18 +48,21 @@ def make_safe() -> Stream:
             os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
     if sys.stdin is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 - a descriptor, open as long as the process
-    out, err = Stream(1, "wb", closefd=False), Stream(2, "wb", closefd=False)
-    sys.stdout, sys.stderr = _text(out, sys.stdout), _text(err, sys.stderr)
+    out = Stream(1, "wb", closefd=False)
+    # a descriptor of its own: 2 itself is turned elsewhere while an image is decoded (`pipeline.images.complaints`)
+    err = Stream(os.dup(2), "wb")
+    sys.stdout = _text(out, sys.stdout, line_buffering=out.isatty())
+    sys.stderr = _text(err, sys.stderr, line_buffering=True)
     return out
 
 
-def _text(raw: Stream, replaced: Any) -> io.TextIOWrapper:
+def _text(raw: Stream, replaced: Any, *, line_buffering: bool) -> io.TextIOWrapper:
     encoding = replaced.encoding if replaced is not None else "utf-8"
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding,
         # the bytes of a file name that is no UTF-8 go out as they are
         "surrogateescape" if encoding.lower().replace("-", "") == "utf8" else "backslashreplace",
-        line_buffering=raw.isatty() or raw.fileno() == 2,
+        line_buffering=line_buffering,
         write_through=replaced is not None and replaced.write_through,
     )

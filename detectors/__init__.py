@@ -1,4 +1,4 @@
-"""Detectors: images in, candidates out; made by name, with the weights that ship or others.
+"""Detectors: images in, candidates out; created by name, with the shipped weights or others.
 
 >>> import detectors
 >>> detector = detectors.create("retinaface-mobilenet0.25")

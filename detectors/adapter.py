@@ -1,4 +1,4 @@
-"""The adapter of this package's own networks: images in, their priors' boxes as candidates out."""
+"""The adapter of this package's own networks: images in, the decoded boxes of their priors out as candidates."""
 
 from collections.abc import Sequence
 from math import prod
@@ -25,9 +25,9 @@ _NUM_LANDMARKS = 5
 class NetworkDetector:
     """Candidates of an anchor network: the `detectors.Detector` that the pipeline calls.
 
-    `network` is the bare network in evaluation mode; `name` is the name that results are filed under. As
-    many images as `max_batch_pixels` have are forwarded together, fewer or in tiles where that takes more
-    than `max_bytes` (None: as `BoundedForward` says).
+    `network` is the bare network in evaluation mode; `name` is the name that results are filed under. Images of
+    up to `max_batch_pixels` in all are forwarded together, or fewer or in tiles where that takes more than
+    `max_bytes` (None: the default of `BoundedForward`).
     """
 
     def __init__(
@@ -45,18 +45,18 @@ class NetworkDetector:
         self._forward = BoundedForward(self.network, self.device, max_bytes)
 
     def autocast(self, precision: Precision) -> None:
-        """Compute convolutions in another precision from now on; their answers are decoded in single precision.
+        """Compute convolutions in this precision from now on; their outputs are decoded in single precision.
 
-        Its memory is still estimated as that of single precision.
+        Memory is still estimated for single precision.
         """
         self._forward.autocast_to = None if precision == "float32" else getattr(torch, precision)
 
     def candidates(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[Float32[np.ndarray, "_ 5"]]:
-        """Give each image's candidates, best first: its priors, decoded, at most 5000, even at score 0.
+        """Each image's candidates, best first: its decoded priors, at most 5000, even at confidence 0.
 
         Images are RGB. Rows are `x1 y1 x2 y2 confidence` in pixels of the image, not clipped to it; equal
-        confidences stay in the order of the priors. Images of equal size share a forward pass, which does
-        not change the result.
+        confidences keep the order of the priors. Images of the same size share a forward pass, which does not
+        change the result.
 
         Raises ValueError for an image without pixels or not uint8 [H, W, 3], and when the network's answer
         is not finite (damaged weights).
@@ -66,19 +66,20 @@ class NetworkDetector:
     def candidates_resized(
         self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], height: int, width: int
     ) -> list[Float32[np.ndarray, "_ 5"]]:
-        """Give the candidates of each image enlarged to `height` x `width`, in pixels of the enlarged image.
+        """The candidates of each image enlarged to `height` x `width`, in pixels of the enlarged image.
 
         Images go to the device at their own size and are enlarged there: bilinear, half-pixel centres, rounded
-        to 8 bits, as OpenCV does it to within one grey level. Raises ValueError as `candidates` does.
+        to 8 bits; within one grey level of OpenCV. Raises ValueError as `candidates` does.
         """
         return [found[:, :5] for found in self._found(images, num_landmarks=0, size=(height, width))]
 
     def candidates_with_landmarks(
         self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]
     ) -> list[tuple[Float32[np.ndarray, "n 5"], Float32[np.ndarray, "n 5 2"]]]:
-        """Give what `candidates` gives, and the five landmarks (x, y) of each in pixels of the image.
+        """The candidates of each image, as from `candidates`, with five landmarks (x, y) each in its pixels.
 
-        They are left eye, right eye, nose, left and right corner of the mouth, as seen in the picture.
+        The landmarks are the left eye, right eye, nose, and left and right corners of the mouth, as seen in the
+        image.
         Raises ValueError as `candidates` does, and when the network has no landmarks.
         """
         found = self._found(images, _NUM_LANDMARKS)
@@ -111,7 +112,7 @@ class NetworkDetector:
         num_landmarks: int,
         size: tuple[int, int] | None,
     ) -> list[Float32[np.ndarray, "_ _"]]:
-        """Give rows `x1 y1 x2 y2 confidence`, then x and y of each landmark, of images enlarged to `size`."""
+        """Rows `x1 y1 x2 y2 confidence`, then x and y of each landmark, for images enlarged to `size`."""
         shown = torch.from_numpy(images).to(self.device)
         if size is not None:
             shown = _enlarged(shown, *size)
@@ -138,8 +139,8 @@ class NetworkDetector:
 
 
 def placed(network: AnchorNetwork, device: torch.device) -> AnchorNetwork:
-    """Move a network to a device, its convolutions laid out channels last: faster on CPUs."""
-    # the stubs of Module.to do not know memory_format, its documentation does
+    """The network on a device, its convolutions laid out channels last, which is faster on CPUs."""
+    # Module.to documents memory_format, but its stubs lack it
     moved: AnchorNetwork = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return moved
 
@@ -147,7 +148,7 @@ def placed(network: AnchorNetwork, device: torch.device) -> AnchorNetwork:
 def _enlarged(
     images: UInt8[Tensor, "batch _ _ 3"], height: int, width: int
 ) -> UInt8[Tensor, "batch height width 3"]:
-    """Enlarge images one after the other, so that few pixels are numbers of 4 bytes at a time."""
+    """The images enlarged, one at a time so that few pixels are held as 4-byte numbers at once."""
     enlarged = images.new_empty((len(images), height, width, 3))
     for image, target in zip(images, enlarged, strict=True):
         planes = image.permute(2, 0, 1)[None].float()
@@ -164,7 +165,7 @@ def _taken(
 
 
 def create_detector(name: str, weights: Path | None, device: str) -> NetworkDetector:
-    """Make a detector of `NETWORKS` from a weights file, or with random weights for None.
+    """A detector of `NETWORKS` with the weights of a file, or with random weights for None.
 
     Raises ValueError when the file does not fit.
     """

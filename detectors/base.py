@@ -1,8 +1,8 @@
-"""What a detector is to the rest of the project: a protocol, found by its name.
+"""The interface of a detector, and how one is found by name.
 
-Detectors are entry points of the group `crface.detectors`, so that other packages can add theirs; one that
-is not registered is named `package.module:NAME`. Either points to a `DetectorEntry` or to a class with an
-integer `version` that is called with a weights file (or None) and a device, and then is a `Detector`.
+Detectors are entry points of the group `crface.detectors`, so that other packages can add theirs; one that is
+not registered is named `package.module:NAME`. Either kind of name points to a `DetectorEntry`, or to a class with
+an integer `version` that is called with a weights file (or None) and a device to make a `Detector`.
 """
 
 import hashlib
@@ -17,50 +17,50 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 MAX_CANDIDATES: Final = 5000
-"""Candidates kept of one image (paper 4.2)."""
+"""The most candidates kept of one image (paper 4.2); every store has room for as many."""
 SHIPPED: Final = "shipped"
-"""The weights that come with this package."""
+"""Stands for the weights that come with this package."""
 Precision = Literal["float32", "bfloat16", "float16"]
-"""What a network's convolutions are computed in."""
+"""The number format of a network's convolutions."""
 _GROUP = "crface.detectors"
 
 
 @runtime_checkable
 class Detector(Protocol):
-    """What the pipeline needs of a detector."""
+    """The interface that the pipeline needs of a detector."""
 
     @property
     def name(self) -> str:
-        """The name that its candidates are filed under."""
+        """The name that the detector's candidates are filed under."""
 
     def candidates(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[Float32[np.ndarray, "_ 5"]]:
-        """Give each RGB image's rows `x1 y1 x2 y2 confidence` in its pixels, best first; none to 5000."""
+        """Rows `x1 y1 x2 y2 confidence` for each RGB image, in its pixels, best first; 0 to 5000 of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectorEntry:
-    """A detector that can be created by name: what an entry point, or `package.module:NAME`, points to."""
+    """A detector that can be created by name; an entry point or `package.module:NAME` points to one."""
 
     description: str
-    """One line for `crface detectors`."""
+    """One line shown by `crface detectors`."""
     version: int
-    """Raised whenever code changes in a way that changes candidates: part of their fingerprint."""
+    """A number that is raised whenever a code change alters candidates; part of their fingerprint."""
     create: Callable[[Path | None, str], Detector]
-    """Make the detector from a weights file (None: random weights, or none needed) on a device."""
+    """Creates the detector from a weights file (None: random weights, or none needed) on a device."""
     shipped_weights: Path | None = None
-    """The weights that come with the package; None if there are none, or the detector needs none."""
+    """The weights file that comes with the package; None if there is none or the detector needs none."""
     needs_weights: bool = False
-    """Whether the detector is of no use without weights: then those of a user are asked for where none are shipped."""
+    """Whether the detector is useless without weights; if so and none are shipped, the user must name some."""
     identity: Callable[[Path | None], Mapping[str, Any]] | None = None
-    """What decides candidates beside the version, as JSON values, when that is more than one weights file.
+    """Returns what decides candidates besides the version, as JSON values, if that is more than one weights file.
 
-    Called like `create`, without the device. It gives at least `weights`, a SHA-256 of all the files that are
-    read, and may give `detector`, another name to file candidates under.
+    Called like `create`, without the device. The result has at least `weights`, a SHA-256 of all files that are
+    read, and may have `detector`, another name to file candidates under.
     """
 
 
 def available() -> dict[str, str]:
-    """Give every registered detector's name and description, in order of name; a broken one says why."""
+    """The name and description of every registered detector, sorted by name; a broken one's says why."""
     descriptions = {}
     for name, value in sorted(_registered().items()):
         try:
@@ -71,13 +71,12 @@ def available() -> dict[str, str]:
 
 
 def create(spec: str, weights: str | Path | None = SHIPPED, device: str = "cpu") -> Detector:
-    """Make the detector named `NAME`, `NAME@WEIGHTS` or `package.module:NAME`, ready to be called.
+    """The detector named `NAME`, `NAME@WEIGHTS` or `package.module:NAME`, ready to use.
 
-    WEIGHTS, or `weights`, is a safetensors file or a published checkpoint; `weights=None` gives random
-    ones.
+    WEIGHTS, or `weights`, is a safetensors file or a published checkpoint; `weights=None` means random weights.
 
-    Raises ValueError when the name is unknown, weights are named twice, none are named where the detector needs
-    them and none are shipped, or their file is missing or does not fit.
+    Raises ValueError when the name is unknown, weights are given twice, the detector needs weights but none are
+    given or shipped, or their file is missing or does not fit.
     """
     name, entry, path = _resolved(spec, weights)
     if weights == SHIPPED and path is not None and not path.is_file():
@@ -88,9 +87,9 @@ def create(spec: str, weights: str | Path | None = SHIPPED, device: str = "cpu")
 
 
 def identify(spec: str) -> dict[str, Any]:
-    """Give all that decides the bytes of a detector's candidates, as JSON values, without creating it.
+    """Everything that decides the bytes of a detector's candidates, as JSON values, without creating it.
 
-    `detector` is the name that they are filed under, `weights` a SHA-256 of every file that is read.
+    `detector` is the name that the candidates are filed under, `weights` a SHA-256 of every file that is read.
 
     Raises ValueError as `create` does.
     """
@@ -103,7 +102,7 @@ def identify(spec: str) -> dict[str, Any]:
 
 
 def file_sha256(path: str | Path) -> str:
-    """Hash a weights file to 64 hexadecimal digits.
+    """SHA-256 of a weights file, 64 hexadecimal digits.
 
     Raises ValueError when the file cannot be read.
     """
@@ -136,7 +135,7 @@ def _resolved(spec: str, weights: str | Path | None) -> tuple[str, DetectorEntry
 
 
 def _registered() -> dict[str, str]:
-    # Dask's backport of importlib.metadata gives objects of a class of its own: only their strings are used
+    # Dask's backport of importlib.metadata returns objects of its own class: only their strings are used
     return {point.name: point.value for point in entry_points(group=_GROUP)}
 
 

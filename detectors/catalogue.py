@@ -1,4 +1,4 @@
-"""The detectors of this package, as its entry points name them; nothing heavy is imported until one is created."""
+"""The detectors of this package, named by its entry points; nothing heavy is imported until one is created."""
 
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,7 @@ _PRETRAINED = Path(__file__).parent / "pretrained"
 
 
 def _create(name: str, weights: Path | None, device: str) -> Detector:
-    from detectors.adapter import create_detector  # with torch, which planning need not wait for
+    from detectors.adapter import create_detector  # imports torch, which planning need not wait for
 
     return create_detector(name, weights, device)
 
@@ -30,28 +30,28 @@ MOBILENET025 = _entry(
     version=1,
     is_trained=True,
 )
-"""What the entry-point group `crface.detectors` names `retinaface-mobilenet0.25`."""
+"""The entry `retinaface-mobilenet0.25` of the group `crface.detectors`."""
 RETINAFACE_RESNET50 = _entry(
     "retinaface-resnet50",
     "RetinaFace with the ResNet-50 trunk; priors of 16 to 512 px",
     version=1,
     is_trained=False,
 )
-"""What the entry-point group names `retinaface-resnet50`."""
+"""The entry `retinaface-resnet50`."""
 HAMBOX_RESNET50 = _entry(
     "hambox-resnet50",
-    "HAMBox as the paper re-implements it, on ResNet-50; one anchor a cell, 16 to 512 px",
+    "HAMBox as the paper re-implements it, on ResNet-50; one anchor per cell, 16 to 512 px",
     version=1,
     is_trained=False,
 )
-"""What the entry-point group names `hambox-resnet50`."""
+"""The entry `hambox-resnet50`."""
 HAMBOX_SLIM = _entry(
     "hambox-slim",
     "HAMBox on a thin ResNet: small, for CPUs",
     version=1,
     is_trained=True,
 )
-"""What the entry-point group names `hambox-slim`."""
+"""The entry `hambox-slim`."""
 HRNET_W18, HRNET_W32, HRNET_W48 = (
     _entry(
         f"hrnet-w{width}",
@@ -61,11 +61,11 @@ HRNET_W18, HRNET_W32, HRNET_W48 = (
     )
     for width in (18, 32, 48)
 )
-"""What the entry-point group names `hrnet-w18`, `hrnet-w32` and `hrnet-w48`."""
+"""The entries `hrnet-w18`, `hrnet-w32` and `hrnet-w48`."""
 HRNET_SLIM = _entry(
     "hrnet-slim",
     "the head and anchors of HAMBox on a thin HRNet: small, for CPUs",
     version=1,
     is_trained=True,
 )
-"""What the entry-point group names `hrnet-slim`."""
+"""The entry `hrnet-slim`."""

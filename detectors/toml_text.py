@@ -1,24 +1,24 @@
-"""Parse TOML that strangers wrote: bounded in size and depth, so that no file costs more than a moment."""
+"""A parser for untrusted TOML, bounded in size and depth so that no file takes more than a moment."""
 
 import re
 import tomllib
 from typing import Any, Final
 
 MAX_BYTES: Final = 64 * 1024
-"""Longer files are refused: ten times the longest configuration that this project knows."""
+"""Longer files are refused; this is ten times this project's longest configuration."""
 
-_MAX_KEY_PARTS = 32  # the parser's time grows with the square of a dotted key's parts
+_MAX_KEY_PARTS = 32  # the parser's time grows with the square of the parts of a dotted key
 
 
 def parse_toml(data: bytes) -> dict[str, Any]:
-    """Parse a TOML file's bytes; reading `MAX_BYTES + 1` of a file is enough to have a longer one refused.
+    """The content of a TOML file's bytes; it is enough to pass the first `MAX_BYTES + 1`, which are refused.
 
-    Raises ValueError that says what is wrong: too long, no UTF-8, no TOML, a number of thousands of digits, or
-    nested too deeply.
+    Raises ValueError that says what is wrong: too long, not UTF-8, not TOML, a number with thousands of digits,
+    or nested too deeply.
     """
     if len(data) > MAX_BYTES:
         raise ValueError(f"it is longer than {MAX_BYTES:,} bytes: is it a configuration?")
-    text = data.decode("utf-8")  # whose error is a ValueError that names the byte
+    text = data.decode("utf-8")  # its error is a ValueError that names the byte
     for number, line in enumerate(text.splitlines(), start=1):
         if line.lstrip().startswith("#"):
             continue

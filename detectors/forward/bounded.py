@@ -1,4 +1,4 @@
-"""The forward of an anchor network in bounded memory: fewer images at a time, and tiles where one is too much."""
+"""The forward pass of an anchor network in bounded memory: fewer images at a time, tiles if one is too much."""
 
 import os
 from dataclasses import dataclass
@@ -15,41 +15,41 @@ from detectors.forward.tiles import Tile, plan_tiles, tiled_forward
 from detectors.networks.anchor_network import AnchorNetwork
 
 MEAN_RGB = (123.0, 117.0, 104.0)
-"""Subtracted from the channels of an image, which the network then takes as BGR."""
+"""The mean of each channel, subtracted before the image goes to the network as BGR."""
 
-_PROBE_PX: Final = 1024  # a footprint grows with the area: that of any size is told from this one's
+_PROBE_PX: Final = 1024  # a footprint grows with the area, so this size predicts every other
 _MAX_CPU_BYTES: Final = 4 << 30
-_CPU_SHARE: Final = 4  # of a machine's memory one forward takes no more than this part
-_WORKSPACE: Final = 1.25  # what convolutions take beside inputs and outputs, at most, where it was measured
+_CPU_SHARE: Final = 4  # a forward pass takes at most this fraction (1 / 4) of a machine's memory
+_WORKSPACE: Final = 1.25  # factor for the extra memory of convolutions; the largest one measured
 
 
 def to_input(images: UInt8[Tensor, "batch height width 3"]) -> Float[Tensor, "batch 3 height width"]:
-    """Turn RGB images into the network's input: BGR, mean subtracted, channels last in memory."""
+    """The network's input for RGB images: BGR, mean subtracted, channels last in memory."""
     shifted = images.flip(-1).float().sub_(torch.tensor(MEAN_RGB[::-1], device=images.device))
     return shifted.permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """So many images at a time, each whole or in these tiles."""
+    """How images are forwarded: `batch` at a time, each whole or in `tiles`."""
 
     batch: int
     tiles: tuple[Tile, ...] = ()
 
 
 class BoundedForward:
-    """Call an anchor network on uint8 RGB images of any size; its outputs, whatever memory there is.
+    """An anchor network for uint8 RGB images of any size, within whatever memory there is.
 
-    `max_bytes` is what a forward may take; None: four fifths of what is free on a GPU, on a CPU a quarter of
-    the machine's memory and at most 4 GiB, the same for every run. Images that do not fit
-    together are forwarded apart, one that does not fit alone in tiles. So is what a GPU refuses for
-    want of memory. Neither changes the outputs by more than the noise of another order of sums, and no tensor
-    reaches 2^31 elements.
+    `max_bytes` is what a forward pass may take; None: four fifths of the free memory on a GPU; on a CPU a quarter
+    of the machine's memory, at most 4 GiB, the same for every run. Images that do not fit together are forwarded
+    separately, and one that does not fit alone is forwarded in tiles; likewise if a GPU runs out of memory.
+    Neither changes the outputs by more than rounding in a different order of summation, and no tensor reaches
+    2^31 elements.
     """
 
     def __init__(self, network: AnchorNetwork, device: torch.device, max_bytes: int | None = None) -> None:
         self.autocast_to: torch.dtype | None = None
-        """What convolutions are computed in where that is not single precision; the outputs always are in it."""
+        """The precision of convolutions, None for single; the outputs are always in single precision."""
         self._network = network
         self._device = device
         self._max_bytes = max_bytes
@@ -57,9 +57,9 @@ class BoundedForward:
     def __call__(
         self, images: UInt8[Tensor, "batch height width 3"]
     ) -> tuple[Float[Tensor, "batch prior _"], ...]:
-        """Give the network's outputs.
+        """The network's outputs.
 
-        Raises torch.OutOfMemoryError when a GPU has no room for the smallest tile.
+        Raises torch.OutOfMemoryError when a GPU has no room for even the smallest tile.
         """
         num_images, height, width, _ = images.shape
         budget = self._available_bytes()
@@ -77,12 +77,12 @@ class BoundedForward:
                     steps = self.plan(num_images, height, width, budget)
 
     def plan(self, num_images: int, height: int, width: int, max_bytes: int) -> Steps:
-        """Decide how images of one size are forwarded in so much memory."""
+        """How images of one size are forwarded within `max_bytes` of memory."""
         bytes_per_pixel = self._footprint.total_bytes * _WORKSPACE / _PROBE_PX**2
         elements_per_pixel = self._footprint.largest_elements / _PROBE_PX**2
         max_pixels = int(min(max_bytes / bytes_per_pixel, MAX_ELEMENTS / elements_per_pixel))
         stride = max(self._network.layout.strides_px)
-        # maps have cells for begun strides too
+        # maps also have cells for incomplete strides
         pixels = -(-height // stride) * -(-width // stride) * stride**2
         if pixels <= max_pixels:
             return Steps(min(num_images, max_pixels // pixels))
@@ -110,7 +110,7 @@ class BoundedForward:
         if self._device.type == "cuda":
             unused = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
             return (torch.cuda.mem_get_info(self._device)[0] + unused) * 4 // 5
-        # not what is free just now: the same machine shall always give the same bits
+        # not the memory free at the moment: the same machine must always produce the same bits
         return min(_MAX_CPU_BYTES, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _CPU_SHARE)
 
     @cached_property

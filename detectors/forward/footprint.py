@@ -1,4 +1,4 @@
-"""What a forward of an anchor network will take, found by running it on tensors without memory ("meta")."""
+"""The memory that a forward pass of an anchor network will take, found by running it on "meta" tensors."""
 
 import copy
 from dataclasses import dataclass
@@ -12,37 +12,37 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from detectors.networks.anchor_network import AnchorNetwork
 
 MAX_ELEMENTS: Final = 2**31 - 1
-"""Of one tensor. With more, torch goes silently wrong in some operations and refuses others."""
+"""The most elements of one tensor; beyond it, torch is silently wrong in some operations and refuses others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What the forward of one image takes; a batch takes as many times that."""
+    """The memory that the forward pass of one image takes; a batch takes a multiple of it."""
 
     input_bytes: int
-    """The network's input, single precision."""
+    """Size of the network's input in single precision."""
     activation_bytes: int
-    """The most that inputs and outputs of layers, those kept for later included, take at one time."""
+    """The peak size of the layers' inputs and outputs, including those kept for later layers."""
     answer_bytes: int
-    """The network's outputs, and the priors, confidences and order that candidates are chosen with."""
+    """Size of the network's outputs, and of the priors, confidences and order used to choose candidates."""
     largest_elements: int
     """The number of elements of the largest tensor."""
 
     @property
     def total_bytes(self) -> int:
-        """The sum of the terms; what a library takes for a convolution comes on top."""
+        """The sum of the terms, without the workspace that a library needs for convolutions."""
         return self.input_bytes + self.activation_bytes + self.answer_bytes
 
 
 def footprint(network: AnchorNetwork, height: int, width: int) -> Footprint:
-    """Tell what a forward of one image of this size takes, in milliseconds and without taking it."""
+    """The memory for a forward pass of one image of this size, estimated in milliseconds without allocating it."""
     shapes = copy.deepcopy(network, _shared_parameters(network)).eval()
     image = torch.empty(1, 3, height, width, device="meta")
     with torch.inference_mode(), _Tracker() as tracker:
         answers = shapes(image)
     num_priors = answers[0].shape[1]
     answer_values = sum(answer.shape[-1] for answer in answers)
-    # beside the answers: priors (4 values), and sorted confidences with their order in 8 bytes
+    # besides the outputs: priors (4 values), and sorted confidences with their order in 8 bytes
     return Footprint(
         input_bytes=image.numel() * 4,
         activation_bytes=tracker.peak_bytes,
@@ -52,7 +52,7 @@ def footprint(network: AnchorNetwork, height: int, width: int) -> Footprint:
 
 
 def _shared_parameters(network: AnchorNetwork) -> dict[int, Any]:
-    """What a copy's tensors become: empty ones of the same shape that take no memory."""
+    """Replacements for a network's tensors in a copy: empty ones of the same shapes that take no memory."""
     tensors = [*network.parameters(), *network.buffers()]
     empty: dict[int, Any] = {}
     for tensor in tensors:
@@ -63,7 +63,7 @@ def _shared_parameters(network: AnchorNetwork) -> dict[int, Any]:
 
 
 class _Tracker(TorchDispatchMode):
-    """Adds up the storages that are alive after each operation."""
+    """A mode that adds up the storages alive after each operation."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""How far an anchor network looks: the margin that a tile needs around what is taken from it."""
+"""The receptive field of an anchor network: the margin that a tile needs around the part that is used."""
 
 import copy
 
@@ -7,21 +7,21 @@ from torch import nn
 
 from detectors.networks.anchor_network import AnchorNetwork
 
-_MAX_PX = 1 << 13  # wider than what any of this package's networks sees, from both sides
+_MAX_PX = 1 << 13  # wider than the field of any of this package's networks, both sides together
 
 
 def margin_px(network: AnchorNetwork) -> int:
-    """Give how far beyond a block of cells the pixels reach that decide its outputs, in pixels.
+    """How many pixels beyond a block of cells influence its outputs.
 
-    The block is as wide as the coarsest stride, and so is the unit of the result. It is found by asking which
-    pixels of a row have a gradient, in a copy in which every convolution is a plain mean: there no two paths cancel
+    The block is as wide as the coarsest stride, of which the result is a multiple. It is found from the gradient
+    of a row of pixels, in a copy of the network whose every convolution is a plain mean: there no two paths cancel
     and no activation is off. Kernels are square, so what holds along a row holds along a column.
 
     Raises ValueError for a network that sees more than about 4096 pixels to one side.
     """
     stride = max(network.layout.strides_px)
     start = _MAX_PX // 2 // stride * stride
-    with torch.inference_mode(mode=False), torch.enable_grad():  # whatever the caller is in
+    with torch.inference_mode(mode=False), torch.enable_grad():  # whatever mode the caller is in
         row = torch.ones(1, 3, 1, _MAX_PX, dtype=torch.float64, requires_grad=True)
         offsets = _mean_network(network)(row)[0]
         total, first = torch.zeros((), dtype=torch.float64), 0
@@ -40,7 +40,7 @@ def margin_px(network: AnchorNetwork) -> int:
 
 
 def _mean_network(network: AnchorNetwork) -> AnchorNetwork:
-    # double: at the rim of a deep network's field a hundred thirds are multiplied
+    # double: at the edge of a deep network's field, a hundred factors of a third are multiplied
     means = copy.deepcopy(network).cpu().double().eval()
     with torch.no_grad():
         for module in means.modules():

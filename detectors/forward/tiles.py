@@ -1,8 +1,7 @@
-"""An image cut into tiles that overlap by what the network sees, so that together they answer as the whole does.
+"""An image cut into tiles that overlap by the network's receptive field, so that the outputs are those of the whole.
 
-A tile begins on a multiple of the coarsest stride: its cells are those of the whole image. What is taken from it lies a
-margin (`detectors.forward.receptive_field`) away from where it was cut; at the image's own edges it ends as the
-image does.
+A tile begins on a multiple of the coarsest stride, so its cells are those of the whole image. Only outputs at least
+a margin (`detectors.forward.receptive_field`) away from a cut are used; at the image's own edges there is none.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ _MAX_REPEATED = 4
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Pixels of one side of the image: what a tile is taken for, and what the network is shown for it."""
+    """A tile along one side of the image: `start:stop` is used, `seen_start:seen_stop` is what the network sees."""
 
     start: int
     stop: int
@@ -29,18 +28,17 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A part of an image; the parts `start:stop` of all tiles are the image, none of it twice."""
+    """A part of an image; the parts `start:stop` of all tiles cover the image without overlap."""
 
     rows: Span
     columns: Span
 
 
 def plan_tiles(height: int, width: int, stride: int, margin: int, max_pixels: int) -> list[Tile]:
-    """Cut an image with the fewest pixels to compute, none of the forwards larger than `max_pixels` if that can be.
+    """The tiles with the fewest pixels to compute, none larger than `max_pixels` if that is possible.
 
-    What overlaps is computed again and again: a cut that computes more than four times the image is not made.
-    Where none of the others is fine enough, it is the one with the smallest forwards. `margin` is a
-    multiple of `stride`.
+    Overlaps are computed repeatedly, so cuts that compute more than four times the image are excluded. If none of
+    the others is fine enough, the result is the one with the smallest tiles. `margin` is a multiple of `stride`.
     """
     cuts = [
         (rows, columns)
@@ -61,7 +59,7 @@ def tiled_forward(
     images: UInt8[Tensor, "batch height width 3"],
     tiles: Sequence[Tile],
 ) -> tuple[Float[Tensor, "batch prior _"], ...]:
-    """Give what `forward`, a network with these priors, says of whole images, asking it tile by tile."""
+    """The outputs of `forward`, a network with these priors, for whole images, computed tile by tile."""
     batch, height, width = images.shape[:3]
     num_priors = sum(_num_priors(layout, height, width))
     stitched: list[Tensor] = []
@@ -76,7 +74,7 @@ def tiled_forward(
 
 
 class _Cut:
-    """One side cut into spans: how long the longest forward is, and all together."""
+    """One side cut into spans: the longest span that the network sees, and the total of them."""
 
     def __init__(self, spans: list[Span]) -> None:
         self.spans = spans
@@ -85,7 +83,7 @@ class _Cut:
 
 
 def _cuts(side: int, stride: int, margin: int) -> list[_Cut]:
-    """Give every way of cutting a side into equal parts, in steps of the stride."""
+    """Every way to cut a side into equal parts, in steps of the stride."""
     num_strides = -(-side // stride)
     lengths = sorted({-(-num_strides // count) * stride for count in range(1, num_strides + 1)})
     return [
@@ -109,12 +107,12 @@ def _seen(span: Span) -> int:
 
 
 def _num_priors(layout: PriorLayout, height: int, width: int) -> list[int]:
-    """Count the priors of each level."""
+    """The number of priors on each level."""
     return [-(-height // s) * -(-width // s) * layout.priors_per_cell for s in layout.strides_px]
 
 
 def _place(whole: Tensor, answer: Tensor, tile: Tile, height: int, width: int, layout: PriorLayout) -> None:
-    """Copy the answers of a tile's own cells to where they are in the whole image's."""
+    """Copy the outputs of a tile's own cells to their place in the whole image's."""
     rows, columns = tile.rows, tile.columns
     sizes = zip(
         layout.strides_px,
@@ -134,5 +132,5 @@ def _place(whole: Tensor, answer: Tensor, tile: Tile, height: int, width: int, l
 
 
 def _as_cells(values: Tensor, height: int, width: int, stride: int) -> Tensor:
-    """See one level's rows as `[batch, row, column, prior and value]`."""
+    """One level's rows viewed as `[batch, row, column, prior and value]`."""
     return values.view(len(values), -(-height // stride), -(-width // stride), -1)

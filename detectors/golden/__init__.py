@@ -1,7 +1,7 @@
-"""Whether a detector works on this machine: it is shown a drawn picture, and its answer is judged.
+"""A check that a detector works on this machine: it is shown a drawn picture, and its answer is judged.
 
-For weights that ship, the answer is compared with the one that was stored beside the code; for others, with
-what every detector promises. `python -m detectors.golden NAME` stores the answer of a detector's shipped weights.
+For shipped weights, the answer is compared with the one stored beside the code; for others, with what every
+detector must do. `python -m detectors.golden NAME` stores the answer of a detector's shipped weights.
 """
 
 from detectors.golden.answers import Answer, GoldenValues, ask, golden_file, golden_values

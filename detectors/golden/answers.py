@@ -1,4 +1,4 @@
-"""What a detector answers to the golden picture, and what answer is stored for it."""
+"""A detector's answer to the golden picture, and the answer stored for it."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from detectors.base import Detector, identify
 from detectors.golden.picture import golden_picture
 
 NUM_STORED = 20
-"""Candidates kept of an answer: the best."""
+"""The number of candidates of an answer that are stored, the best ones."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,20 +19,20 @@ class Answer:
     """A detector's candidates for the golden picture."""
 
     alone: np.ndarray
-    """With one image in the call; of whatever shape and values the detector gives."""
+    """The candidates with one image in the call; of whatever shape and values the detector returns."""
     in_batch: np.ndarray
-    """With two other images in the call, one of them of another size."""
+    """The candidates with two other images in the call, one of them of a different size."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GoldenValues:
-    """The best candidates for the golden picture, where the weights were made."""
+    """The best candidates for the golden picture on the machine where the weights were made."""
 
     candidates: Float32[np.ndarray, "_ 5"]
 
 
 def ask(detector: Detector) -> Answer:
-    """Show a detector the golden picture; whatever it raises goes through."""
+    """A detector's answer to the golden picture; whatever it raises is passed on."""
     picture = golden_picture()
     mirrored, part = np.ascontiguousarray(picture[:, ::-1]), np.ascontiguousarray(picture[:96, :80])
     alone = detector.candidates([picture])[0]
@@ -40,7 +40,7 @@ def ask(detector: Detector) -> Answer:
 
 
 def golden_values(spec: str) -> GoldenValues | None:
-    """Give what is stored for a detector's weights and version; None for weights that do not ship.
+    """The values stored for a detector's weights and version; None for weights that do not ship.
 
     Raises ValueError when there is no such detector or its weights cannot be read.
     """
@@ -55,12 +55,12 @@ def golden_values(spec: str) -> GoldenValues | None:
 
 
 def golden_file(name: str, weights_sha256: str) -> Path:
-    """Say where the answer of a detector with these weights is stored."""
+    """The file in which the answer of a detector with these weights is stored."""
     return Path(__file__).parent / f"{name}-{weights_sha256[:12]}.json"
 
 
 def as_json(spec: str, answer: Answer) -> str:
-    """Write down an answer as `golden_values` reads it."""
+    """An answer as the text that `golden_values` reads."""
     identity = identify(spec)
     rows = [[round(float(value), 5) for value in row] for row in answer.alone[:NUM_STORED]]
     about = {key: identity[key] for key in ("detector", "weights", "version")}

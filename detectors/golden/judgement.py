@@ -1,4 +1,4 @@
-"""Decide from a detector's answer to the golden picture whether it works; nothing is computed here."""
+"""The judgement whether a detector works, from its answer to the golden picture."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -14,30 +14,30 @@ Status = Literal["ok", "warn", "fail"]
 
 _STORED_PX, _STORED_CONFIDENCE = 0.5, 0.01
 """How far an answer may be from the stored one: processors and GPUs round differently (TF32 keeps 10 bits), but a
-swapped channel or a wrong mean moves a confidence by far more."""
+swapped channel or a wrong mean changes a confidence by far more."""
 _BATCH_PX, _BATCH_CONFIDENCE = 0.05, 1e-3
-"""How far the company of other images may move an answer: no more than another order of additions does."""
+"""How far other images in the call may move an answer: no more than a different order of summation does."""
 _CONFIDENT: Final = 0.5
-_MIN_IOU = 0.3  # detectors differ in how much hair and chin belongs to a face
+_MIN_IOU = 0.3  # detectors differ in how much hair and chin they include in a face
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is to be said of a detector."""
+    """The verdict on a detector."""
 
     status: Status
     found: str
     """What was found, in words."""
     advice: str = ""
-    """What to do about it; empty if nothing."""
+    """What to do about the finding; empty if nothing."""
 
 
 def judge(answer: Answer, golden: GoldenValues | None) -> Finding:
-    """Say the worst that there is to say about an answer, with the next step.
+    """The worst finding about an answer, with the next step.
 
-    Every detector must give at most 5000 finite rows, sorted, whatever other images are in the call, and if
-    it is confident of anything in the picture, of one of the faces drawn there. With stored values, its best
-    candidates must be those.
+    Every detector must return at most 5000 finite rows, sorted, whatever other images are in the call; and if it
+    is confident of anything in the picture, then of one of the faces drawn there. If values are stored, its best
+    candidates must match them.
     """
     rows = answer.alone
     if rows.ndim != 2 or rows.shape[1] != 5 or len(rows) > MAX_CANDIDATES:
@@ -114,7 +114,7 @@ def _unknown(rows: Float[np.ndarray, "_ 5"]) -> Finding:
 def _num_without_match(
     wanted: Float[np.ndarray, "_ 5"], rows: np.ndarray, max_px: float, max_confidence: float
 ) -> int:
-    """Count the rows that have no near counterpart; order does not matter, for near equals may swap places."""
+    """The number of rows without a close counterpart; order does not matter, as near equals may swap places."""
     if rows.ndim != 2 or rows.shape[1:] != (5,):
         return len(wanted)
     distance = np.abs(wanted[:, None] - rows[None])

@@ -1,4 +1,4 @@
-"""The picture that detectors are tried on: two drawn faces, the same to the bit on every machine."""
+"""The picture that detectors are tested on: two drawn faces, bit for bit the same on every machine."""
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
@@ -20,9 +20,9 @@ Colour = tuple[int, int, int]
 
 
 def golden_picture() -> UInt8[np.ndarray, "160 224 3"]:
-    """Draw the picture, RGB: a large face on the left, a smaller one on the right, before a plain wall.
+    """The picture, RGB: a large face on the left and a smaller one on the right, in front of a plain wall.
 
-    Whole numbers only: nothing that another processor, compiler or library version could round otherwise.
+    It is computed in integers only, so that no processor, compiler or library version can round it differently.
     """
     y, x = np.mgrid[0:HEIGHT_PX, 0:WIDTH_PX].astype(np.int64)
     picture = np.stack([112 + y // 4, 126 + x // 8, 140 + (x + y) // 12], axis=-1)
@@ -38,7 +38,7 @@ def _draw_face(
     centre: tuple[int, int],
     half_width: int,
 ) -> None:
-    """Paint a face from the front; every part is an ellipse in hundredths of the face's half width."""
+    """Paint a frontal face; every part is an ellipse in hundredths of the face's half width."""
 
     def paint(colour: Colour, dx: int, dy: int, width: int, height: int, only: slice | None = None) -> None:
         cx, cy = centre[0] + dx * half_width // 100, centre[1] + dy * half_width // 100
@@ -72,7 +72,7 @@ def _draw_face(
 
 
 def _smoothed(picture: Int64[np.ndarray, "height width 3"]) -> Int64[np.ndarray, "height width 3"]:
-    """Blur by the whole-number kernel 1 2 1 in both directions, twice: edges as a lens makes them."""
+    """The picture blurred twice with the kernel 1 2 1 in both directions, for edges like those of a lens."""
     for _ in range(2):
         for axis in (0, 1):
             padded = np.pad(picture, [(1, 1) if a == axis else (0, 0) for a in range(3)], mode="edge")

@@ -1,1 +1,4 @@
-"""The networks of this package: trunks with heads and priors, by the names of their detectors."""
+"""The networks of this package's detectors: trunks with heads and priors, listed by name in `by_name`.
+
+`retinaface` and `hambox` are the networks, `heads` and `priors` their parts, `anchor_network` their interface.
+"""

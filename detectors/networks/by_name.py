@@ -18,4 +18,4 @@ NETWORKS: Final[dict[str, Callable[[], AnchorNetwork]]] = {
     "hrnet-w48": partial(hrnet_detector, 48),
     "hrnet-slim": hrnet_slim,
 }
-"""Makes the network of each detector."""
+"""The function that makes each detector's network, by the detector's name."""

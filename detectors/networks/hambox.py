@@ -1,10 +1,10 @@
-"""HAMBox (Liu et al. 2020), as the paper re-implements it (section 3): one square anchor a cell of six maps.
+"""HAMBox (Liu et al. 2020), as the paper re-implements it (section 3): one square anchor per cell of six maps.
 
-Any trunk with four maps at strides 4, 8, 16 and 32 will do: ResNet-50 gives HAMBox, HRNet-W48 the paper's
-"HRNet". Left out, as in the paper: pyramid anchors, the deep head, the regression-aware focal loss. The
-paper does not say which head is left; here it is SSH's context module and one 1 x 1 convolution for classes
-and boxes, on each map its own, as in RetinaFace. What makes it HAMBox, the mining of high-quality anchors,
-happens in training only: `detectors.training.mining`.
+Any trunk with four maps at strides 4, 8, 16 and 32 will do: ResNet-50 makes it HAMBox, HRNet-W48 the paper's
+"HRNet". As in the paper, pyramid anchors, the deep head and the regression-aware focal loss are left out. The
+paper does not say which head remains; here it is SSH's context module and one 1 x 1 convolution for classes and
+boxes, separate for each map, as in RetinaFace. What makes it HAMBox, the mining of high-quality anchors, happens
+only in training: `detectors.training.mining`.
 """
 
 import torch
@@ -20,10 +20,10 @@ from detectors.networks.priors import HAMBOX_LAYOUT
 
 
 class HAMBox(AnchorNetwork):
-    """Give (box offsets, class logits or probabilities) of each anchor.
+    """A network with outputs (box offsets, class logits or probabilities) per anchor.
 
-    `trunk` gives four maps at strides 4 to 32. From them the pyramid of `channels`
-    (Lin et al. 2017) makes P2 to P5; P6 and P7 (strides 64 and 128) are convolutions of stride 2 on P5.
+    `trunk` has four maps at strides 4 to 32. From these the pyramid of `channels` (Lin et al. 2017) makes P2 to
+    P5; P6 and P7 (strides 64 and 128) are convolutions of stride 2 on P5.
     """
 
     layout = HAMBOX_LAYOUT
@@ -44,7 +44,7 @@ class HAMBox(AnchorNetwork):
     def forward(
         self, x: Float[Tensor, "batch 3 height width"]
     ) -> tuple[Float[Tensor, "batch prior 4"], Float[Tensor, "batch prior 2"]]:
-        """Run on BGR images of any size from one pixel, 0..255 minus the mean (`detectors.adapter.to_input`)."""
+        """The outputs for BGR images of any size from one pixel, 0..255 minus the mean."""
         features = [context(level) for context, level in zip(self.contexts, self._pyramid(x), strict=True)]
         boxes, classes = (
             torch.cat([head(feature) for head, feature in zip(heads, features, strict=True)], dim=1)
@@ -54,11 +54,11 @@ class HAMBox(AnchorNetwork):
 
     @property
     def trunk_module(self) -> Trunk:
-        """The trunk, which training can start from weights of its own."""
+        """The trunk, for which training can start from weights of its own."""
         return self.trunk
 
     def initialise(self) -> None:
-        """Draw random weights from the global generator: a calm start in which nothing is a face."""
+        """Draw random weights from the global generator, such that nothing is a face at the start."""
         initialise(self, self.class_heads, [self.box_heads])
 
     def _pyramid(self, x: Tensor) -> list[Tensor]:
@@ -76,24 +76,24 @@ class HAMBox(AnchorNetwork):
 
 
 def hambox_resnet50() -> HAMBox:
-    """Make the paper's HAMBox, on ResNet-50 with a pyramid of 256 channels; random weights."""
+    """The paper's HAMBox, on ResNet-50 with a pyramid of 256 channels; random weights."""
     trunk = resnet50()
     return HAMBox(trunk, channels=256)
 
 
 def hrnet_detector(width: int) -> HAMBox:
-    """Make the paper's own baseline, HAMBox's head and anchors on HRNet of a width of 18, 32 or 48."""
+    """The paper's own baseline, HAMBox's head and anchors on HRNet of width 18, 32 or 48; random weights."""
     trunk = hrnet(width)
     return HAMBox(trunk, channels=256)
 
 
 def hambox_slim() -> HAMBox:
-    """Make a HAMBox for CPUs, on a ResNet with 3/16 of the channels and two blocks a stage (2.5 MB)."""
+    """A HAMBox for CPUs, on a ResNet with 3/16 of the channels and two blocks per stage (2.5 MB)."""
     trunk = resnet(width=3 / 16, blocks=(2, 2, 2, 2))
     return HAMBox(trunk, channels=32)
 
 
 def hrnet_slim() -> HAMBox:
-    """Make an HRNet detector for CPUs: width 12, one exchange a stage, one block a branch (2.5 MB)."""
+    """An HRNet detector for CPUs: width 12, one exchange per stage, one block per branch (2.5 MB)."""
     trunk = hrnet(width=12, stem_channels=16, num_modules=(1, 1, 1), num_blocks=1)
     return HAMBox(trunk, channels=32)

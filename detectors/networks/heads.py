@@ -1,15 +1,15 @@
-"""The heads of anchor networks, and how a network with heads starts."""
+"""The heads of anchor networks, and the initial weights of a network with heads."""
 
 import math
 
 import torch
 from torch import Tensor, nn
 
-_FACE_PROBABILITY = 0.01  # what the class heads answer everywhere at the start of training
+_FACE_PROBABILITY = 0.01  # the class heads' output everywhere at the start of training
 
 
 class Head(nn.Module):
-    """One 1 x 1 convolution that gives `num_values` for each prior, rows in the order of the priors."""
+    """One 1 x 1 convolution with `num_values` outputs for each prior, rows in the order of the priors."""
 
     def __init__(self, channels: int, priors_per_cell: int, num_values: int) -> None:
         super().__init__()
@@ -17,15 +17,15 @@ class Head(nn.Module):
         self.conv1x1 = nn.Conv2d(channels, priors_per_cell * num_values, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give `[batch, prior, num_values]`."""
+        """The values for a map, `[batch, prior, num_values]`."""
         cells: Tensor = self.conv1x1(x)
         return cells.permute(0, 2, 3, 1).reshape(len(x), -1, self._num_values)
 
 
 def initialise(network: nn.Module, class_heads: nn.ModuleList, other_heads: list[nn.ModuleList]) -> None:
-    """Draw random weights from the global generator: a calm start in which nothing is a face.
+    """Draw random weights from the global generator, such that nothing is a face at the start.
 
-    Class heads give (not face, face) for each prior.
+    Class heads have the outputs (not face, face) for each prior.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
@@ -34,7 +34,7 @@ def initialise(network: nn.Module, class_heads: nn.ModuleList, other_heads: list
         if isinstance(head, nn.Conv2d) and head.bias is not None:
             nn.init.normal_(head.weight, std=0.01)
             nn.init.zeros_(head.bias)
-    # A start where everything is a face would drown the first hundred steps in the loss of the negatives.
+    # If everything began as a face, the loss of the negatives would drown the first hundred steps.
     for head in class_heads.modules():
         if isinstance(head, nn.Conv2d) and head.bias is not None:
             with torch.no_grad():

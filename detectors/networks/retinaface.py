@@ -1,6 +1,6 @@
 """RetinaFace (Deng et al. 2019): three pyramid maps with context modules, heads for classes, boxes, landmarks.
 
-The network has the keys of the published PyTorch checkpoints, so they load as they are.
+The network has the keys of the published PyTorch checkpoints, so these load unchanged.
 """
 
 import torch
@@ -16,11 +16,10 @@ from detectors.networks.priors import RETINAFACE_LAYOUT
 
 
 class RetinaFace(AnchorNetwork):
-    """Give (box offsets, class logits or probabilities, landmark offsets) of each prior.
+    """A network with outputs (box offsets, class logits or probabilities, landmark offsets) per prior.
 
-    `body` gives three maps at strides 8, 16 and 32. Box and landmark offsets are
-    relative to the priors of `detectors.networks.priors`. Landmarks of weights that were trained without them mean
-    nothing.
+    `body` has three maps at strides 8, 16 and 32. Box and landmark offsets are relative to the priors of
+    `detectors.networks.priors`. Landmarks are meaningless with weights that were trained without them.
     """
 
     layout = RETINAFACE_LAYOUT
@@ -42,7 +41,7 @@ class RetinaFace(AnchorNetwork):
     ) -> tuple[
         Float[Tensor, "batch prior 4"], Float[Tensor, "batch prior 2"], Float[Tensor, "batch prior 10"]
     ]:
-        """Run on BGR images of any size from one pixel, 0..255 minus the mean (`detectors.adapter.to_input`)."""
+        """The outputs for BGR images of any size from one pixel, 0..255 minus the mean."""
         pyramid = self.fpn(self.body(x))
         features = [ssh(level) for ssh, level in zip((self.ssh1, self.ssh2, self.ssh3), pyramid, strict=True)]
         boxes, classes, landmarks = (
@@ -53,11 +52,11 @@ class RetinaFace(AnchorNetwork):
 
     @property
     def trunk_module(self) -> Trunk:
-        """The trunk, which training can start from weights of its own."""
+        """The trunk, for which training can start from weights of its own."""
         return self.body
 
     def initialise(self) -> None:
-        """Draw random weights from the global generator: a calm start in which nothing is a face."""
+        """Draw random weights from the global generator, such that nothing is a face at the start."""
         initialise(self, self.ClassHead, [self.BboxHead, self.LandmarkHead])
 
     def _heads(self, channels: int, num_values: int) -> nn.ModuleList:
@@ -67,12 +66,12 @@ class RetinaFace(AnchorNetwork):
 
 
 def mobilenet025() -> RetinaFace:
-    """Make the network with the mobilenet0.25 trunk (0.43 million parameters), random weights."""
+    """The network with the mobilenet0.25 trunk (0.43 million parameters); random weights."""
     body = mobilenet_v1(width=0.25)
     return RetinaFace(body, channels=64)
 
 
 def retinaface_resnet50() -> RetinaFace:
-    """Make the network with the ResNet-50 trunk (27.3 million parameters), random weights."""
+    """The network with the ResNet-50 trunk (27.3 million parameters); random weights."""
     body = resnet50(finest_level=3)
     return RetinaFace(body, channels=256)

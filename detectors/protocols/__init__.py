@@ -1,4 +1,4 @@
-"""Protocols: the ways to present an image to a detector, for every detector.
+"""Protocols: the ways to present an image to any detector.
 
 >>> from detectors.protocols import named, protocol_candidates
 >>> found = protocol_candidates(detector, named("multi"), [image])  # one float32 [N, 5], in pixels of the image

@@ -1,4 +1,4 @@
-"""A detector run under a protocol: any detector, through what `detectors.Detector` promises alone."""
+"""Running any detector under a protocol, through nothing but the interface `detectors.Detector`."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -14,21 +14,21 @@ from detectors.protocols.views import View, resized
 
 @runtime_checkable
 class Enlarging(Protocol):
-    """A detector that can enlarge images on its own device, so that they travel there at their own size."""
+    """A detector that enlarges images on its own device, so that they are sent there at their own size."""
 
     def candidates_resized(
         self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], height: int, width: int
     ) -> list[Float32[np.ndarray, "_ 5"]]:
-        """Give the candidates of each image enlarged to `height` x `width`, in pixels of the enlarged image."""
+        """The candidates of each image enlarged to `height` x `width`, in pixels of the enlarged image."""
 
 
 def protocol_candidates(
     detector: Detector, protocol: DetectionProtocol, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]
 ) -> list[Float32[np.ndarray, "_ 5"]]:
-    """Give what a detector finds in each RGB image under a protocol: `x1 y1 x2 y2 confidence`, best first.
+    """What a detector finds in each RGB image under a protocol: `x1 y1 x2 y2 confidence`, best first.
 
-    In pixels of the image. For a single view these are candidates, before NMS; for several, what their fusion
-    leaves.
+    Boxes are in pixels of the image. For a single view they are candidates, before NMS; for several views, the
+    result of their fusion.
     """
     views = [view_candidates(detector, view, images) for view in protocol.views]
     if protocol.fusion is None:
@@ -39,10 +39,10 @@ def protocol_candidates(
 def view_candidates(
     detector: Detector, view: View, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]
 ) -> list[Float32[np.ndarray, "_ 5"]]:
-    """Give the candidates of each RGB image as a view shows it, in pixels of the image itself, best first.
+    """The candidates of each RGB image as a view presents it, in pixels of the image itself, best first.
 
-    An image is enlarged by the detector where that is `Enlarging`, otherwise by OpenCV (bilinear both, the
-    same within one grey level), and shrunk by OpenCV (area averaging).
+    Images are enlarged by the detector if it is `Enlarging`, otherwise by OpenCV (both bilinear, and equal within
+    one grey level), and shrunk by OpenCV (area averaging).
     """
     shown = [np.ascontiguousarray(image[:, ::-1]) if view.is_mirrored else image for image in images]
     sizes = [view.size(*image.shape[:2]) for image in images]

@@ -1,4 +1,4 @@
-"""How the candidates of several views of one image become one set."""
+"""Fusion: one set of boxes from the candidates of several views of an image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,25 +10,25 @@ from jaxtyping import Float32
 from detectors.base import MAX_CANDIDATES
 
 FUSION_VERSION: Final = 1
-"""Raised when the code changes in a way that changes what is fused; belongs in its fingerprint."""
+"""Raised when a code change alters the result of fusion; part of its fingerprint."""
 
 Method = Literal["box voting", "nms", "soft-nms"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fusion:
-    """The rule and its numbers; the defaults are the paper's (5.2) and those of RetinaFace's test.
+    """A fusion rule and its numbers; the defaults are the paper's (5.2) and those of RetinaFace's test.
 
     Raises ValueError for numbers out of range.
     """
 
     method: Method = "box voting"
     iou_threshold: float = 0.4
-    """Overlap above which boxes are taken for one (box voting and nms)."""
+    """The IoU above which boxes count as one (box voting and nms)."""
     sigma: float = 0.5
-    """How far soft-nms reaches."""
+    """The width of soft-nms's Gaussian."""
     min_confidence: float = 0.02
-    """Candidates at or below it take no part."""
+    """Candidates at or below this confidence take no part."""
 
     def __post_init__(self) -> None:
         if not 0 < self.iou_threshold < 1 or not self.sigma > 0 or not 0 < self.min_confidence < 1:
@@ -39,22 +39,22 @@ class Fusion:
 
     @property
     def words(self) -> str:
-        """The rule for people: `box voting 0.4 above 0.02`."""
+        """The rule in words: `box voting 0.4 above 0.02`."""
         number = self.sigma if self.method == "soft-nms" else self.iou_threshold
         return f"{self.method} {number:g} above {self.min_confidence:g}"
 
     def as_parts(self) -> dict[str, str | float]:
-        """Give all that decides what is fused, as JSON values."""
+        """Everything that decides the result of the fusion, as JSON values."""
         name = "sigma" if self.method == "soft-nms" else "iou_threshold"
         return {"method": self.method, name: getattr(self, name), "min_confidence": self.min_confidence}
 
 
 def fuse(views: Sequence[Float32[np.ndarray, "_ 5"]], fusion: Fusion) -> Float32[np.ndarray, "_ 5"]:
-    """Give the detections `x1 y1 x2 y2 confidence` of several views of one image, best first, at most 5000.
+    """Detections `x1 y1 x2 y2 confidence` from several views of one image, best first, at most 5000.
 
     The views' candidates are in pixels of the same image. Equal confidences keep the order of the views.
     """
-    import torch  # with what follows it: only those who fuse need them, and planning need not wait for torch
+    import torch  # and the import below: only fusing needs them, so that planning need not wait for torch
 
     from crface.boxes import box_voting, nms, soft_nms
 

@@ -1,4 +1,4 @@
-"""The protocols that have a name: the paper's four, two that published APs are given under, and any size."""
+"""The protocols that have a name: the paper's four, two used for published APs, and single views of any size."""
 
 import re
 from typing import Final
@@ -28,17 +28,17 @@ PRESETS: Final = {
         _one("resized", View(side="short", px=1600, long_at_most_px=2150)),
     )
 }
-"""Paper 5.2 (single, multi) and 5.4 (8k, 8k-multi); VGA as SCRFD's and the short side of 1600 as RetinaFace's APs."""
+"""Paper 5.2 (single, multi) and 5.4 (8k, 8k-multi); VGA for SCRFD's published APs, short side 1600 for RetinaFace's."""
 
 NAMES: Final = ", ".join([*PRESETS, "height-N", "short-N", "long-N"])
-"""What `named` knows, for messages; the last three also with -max-M, -mirrored or both behind."""
+"""The names that `named` knows, for messages; the last three may be followed by -max-M, -mirrored or both."""
 
 _MAX_SIZE_PX: Final = 1 << 16
 _PATTERN: Final = re.compile(r"(original|(height|short|long)-(\d{1,5}))(-max-(\d{1,5}))?(-mirrored)?")
 
 
 def named(name: str) -> DetectionProtocol:
-    """Give the protocol of this name: a preset, or one view by its name, as `height-480` or `short-500-mirrored`.
+    """The protocol of this name: a preset, or a single view by its name, such as `height-480-mirrored`.
 
     Raises ValueError when there is none.
     """
@@ -55,7 +55,7 @@ def named(name: str) -> DetectionProtocol:
 
 
 def of_view(view: View) -> DetectionProtocol:
-    """Give the protocol of one view, under its preset's name where it is one, so that both share what is stored."""
+    """The protocol of a single view, under the preset's name if it is one, so that both share what is stored."""
     for preset in PRESETS.values():
         if preset.views == (view,):
             return preset

@@ -1,4 +1,4 @@
-"""A protocol: how an image is presented to a detector, and what becomes of the answers."""
+"""A protocol: how an image is presented to a detector, and how the results are fused."""
 
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -9,17 +9,17 @@ from detectors.protocols.views import View
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectionProtocol:
-    """Views of an image, and how their candidates are fused where there are several.
+    """Views of an image, and how their candidates are fused if there are several.
 
-    The candidates of a single view are left as they are. Raises ValueError when there is no view, the same twice, or
-    several without a fusion.
+    The candidates of a single view stay as they are. Raises ValueError for no view, a repeated view, or several
+    views without a fusion.
     """
 
     name: str
-    """What it is filed and shown under; decides nothing else."""
+    """The name that results are filed and shown under; it decides nothing else."""
     views: tuple[View, ...]
     fusion: Fusion | None = None
-    """None for a single view."""
+    """The fusion of the views' candidates; None for a single view."""
 
     def __post_init__(self) -> None:
         if not self.views or len(set(self.views)) < len(self.views):
@@ -32,7 +32,7 @@ class DetectionProtocol:
 
     @property
     def words(self) -> str:
-        """At which sizes a detector sees an image, for people.
+        """The sizes at which a detector sees an image, in words.
 
         `original`; `long side 7680`; `short side 500, 800, each also mirrored, box voting 0.4 above 0.02`.
         """
@@ -46,9 +46,9 @@ class DetectionProtocol:
         return sizes if self.fusion is None else f"{sizes}, {self.fusion.words}"
 
     def limited(self, max_side_px: int) -> "DetectionProtocol":
-        """Give the protocol in which no view has a longer side, under a name that says so; itself if that is so anyway.
+        """The protocol with no side of a view above `max_side_px`, named accordingly; itself if that changes nothing.
 
-        Views that become the same are shown once.
+        Views that become equal are kept once.
         """
         views = tuple(dict.fromkeys(view.limited(max_side_px) for view in self.views))
         if views == self.views:
@@ -58,7 +58,7 @@ class DetectionProtocol:
 
 
 def _sizes(views: list[View]) -> str:
-    """List sizes, naming the side once: `short side 500, 800`."""
+    """The sizes of views in words, naming the side once: `short side 500, 800`."""
     listed = []
     for _, group in groupby(views, key=lambda view: (view.side, view.long_at_most_px)):
         first, *others = group

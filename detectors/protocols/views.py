@@ -1,4 +1,4 @@
-"""A view: the size at which a detector sees an image, as it is or mirrored."""
+"""A view: the size at which a detector sees an image, mirrored or not."""
 
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -10,28 +10,28 @@ from jaxtyping import UInt8
 from crface.geometry import Placement
 
 Side = Literal["original", "short", "long", "height"]
-"""Which side of an image a view gives; `original`: none, the image keeps its size."""
+"""The side of an image whose size a view sets; `original`: none, the image keeps its size."""
 
 RESIZING: Final = {"version": 1, "enlarging": "bilinear", "shrinking": "area"}
-"""How pixels are resized, half-pixel centres; belongs in the fingerprint of what comes from them."""
+"""How pixels are resized (with half-pixel centres); part of the fingerprint of everything computed from them."""
 
 _WORDS: Final = {"short": "short side", "long": "long side", "height": "height"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A resize rule that keeps the shape of an image, with or without mirroring.
+    """A rule that resizes an image without changing its aspect ratio, with or without mirroring.
 
-    Raises ValueError for sizes that are none.
+    Raises ValueError for impossible sizes.
     """
 
     side: Side = "original"
     px: int | None = None
-    """The size of that side; None for the original size."""
+    """The size of that side in pixels; None for the original size."""
     long_at_most_px: int | None = None
-    """The image is made smaller than `px` says where its long side would be longer than this; None: no limit."""
+    """Limit of the long side, which takes precedence over `px`; None: no limit."""
     is_mirrored: bool = False
-    """Left and right exchanged."""
+    """Whether left and right are exchanged."""
 
     def __post_init__(self) -> None:
         if (self.px is None) != (self.side == "original"):
@@ -44,19 +44,19 @@ class View:
 
     @property
     def name(self) -> str:
-        """Its name as one word: `original`, `short-500-mirrored`, `short-1600-max-2150`; no two views share one."""
+        """The view's unique name as one word: `original`, `short-500-mirrored`, `short-1600-max-2150`."""
         limit = f"max-{self.long_at_most_px}" if self.long_at_most_px else ""
         words = (self.side, str(self.px or ""), limit, "mirrored" if self.is_mirrored else "")
         return "-".join(word for word in words if word)
 
     @property
     def size_in_words(self) -> str:
-        """Which size this is, for people; says nothing of mirroring: `short side 1600, long at most 2150`."""
+        """The view's size in words, without mirroring: `short side 1600, long at most 2150`."""
         size = "original" if self.side == "original" else f"{_WORDS[self.side]} {self.px}"
         return f"{size}, long at most {self.long_at_most_px}" if self.long_at_most_px else size
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Give (height, width) at which an image is shown, each rounded to the nearest pixel and at least one."""
+        """The (height, width) at which an image is shown, each rounded to the nearest pixel and at least one."""
         long = max(height, width)
         named = {"original": 1, "short": min(height, width), "long": long, "height": height}[self.side]
         wanted = self.px or 1
@@ -65,22 +65,22 @@ class View:
         return max(1, round(height * wanted / named)), max(1, round(width * wanted / named))
 
     def placement(self, height: int, width: int) -> Placement:
-        """Map coordinates of the image to coordinates of the view."""
+        """The map from coordinates of the image to coordinates of the view."""
         placement = Placement().mirrored(width) if self.is_mirrored else Placement()
         return placement.resized(height, width, *self.size(height, width))
 
     def limited(self, max_side_px: int) -> "View":
-        """Give the view in which no side is longer than `max_side_px`; itself where that changes nothing."""
+        """The view with no side longer than `max_side_px`; itself if that changes nothing."""
         limit = min(max_side_px, self.long_at_most_px or max_side_px)
-        if self.side == "long" and self.px is not None:  # its longer side is known beforehand
+        if self.side == "long" and self.px is not None:  # the longer side is known in advance
             return replace(self, px=min(self.px, limit), long_at_most_px=None)
         return replace(self, long_at_most_px=limit)
 
 
 def resized(image: UInt8[np.ndarray, "_ _ 3"], height: int, width: int) -> UInt8[np.ndarray, "_ _ 3"]:
-    """Give an image at another size of the same shape: averaged over areas when shrunk, bilinear when enlarged.
+    """An image at another size of the same aspect ratio: area-averaged when shrunk, bilinear when enlarged.
 
-    Area averaging does not alias, which matters where a photograph of 4000 pixels is shown at 640.
+    Area averaging does not alias, which matters when a photograph of 4000 pixels is shown at 640.
     """
     if image.shape[:2] == (height, width):
         return image

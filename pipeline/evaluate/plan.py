@@ -1,6 +1,7 @@
-"""All that decides the results of an evaluation."""
+"""What an evaluation is of, and all that decides its results."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -9,32 +10,45 @@ from pipeline.dataset.index import Index
 from pipeline.evaluate.sources import Source
 from pipeline.ground_truth.truth import ground_truth_sha256
 from pipeline.workspace.fingerprint import Parts
+from pipeline.workspace.layout import Workspace
 
 EVALUATE_VERSION: Final = 2
 """Raised when this stage, or what it calls, changes in a way that changes its numbers."""
 
 
-def plan_evaluate(
-    index: Index, sources: Sequence[Source], config: EvaluateConfig, ground_truth: Path | None = None
-) -> Parts:
-    """Give all that decides the results, without reading candidates; `results.changes` compares it with them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationInput:
+    """What is evaluated: candidates on the images of a split, against its ground truth."""
+
+    workspace: Workspace
+    """Where the candidates and scores are stored, and the results go."""
+    index: Index
+    sources: Sequence[Source]
+    config: EvaluateConfig
+    ground_truth: Path | None = None
+    """A folder of official `.mat` files; None where the data set has them, or labels alone."""
+
+
+def plan_evaluate(evaluation: EvaluationInput) -> Parts:
+    """All that decides the results, found without reading candidates; `results.ap.changes` compares it with them.
 
     Raises UserError when the split has neither ground truth nor labels, or files of it are missing.
     """
+    index = evaluation.index
     return {
         "stage": "evaluate",
         "version": EVALUATE_VERSION,
         "split": index.split,
         "images": index.digest,
         "labels": index.labels_digest,
-        "ground truth": ground_truth_sha256(index, ground_truth),
-        "evaluate": config.model_dump(),
+        "ground truth": ground_truth_sha256(index, evaluation.ground_truth),
+        "evaluate": evaluation.config.model_dump(),
         "sources": {
             f"{source.key.detector} {source.key.protocol} {source.key.fingerprint}": {
                 "weights": source.weights,
                 "input size": source.input_size,
                 "ranker": source.ranker,
             }
-            for source in sources
+            for source in evaluation.sources
         },
     }

@@ -2,14 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Final
 
 from pipeline.config.sections import RunConfig
-from pipeline.dataset.index import Index
 from pipeline.errors import UserError
-from pipeline.evaluate.plan import plan_evaluate
+from pipeline.evaluate.plan import EvaluationInput, plan_evaluate
 from pipeline.evaluate.sources import Source
 from pipeline.results.findings import CALIBRATION, FAILURES
 from pipeline.results.timings import NAME as TIMINGS
@@ -26,18 +24,22 @@ _NUM_PICTURES = 12
 _RESULTS = ("ap.parquet", "pr_curves.parquet", FAILURES, CALIBRATION)
 
 
-def plan_report(
-    workspace: Workspace,
-    index: Index,
-    sources: Sequence[Source],
-    config: RunConfig,
-    title: str,
-    ground_truth: Path | None = None,
-) -> Parts:
-    """Give all that decides the page, the machine and the code's commit excepted; reads no candidates.
+@dataclass(frozen=True, slots=True)
+class ReportInput:
+    """What a report is about."""
+
+    evaluation: EvaluationInput
+    """The evaluation whose results it shows."""
+    config: RunConfig
+    title: str
+
+
+def plan_report(about: ReportInput) -> Parts:
+    """All that decides the page, the machine and the code's commit excepted; found without reading candidates.
 
     Raises UserError as `plan_evaluate` does.
     """
+    workspace, sources = about.evaluation.workspace, about.evaluation.sources
     files = {
         **{name: workspace.results / name for name in _RESULTS},
         # measured for their own sake, and not in every workspace
@@ -51,16 +53,16 @@ def plan_report(
     return {
         "stage": "report",
         "version": REPORT_VERSION,
-        "title": title,
-        "config": config.model_dump(mode="json"),
-        "results": plan_evaluate(index, sources, config.evaluate, ground_truth),
-        "data set": str(index.data_root),
+        "title": about.title,
+        "config": about.config.model_dump(mode="json"),
+        "results": plan_evaluate(about.evaluation),
+        "data set": str(about.evaluation.index.data_root),
         "files": {name: file_sha256(path) if path.is_file() else "" for name, path in files.items()},
     }
 
 
 def changes(workspace: Workspace, parts: Parts) -> list[str]:
-    """Say why a page from `parts` has to be written; empty if the one that is there is such and undamaged."""
+    """Why a page from `parts` has to be written; empty if it is there and undamaged."""
     try:
         record = json.loads((workspace.report / _INPUTS).read_bytes())
         found, page = dict(record["parts"]), str(record["page"])
@@ -73,15 +75,8 @@ def changes(workspace: Workspace, parts: Parts) -> list[str]:
     return differences(found, json.loads(json.dumps(parts)))
 
 
-def build_report(
-    workspace: Workspace,
-    index: Index,
-    sources: Sequence[Source],
-    config: RunConfig,
-    title: str,
-    ground_truth: Path | None = None,
-) -> Place:
-    """Write `report/index.html` from the results of these sources, and give its path.
+def build_report(about: ReportInput) -> Place:
+    """Write `report/index.html` from the results; returns its path.
 
     Nothing in the page is fetched from elsewhere. The pictures are the images of the split that changed most.
 
@@ -90,8 +85,9 @@ def build_report(
     """
     from pipeline.report.page import render  # with torch, which planning need not wait for
 
-    parts = plan_report(workspace, index, sources, config, title, ground_truth)
-    page = render(workspace, index, sources, config, title, ground_truth, _NUM_PICTURES).encode()
+    parts = plan_report(about)
+    page = render(about.evaluation, about.config, about.title, _NUM_PICTURES).encode()
+    workspace = about.evaluation.workspace
     path = workspace.report / _PAGE
     try:
         (workspace.report / _INPUTS).unlink(missing_ok=True)

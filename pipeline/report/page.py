@@ -1,16 +1,15 @@
-"""Put the page together: what is known about each source, handed to the template."""
+"""The page: what is known about each source, handed to the template."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.config.sections import RunConfig
-from pipeline.dataset.index import Index
 from pipeline.errors import UserError
+from pipeline.evaluate.plan import EvaluationInput
 from pipeline.evaluate.sources import Source
 from pipeline.ground_truth.truth import SETTINGS, GroundTruth, load_ground_truth
 from pipeline.report.charts import Chart, Series, line_chart
@@ -32,7 +31,6 @@ from pipeline.results.ap import ApRow, CurveRow, Origin, read_ap, read_curves, r
 from pipeline.results.findings import CalibrationRow, FailureRow, read_calibration, read_failures
 from pipeline.results.protocols import compared_tables, read_comparison
 from pipeline.results.resolutions import read_resolutions
-from pipeline.workspace.layout import Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +57,13 @@ class _Numbers:
     calibration: list[CalibrationRow]
 
 
-def render(
-    workspace: Workspace,
-    index: Index,
-    sources: Sequence[Source],
-    config: RunConfig,
-    title: str,
-    ground_truth: Path | None,
-    num_pictures: int,
-) -> str:
-    """Give the page's HTML; `num_pictures` are shared among the sources, at least 4 each.
+def render(evaluation: EvaluationInput, config: RunConfig, title: str, num_pictures: int) -> str:
+    """The page's HTML; `num_pictures` are shared among the sources, at least 4 each.
 
     Raises UserError when something that it is made from is missing or damaged.
     """
-    truth = load_ground_truth(index, ground_truth)
+    workspace, index, sources = evaluation.workspace, evaluation.index, evaluation.sources
+    truth = load_ground_truth(index, evaluation.ground_truth)
     numbers = _Numbers(
         read_ap(workspace), read_curves(workspace), read_failures(workspace), read_calibration(workspace)
     )
@@ -89,7 +80,7 @@ def render(
         embedded=embedded_settings(index.data_root),
         data=data_facts(index, truth),
         notes=read_notes(workspace),
-        sections=[_section(workspace, index, source, config, truth, numbers, each) for source in sources],
+        sections=[_section(evaluation, source, truth, numbers, each) for source in sources],
         figures=resolution_figures(read_resolutions(workspace)),
         comparison=compared_tables(read_comparison(workspace)),
         settings=SETTINGS,
@@ -100,14 +91,9 @@ def render(
 
 
 def _section(
-    workspace: Workspace,
-    index: Index,
-    source: Source,
-    config: RunConfig,
-    truth: GroundTruth,
-    numbers: _Numbers,
-    num_pictures: int,
+    evaluation: EvaluationInput, source: Source, truth: GroundTruth, numbers: _Numbers, num_pictures: int
 ) -> Section:
+    workspace, index = evaluation.workspace, evaluation.index
     own_rows = [row for row in numbers.rows if _is_of(row, source)]
     own_curves = [curve for curve in numbers.curves if _is_of(curve, source)]
     if not own_rows:
@@ -125,7 +111,7 @@ def _section(
             [row for row in numbers.calibration if _is_of(row, source)],
         ),
         training=training_charts(workspace, source.training) if source.training else [],
-        gallery=gallery(workspace, index, source, truth, config.evaluate, num_pictures),
+        gallery=gallery(workspace, index, source, truth, evaluation.config, num_pictures),
         work=work_facts(workspace, source),
         identity=identity_facts(index, truth, source),
     )
@@ -144,7 +130,7 @@ def _is_of(row: Origin, source: Source) -> bool:
 def _pr_chart(
     rows: Sequence[ApRow], curves: Sequence[CurveRow], setting: str
 ) -> tuple[Chart, list[tuple[str, str, str]]]:
-    """Draw one setting's official curves, as measured."""
+    """One setting's official curves as a chart, and its legend."""
     official = [curve for curve in curves if curve.setting == setting and curve.kind == "official"]
     ap = {
         (row.confidence, row.candidates): row.ap
@@ -154,7 +140,7 @@ def _pr_chart(
     series: list[Series] = []
     legend: list[tuple[str, str, str]] = []
     for curve in official:
-        is_bound = curve.confidence == "oracle" and curve.candidates == "all"
+        is_bound = curve.confidence == "oracle" and curve.is_all
         style: str = "bound" if is_bound else curve.confidence
         name = f"{curve.confidence}, all candidates" if is_bound else curve.confidence
         # thresholds above every score propose nothing: no precision to speak of

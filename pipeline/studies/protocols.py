@@ -7,9 +7,9 @@ from typing import Final, Literal
 
 from pipeline.config.sections import RunConfig
 from pipeline.dataset.index import Index
-from pipeline.evaluate.plan import plan_evaluate
+from pipeline.evaluate.plan import EvaluationInput, plan_evaluate
 from pipeline.evaluate.sources import Source
-from pipeline.evaluate.work import measure
+from pipeline.evaluate.work import Progress, measure
 from pipeline.ground_truth.truth import SETTINGS
 from pipeline.rank.plan import RankPlan
 from pipeline.results.protocols import ComparisonRow, line_name, ranker_name, write_comparison
@@ -68,37 +68,63 @@ Timings = Mapping[tuple[str, str], Sequence[TimingRow]]
 """The parts of an image's time, by detector and protocol as the configuration names them."""
 
 
-def plan_comparison(
-    index: Index, lines: Sequence[Line], config: RunConfig, ground_truth: Path | None = None
-) -> Parts:
-    """Give all that decides the table but the machine, without reading candidates; `index` is of the images compared.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Lines to compare, and the images that they are compared on."""
+
+    workspace: Workspace
+    """Where the candidates and scores of these images are stored."""
+    index: Index
+    """The images compared: a split, or some of its images."""
+    lines: Sequence[Line]
+    config: RunConfig
+    num_split_images: int
+    """How many images the split has."""
+    ground_truth: Path | None = None
+
+    @property
+    def evaluation(self) -> EvaluationInput:
+        """What is evaluated to fill all lines."""
+        with_rankers = {line.source.key for line in self.lines if line.ranker is not None}
+        # a source with a ranker has the detector's own confidences beside it
+        sources = [
+            line.evaluated for line in self.lines if line.ranker or line.source.key not in with_rankers
+        ]
+        return EvaluationInput(
+            workspace=self.workspace,
+            index=self.index,
+            sources=sources,
+            config=self.config.evaluate,
+            ground_truth=self.ground_truth,
+        )
+
+
+def plan_comparison(comparison: Comparison) -> Parts:
+    """All that decides the table but the machine, found without reading candidates.
 
     Raises UserError as `plan_evaluate` does.
     """
-    parts = plan_evaluate(index, [], config.evaluate, ground_truth)
+    parts = plan_evaluate(replace(comparison.evaluation, sources=()))
     return {
         **parts,
         "stage": "compare protocols",
         "comparison version": COMPARISON_VERSION,
-        "timed images": config.comparison.timed_images,
+        "timed images": comparison.config.comparison.timed_images,
         "sources": {
             f"{number} {line.source.key.detector} {line.name}": {
                 "candidates": line.source.key.fingerprint,
                 "ranker": line.evaluated.ranker,
                 "trained on": line.ranker.trained_on if line.ranker else 0,
             }
-            for number, line in enumerate(lines)
+            for number, line in enumerate(comparison.lines)
         },
     }
 
 
 def time_lines(
-    index: Index,
-    lines: Sequence[Line],
-    config: RunConfig,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    comparison: Comparison, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Timings:
-    """Time each detector under each protocol, in this process, on some of the images, after one to warm up.
+    """The times of each detector under each protocol, in this process, on some of the images, after one to warm up.
 
     A ranker is timed with them where a line has one: those of one network take the same time.
 
@@ -106,12 +132,14 @@ def time_lines(
     """
     from pipeline.bench.timings import Timed, time_images
 
-    rankers = {(line.detector, line.protocol): line.ranker for line in lines}  # the last one of each, if any
-    num_images = config.comparison.timed_images
+    rankers = {
+        (line.detector, line.protocol): line.ranker for line in comparison.lines
+    }  # the last one of each, if any
+    config, num_images = comparison.config, comparison.config.comparison.timed_images
     timings = {}
     for number, ((detector, protocol), ranker) in enumerate(rankers.items()):
         timed = Timed(
-            index=index,
+            index=comparison.index,
             detectors=(detector,),
             protocols=(protocol,),
             ranker=ranker.file if ranker else None,
@@ -124,35 +152,20 @@ def time_lines(
 
 
 def compare(
-    results: Workspace,
-    workspace: Workspace,
-    index: Index,
-    lines: Sequence[Line],
-    timings: Timings,
-    config: RunConfig,
-    *,
-    num_split_images: int,
-    ground_truth: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    results: Workspace, comparison: Comparison, timings: Timings, progress: Progress | None = None
 ) -> None:
-    """Compute AP of every line on the images of `index` and write the table into `results`.
-
-    The candidates and scores are in `workspace`, for that index. All lines are evaluated on the same images, as
-    `measure` says. `num_split_images` is how many the split has of which `index` may hold some.
+    """Compute AP of every line, all on the same images as `measure` chooses them, and write the table into `results`.
 
     Raises UserError as `measure` does, and when the table cannot be written.
     """
-    with_rankers = {line.source.key for line in lines if line.ranker is not None}
-    # a source with a ranker has the detector's own confidences beside it
-    sources = [line.evaluated for line in lines if line.ranker or line.source.key not in with_rankers]
-    found = measure(workspace, index, sources, config.evaluate, ground_truth, progress)
+    found = measure(comparison.evaluation, progress)
     numbers = {
         (row.fingerprint, row.ranker, row.confidence, row.setting): row
         for row in found.rows
         if row.kind == "official" and row.confidence in ("predicted", "ranked")
     }
     rows = []
-    for line in lines:
+    for line in comparison.lines:
         confidence: Literal["predicted", "ranked"] = "predicted" if line.ranker is None else "ranked"
         parts = {row.part: row for row in timings[line.detector, line.protocol]}
         timed = parts["all but the ranker" if line.ranker is None else "all"]
@@ -161,7 +174,7 @@ def compare(
                 **asdict(numbers[line.source.key.fingerprint, line.evaluated.ranker, confidence, setting]),
                 line=line.name,
                 trained_on=line.ranker.trained_on if line.ranker else 0,
-                split_images=num_split_images,
+                split_images=comparison.num_split_images,
                 median_ms=timed.median_ms,
                 timed_images=timed.images,
                 device=timed.device,
@@ -169,6 +182,6 @@ def compare(
             )
             for setting in SETTINGS
         ]
-    # that the ground truth knows more images than are compared is said by the table
-    notes = [note for note in found.notes if not note.startswith("AP is over")]
-    write_comparison(results, rows, notes, plan_comparison(index, lines, config, ground_truth))
+    # the table itself says how many of the split's images are compared
+    notes = [note.text for note in found.notes if note.about != "coverage"]
+    write_comparison(results, rows, notes, plan_comparison(comparison))

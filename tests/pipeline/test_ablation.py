@@ -14,6 +14,7 @@ from test_ranker_training import StoppedError, interrupt_after
 from crface import losses
 from pipeline.config.sections import EvaluateConfig
 from pipeline.errors import UsageError
+from pipeline.evaluate.plan import EvaluationInput
 from pipeline.evaluate.sources import Source
 from pipeline.evaluate.work import measure
 from pipeline.rank.plan import plan_rank
@@ -87,7 +88,11 @@ def test_its_ap_is_that_of_ranking_and_evaluating(tmp_path: Path) -> None:
         rank_block(ranking.spec, block)
     finish_rank(ranking)
     source = Source(key=key, weights="", ranker=ranking.spec.ranker)
-    measured = measure(world.workspace, index, [source], EvaluateConfig(resamples=0)).rows
+    measured = measure(
+        EvaluationInput(
+            workspace=world.workspace, index=index, sources=[source], config=EvaluateConfig(resamples=0)
+        )
+    ).rows
     for row in (one.row for one in sweep_rows(plan)):
         candidates = "all" if row.confidence == "oracle" else "above 0.02"
         for setting in ("easy", "medium", "hard"):

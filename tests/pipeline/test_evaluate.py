@@ -20,7 +20,7 @@ from pipeline.config.sections import CacheConfig, EvaluateConfig
 from pipeline.dataset.index import Index, update_index
 from pipeline.errors import UserError
 from pipeline.evaluate.detections import ORACLE, ORACLE_ALL, PREDICTED, RANKED, image_detections
-from pipeline.evaluate.plan import plan_evaluate
+from pipeline.evaluate.plan import EvaluationInput, plan_evaluate
 from pipeline.evaluate.rows import recovered_share
 from pipeline.evaluate.sources import Source
 from pipeline.evaluate.work import EvaluateReport, evaluate
@@ -88,7 +88,12 @@ class Run:
         return self
 
     def evaluate(self, *sources: Source, config: EvaluateConfig = CONFIG) -> EvaluateReport:
-        return evaluate(self.workspace, self.index, sources or (SOURCE,), config)
+        return evaluate(self.input(*sources, config=config))
+
+    def input(self, *sources: Source, config: EvaluateConfig = CONFIG) -> EvaluationInput:
+        return EvaluationInput(
+            workspace=self.workspace, index=self.index, sources=sources or (SOURCE,), config=config
+        )
 
 
 @pytest.fixture
@@ -279,10 +284,7 @@ def test_missing_or_outdated_scores_are_an_error_that_says_what_to_run(run: Run)
 
 def test_progress_counts_each_image_once_a_source(ranked_run: Run) -> None:
     seen: list[tuple[int, int]] = []
-    sources = [SOURCE, RANKED_SOURCE]
-    evaluate(
-        ranked_run.workspace, ranked_run.index, sources, CONFIG, progress=lambda *done: seen.append(done)
-    )
+    evaluate(ranked_run.input(SOURCE, RANKED_SOURCE), progress=lambda *done: seen.append(done))
     assert seen == [(1, 2), (2, 2)]
 
 
@@ -366,10 +368,8 @@ def test_the_same_run_writes_the_same_bytes(ranked_run: Run) -> None:
 
 
 def test_results_are_up_to_date_until_something_that_decides_them_changes(ranked_run: Run) -> None:
-    index = ranked_run.index
-
-    def why(*sources: Source, config: EvaluateConfig = CONFIG, index: Index = index) -> list[str]:
-        return changes(ranked_run.workspace, plan_evaluate(index, sources, config))
+    def why(*sources: Source, config: EvaluateConfig = CONFIG) -> list[str]:
+        return changes(ranked_run.workspace, plan_evaluate(ranked_run.input(*sources, config=config)))
 
     assert why(RANKED_SOURCE) == ["not computed yet"]
     ranked_run.evaluate(RANKED_SOURCE)
@@ -381,7 +381,7 @@ def test_results_are_up_to_date_until_something_that_decides_them_changes(ranked
     assert ranker.endswith("ranker: fedcba9876543210 -> ")
     text = ranked_run.root / "data" / "wider_face_split" / "wider_face_val_bbx_gt.txt"
     text.write_text(text.read_text().replace("200 0 60 60", "200 0 60 61"))
-    assert [line.split(":")[0] for line in why(RANKED_SOURCE, index=ranked_run.index)] == [
+    assert [line.split(":")[0] for line in why(RANKED_SOURCE)] == [
         "ground truth",
         "labels",
     ]
@@ -408,7 +408,7 @@ def test_damaged_results_are_computed_again(
     ranked_run: Run, damage: Callable[[Path], None], complaint: str
 ) -> None:
     ranked_run.evaluate(RANKED_SOURCE)
-    parts = plan_evaluate(ranked_run.index, [RANKED_SOURCE], CONFIG)
+    parts = plan_evaluate(ranked_run.input(RANKED_SOURCE))
     damage(ranked_run.workspace.results)
     (why,) = changes(ranked_run.workspace, parts)
     assert complaint in why
@@ -479,7 +479,7 @@ def test_published_retinaface_on_real_photographs_has_the_known_predicted_and_or
         assert cache_block(plan.spec, block).errors == ()
     finish_cache(plan)
     source = Source(key=plan.key, weights=str(plan.parts["detector"]["weights"]))
-    report = evaluate(workspace, index, [source], CONFIG)
+    report = evaluate(EvaluationInput(workspace=workspace, index=index, sources=[source], config=CONFIG))
 
     def percent(confidence: str, candidates: str) -> list[float]:
         return [

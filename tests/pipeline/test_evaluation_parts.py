@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from detection_sets import rows
-from test_evaluate import CANDIDATES, FACES, RANKED_SOURCE, REFINED, SOURCE, A, B, Run
+from test_evaluate import CANDIDATES, FACES, RANKED_SOURCE, REFINED, A, B, Run
 from wider_folder import Picture
 
 import pipeline.evaluate.work
@@ -45,7 +45,7 @@ def measured(run: Run, blocks: Callable[[Sequence[Block]], Sequence[Block]] = li
     def in_other_blocks(function, spec, planned, on_part) -> None:
         in_threads(function, spec, blocks(planned), on_part)
 
-    return measure(run.workspace, run.index, [RANKED_SOURCE], CONFIG, run=in_other_blocks)
+    return measure(run.input(RANKED_SOURCE), run=in_other_blocks)
 
 
 def numbers(found: Measured) -> list[float]:
@@ -76,7 +76,7 @@ def test_numbers_are_the_same_for_any_block_size_and_order_in_records_and_in_sum
     monkeypatch.setattr(pipeline.evaluate.work, "MAX_RECORDED_IMAGES", most_recorded)
     found = measured(world, regrouped(size, seed=size))
     if most_recorded == 0:
-        assert found.notes == ["no intervals: they are computed for at most 0 images"]
+        assert [note.text for note in found.notes] == ["no intervals: they are computed for at most 0 images"]
         without = dict.fromkeys(("ap_low", "ap_high", "gain_low", "gain_high"), float("nan"))
         expected = dataclasses.replace(
             expected, rows=[dataclasses.replace(row, **without) for row in expected.rows]
@@ -87,11 +87,10 @@ def test_numbers_are_the_same_for_any_block_size_and_order_in_records_and_in_sum
 def test_a_cluster_gives_the_same_numbers_in_records_and_in_sums(
     world: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sources = [RANKED_SOURCE]
     with evaluation_runner("local:1") as run:
-        found = measure(world.workspace, world.index, sources, CONFIG, run=run)
+        found = measure(world.input(RANKED_SOURCE), run=run)
         monkeypatch.setattr(pipeline.evaluate.work, "MAX_RECORDED_IMAGES", 0)
-        summed = measure(world.workspace, world.index, sources, CONFIG, run=run)
+        summed = measure(world.input(RANKED_SOURCE), run=run)
     monkeypatch.undo()
     expected = measured(world)
     assert numbers(found) == pytest.approx(numbers(expected), abs=1e-12, nan_ok=True)
@@ -109,7 +108,7 @@ def test_a_worker_reads_the_labels_of_its_block_from_the_index_and_no_others(
     run = Run(tmp_path)
     run.data(*(Picture("event", str(number), FACES[: 1 + number % 3]) for number in range(7)))
     run.candidates(*(rows(*CANDIDATES) for _ in range(7)))
-    expected = measure(run.workspace, run.index, [SOURCE], CONFIG)
+    expected = measure(run.input())
     read: list[list[int]] = []
     read_groups = pq.ParquetFile.read_row_groups
 
@@ -128,7 +127,7 @@ def test_a_worker_reads_the_labels_of_its_block_from_the_index_and_no_others(
             for block in blocks:
                 on_part(function(dataclasses.replace(spec, reads_block_alone=True), block))
 
-    found = measure(run.workspace, run.index, [SOURCE], CONFIG, run=as_workers_do)
+    found = measure(run.input(), run=as_workers_do)
     assert read == [[0], [1], [2], [3]]
     assert numbers(found) == pytest.approx(numbers(expected), abs=1e-12, nan_ok=True)
 
@@ -146,7 +145,7 @@ def test_a_worker_that_sees_other_labels_is_refused(tmp_path: Path) -> None:
             on_part(function(dataclasses.replace(spec, reads_block_alone=True), block))
 
     with pytest.raises(UserError, match="not the one that this command was started with"):
-        measure(run.workspace, run.index, [SOURCE], CONFIG, run=elsewhere)
+        measure(run.input(), run=elsewhere)
 
 
 def test_failures_of_one_image_by_hand(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pipeline.blocks.complete import open_complete
 from pipeline.config.sections import EvaluateConfig
 from pipeline.dataset.index import Index, load_index, update_index
 from pipeline.errors import UsageError, UserError
+from pipeline.evaluate.plan import EvaluationInput
 from pipeline.evaluate.sources import Source
 from pipeline.evaluate.work import evaluate
 from pipeline.formats.widerface_results import read_text_results
@@ -169,7 +170,14 @@ def test_a_cache_written_out_as_text_and_imported_gives_the_same_ap(tmp_path: Pa
 
 
 def hard_ap(workspace: Workspace, index: Index, key: CandidateKey) -> dict[tuple[str, str], float]:
-    evaluated = evaluate(workspace, index, [Source(key=key, weights="")], EvaluateConfig())
+    evaluated = evaluate(
+        EvaluationInput(
+            workspace=workspace,
+            index=index,
+            sources=[Source(key=key, weights="")],
+            config=EvaluateConfig(),
+        )
+    )
     return {(row.confidence, row.kind): row.ap for row in evaluated.rows if row.setting == "hard"}
 
 

@@ -18,14 +18,14 @@ from thread_cluster import on_thread
 
 from pipeline.blocks.store import CandidateStore, DamagedBlockError
 from pipeline.config.sections import EvaluateConfig, RunConfig
-from pipeline.dataset.index import planned_index
+from pipeline.dataset.index import Index, planned_index
 from pipeline.errors import UserError
-from pipeline.evaluate.plan import plan_evaluate
+from pipeline.evaluate.plan import EvaluationInput, plan_evaluate
 from pipeline.evaluate.sources import Source
 from pipeline.evaluate.work import evaluate
 from pipeline.rank.plan import plan_rank
 from pipeline.rank.work import finish_rank, prepare_rank, rank_block
-from pipeline.report import build_report, plan_report
+from pipeline.report import ReportInput, build_report, plan_report
 from pipeline.report import changes as report_changes
 from pipeline.results import ap as results
 from pipeline.train.plan import plan_train
@@ -79,17 +79,22 @@ class Run:
                 rank_block(ranking.spec, block)
             finish_rank(ranking)
             self.source = Source(key=key, weights="w", ranker=ranking.spec.ranker, training=plan.fingerprint)
-            evaluate(self.workspace, index, [self.source], CONFIG.evaluate)
-            build_report(self.workspace, index, [self.source], CONFIG, "t")
+            evaluate(self._evaluation(index))
+            build_report(ReportInput(self._evaluation(index), CONFIG, "t"))
+
+    def _evaluation(self, index: Index) -> EvaluationInput:
+        return EvaluationInput(
+            workspace=self.workspace, index=index, sources=[self.source], config=CONFIG.evaluate
+        )
 
     def left_to_do(self) -> list[str]:
         index, key = self.world.index(), self.source.key
         plan = plan_train(self.workspace, index, [key], CONFIG.train)
-        parts = plan_report(self.workspace, index, [self.source], CONFIG, "t")
+        parts = plan_report(ReportInput(self._evaluation(index), CONFIG, "t"))
         return [
             *plan.reasons,
             *plan_rank(self.workspace, index, key, plan.ranker_file, 4).reasons,
-            *results.changes(self.workspace, plan_evaluate(index, [self.source], CONFIG.evaluate)),
+            *results.changes(self.workspace, plan_evaluate(self._evaluation(index))),
             *report_changes(self.workspace, parts),
         ]
 

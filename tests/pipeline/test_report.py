@@ -21,10 +21,11 @@ from pipeline.blocks.store import CandidateStore, RowStore, ScoreStore
 from pipeline.config.sections import RunConfig
 from pipeline.dataset.index import Index, update_index
 from pipeline.errors import UserError
+from pipeline.evaluate.plan import EvaluationInput
 from pipeline.evaluate.sources import Source
 from pipeline.evaluate.work import evaluate
 from pipeline.ground_truth.truth import load_ground_truth
-from pipeline.report import build_report, changes, plan_report
+from pipeline.report import ReportInput, build_report, changes, plan_report
 from pipeline.report.facts import embedded_settings, machine_facts, training_charts, work_facts
 from pipeline.report.pictures import Gallery, gallery, judge
 from pipeline.report.tables import Cell, ap_tables
@@ -68,11 +69,21 @@ class Run:
     config: RunConfig
 
     def build(self, title: str = "A run") -> str:
-        return build_report(self.workspace, self.index, self.sources, self.config, title).read_text()
+        return build_report(self.about(title)).read_text()
 
     def changes(self, title: str = "A run") -> list[str]:
-        return changes(
-            self.workspace, plan_report(self.workspace, self.index, self.sources, self.config, title)
+        return changes(self.workspace, plan_report(self.about(title)))
+
+    def about(self, title: str) -> ReportInput:
+        return ReportInput(self.evaluation, self.config, title)
+
+    @property
+    def evaluation(self) -> EvaluationInput:
+        return EvaluationInput(
+            workspace=self.workspace,
+            index=self.index,
+            sources=self.sources,
+            config=self.config.evaluate,
         )
 
     def gallery(self, num_pictures: int = 12) -> Gallery:
@@ -107,8 +118,9 @@ def _run(folder: Path, *, ranker: str = RANKER) -> Run:
         sizes = _store(ScoreStore, workspace.scores(key, ranker), [row[:, 5] for row in rows])
         _commit(Ledger(workspace.scores_ledger(key, ranker)), index, sizes)
     sources = [Source(key=key, weights="c0ffee" * 10, ranker=ranker, training=ranker)]
-    evaluate(workspace, index, sources, RunConfig().evaluate)
-    return Run(workspace, index, sources, RunConfig())
+    run = Run(workspace, index, sources, RunConfig())
+    evaluate(run.evaluation)
+    return run
 
 
 def _store(kind: type[RowStore], path: Path, rows: list[np.ndarray]) -> tuple[int, ...]:

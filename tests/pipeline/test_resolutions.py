@@ -11,6 +11,7 @@ from test_report import CANDIDATES, Run, _commit, _Elements, _run, _store
 from pipeline.blocks.ledger import Ledger
 from pipeline.blocks.store import CandidateStore
 from pipeline.errors import UserError
+from pipeline.evaluate.plan import EvaluationInput
 from pipeline.evaluate.sources import Source
 from pipeline.report.resolutions import resolution_figures
 from pipeline.results.resolutions import (
@@ -25,6 +26,7 @@ from pipeline.studies.resolutions import evaluate_resolutions, plan_resolutions
 from pipeline.workspace.layout import CandidateKey
 
 # At height 50 the detector finds no face but in the first image; at height 100 it finds what `CANDIDATES` says.
+HEIGHTS_PX = (50, 100)
 FOUND_AT_50 = {"e/plain.jpg": [(10, 10, 70, 70, 0.9)]}
 
 
@@ -32,13 +34,13 @@ FOUND_AT_50 = {"e/plain.jpg": [(10, 10, 70, 70, 0.9)]}
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run whose images of 200 and 100 px were also seen at heights of 50 and 100 px, and evaluated there."""
     run = _run(tmp_path_factory.mktemp("resolutions"), ranker="")
-    evaluate_resolutions(run.workspace, run.index, _sources(run), run.config.evaluate)
+    evaluate_resolutions(_evaluation(run), HEIGHTS_PX)
     return run
 
 
-def _sources(run: Run) -> dict[int, list[Source]]:
-    sources = {}
-    for height in (50, 100):
+def _evaluation(run: Run) -> EvaluationInput:
+    sources = []
+    for height in HEIGHTS_PX:
         key = CandidateKey("val", "some-detector", f"height-{height}", f"fingerprint{height}")
         found = FOUND_AT_50 if height == 50 else CANDIDATES
         rows = [
@@ -48,8 +50,8 @@ def _sources(run: Run) -> dict[int, list[Source]]:
         ledger = Ledger(run.workspace.candidates_ledger(key))
         if not ledger.read():
             _commit(ledger, run.index, _store(CandidateStore, run.workspace.candidates(key), rows))
-        sources[height] = [Source(key=key, weights="c0ffee" * 10, input_size=f"height {height}")]
-    return sources
+        sources.append(Source(key=key, weights="c0ffee" * 10, input_size=f"height {height}"))
+    return dataclasses.replace(run.evaluation, sources=sources)
 
 
 def _row(rows: list[ResolutionRow], height: int, confidence: str, setting: str = "hard") -> ResolutionRow:
@@ -85,13 +87,13 @@ def test_face_heights_are_those_that_the_detector_sees(measured: Run) -> None:
 
 
 def test_measured_rows_are_not_measured_again_and_every_change_has_its_reason(measured: Run) -> None:
-    sources, config = _sources(measured), measured.config.evaluate
-    parts = plan_resolutions(measured.index, sources, config)
+    evaluation = _evaluation(measured)
+    parts = plan_resolutions(evaluation)
     assert resolution_changes(measured.workspace, "val", parts) == []
-    other = config.model_copy(update={"nms_iou": 0.3})
-    changed = plan_resolutions(measured.index, sources, other)
+    other = evaluation.config.model_copy(update={"nms_iou": 0.3})
+    changed = plan_resolutions(dataclasses.replace(evaluation, config=other))
     assert resolution_changes(measured.workspace, "val", changed) == ["evaluate.nms_iou: 0.4 -> 0.3"]
-    fewer = plan_resolutions(measured.index, {50: sources[50]}, config)
+    fewer = plan_resolutions(dataclasses.replace(evaluation, sources=evaluation.sources[:1]))
     assert len(resolution_changes(measured.workspace, "val", fewer)) == 1
     assert resolution_changes(measured.workspace, "large", parts) == ["not computed yet"]
 
@@ -99,11 +101,11 @@ def test_measured_rows_are_not_measured_again_and_every_change_has_its_reason(me
 def test_rows_of_another_split_stay_and_a_damaged_table_is_a_sentence(tmp_path: Path) -> None:
     run = _run(tmp_path, ranker="")
     assert read_resolutions(run.workspace) == []
-    sources, config = _sources(run), run.config.evaluate
+    evaluation = _evaluation(run)
     ap = (run.workspace.results / "ap.parquet").read_bytes()
-    evaluate_resolutions(run.workspace, run.index, sources, config)
+    evaluate_resolutions(evaluation, HEIGHTS_PX)
     assert (run.workspace.results / "ap.parquet").read_bytes() == ap
-    parts = plan_resolutions(run.index, sources, config)
+    parts = plan_resolutions(evaluation)
     row = dataclasses.replace(
         read_resolutions(run.workspace)[0], split="large", ap=math.nan, face_px=math.nan
     )
@@ -122,7 +124,7 @@ def test_rows_of_another_split_stay_and_a_damaged_table_is_a_sentence(tmp_path: 
     with pytest.raises(UserError, match=r"resolutions\.parquet are damaged"):
         read_resolutions(run.workspace)
     assert "damaged" in resolution_changes(run.workspace, "val", parts)[0]
-    evaluate_resolutions(run.workspace, run.index, sources, config)
+    evaluate_resolutions(evaluation, HEIGHTS_PX)
     assert resolution_changes(run.workspace, "val", parts) == []
     assert {row.split for row in read_resolutions(run.workspace)} == {"val"}
 
@@ -151,7 +153,7 @@ def test_the_table_has_a_line_a_height_within_80_columns(measured: Run) -> None:
 def test_the_report_has_the_figure_once_it_is_measured(tmp_path: Path) -> None:
     run = _run(tmp_path, ranker="")
     assert "AP by resolution" not in run.build()
-    evaluate_resolutions(run.workspace, run.index, _sources(run), run.config.evaluate)
+    evaluate_resolutions(_evaluation(run), HEIGHTS_PX)
     assert run.changes() != []
     elements = _Elements(run.build())
     assert run.changes() == []

@@ -21,21 +21,18 @@ def evaluate(job: Job, show: bool = True) -> list[dict[str, Any]]:
     """Compute, store and (with `show`) print the AP table; gives its rows as JSON values."""
     with job.workspace.locked(command_line()):
         plans = JobPlans(job, stored_indexes(job))
-        chosen, sources = plans.evaluated, plans.sources
-        parts = plan_evaluate(chosen, sources, job.config.evaluate, job.ground_truth)
-        if results.changes(job.workspace, parts):
+        evaluation = plans.evaluation
+        if results.changes(job.workspace, plan_evaluate(evaluation)):
             # with torch, which a second run need not wait for
             from pipeline.evaluate.work import evaluate as run_evaluate
 
             with evaluation_runner(job.cluster) as run, shown_if_long("evaluate") as progress:
-                run_evaluate(
-                    job.workspace, chosen, sources, job.config.evaluate, job.ground_truth, progress, run
-                )
+                run_evaluate(evaluation, progress, run)
         elif show:
             click.echo("evaluate: nothing to do, the results are up to date")
         rows = results.read_ap(job.workspace)
         if show:
-            if is_embedded(job.workspace, chosen.data_root):
+            if is_embedded(job.workspace, plans.evaluated.data_root):
                 click.echo("\nOn the embedded data set (generated pictures: not comparable with WIDER FACE):")
             click.echo("\n" + format_table(rows))
             click.echo("\n" + format_failures(read_failures(job.workspace)))

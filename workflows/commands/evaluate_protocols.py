@@ -21,7 +21,7 @@ from pipeline.results.protocols import (
     format_comparison,
     read_comparison,
 )
-from pipeline.studies.protocols import Line, RankerUsed, plan_comparison
+from pipeline.studies.protocols import Comparison, Line, RankerUsed, plan_comparison
 from pipeline.train.plan import plan_train
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.lock import command_line
@@ -83,18 +83,22 @@ def evaluate_protocols(job: Job, *, show: bool = True) -> list[dict[str, Any]]:
         rankers = {one: list(_rankers(plans, one, trained)) for one in config.protocols}
         lines = [line for found in tested for line in _lines(found, rankers[found.compared])]
         _score(lines, job.cluster)
-        parts = plan_comparison(images.index, lines, job.config, job.ground_truth)
-        if comparison_changes(job.workspace, parts):
+        comparison = Comparison(
+            workspace=images.workspace,
+            index=images.index,
+            lines=lines,
+            config=job.config,
+            num_split_images=len(split.ok_rows),
+            ground_truth=job.ground_truth,
+        )
+        if comparison_changes(job.workspace, plan_comparison(comparison)):
             # with torch, which a second run need not wait for
             from pipeline.studies.protocols import compare, time_lines
 
             with shown_if_long("time") as progress:
-                timings = time_lines(images.index, lines, job.config, progress)
+                timings = time_lines(comparison, progress)
             with shown_if_long("evaluate") as progress:
-                compare(
-                    job.workspace, images.workspace, images.index, lines, timings, job.config,
-                    num_split_images=len(split.ok_rows), ground_truth=job.ground_truth, progress=progress,
-                )  # fmt: skip
+                compare(job.workspace, comparison, timings, progress)
         else:
             click.echo("evaluate-protocols: nothing to do, the results are up to date")
         rows = read_comparison(job.workspace)

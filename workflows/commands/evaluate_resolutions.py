@@ -10,6 +10,7 @@ import click
 from pipeline.cache.plan import CachePlan, plan_cache
 from pipeline.dataset.index import Index
 from pipeline.errors import UsageError
+from pipeline.evaluate.plan import EvaluationInput
 from pipeline.imports.imported import is_imported
 from pipeline.results.resolutions import (
     format_resolutions,
@@ -43,18 +44,27 @@ def evaluate_resolutions(job: Job, heights_px: Sequence[int], *, show: bool = Tr
             stack.enter_context(redirect_stdout(sys.stderr))
         stack.enter_context(job.workspace.locked(command_line()))
         index = evaluation_split(update_indexes(job), job.split)
-        plans = {height: _plans(job, index, height) for height in sorted(set(heights_px))}
-        sources = {height: [source_of(plan) for plan in group] for height, group in plans.items()}
+        planned = [
+            (height, plan) for height in sorted(set(heights_px)) for plan in _plans(job, index, height)
+        ]
+        plans = [plan for _, plan in planned]
+        evaluation = EvaluationInput(
+            workspace=job.workspace,
+            index=index,
+            sources=[source_of(plan) for plan in plans],
+            config=job.config.evaluate,
+            ground_truth=job.ground_truth,
+        )
         # also says, before anything is computed, when there is nothing to evaluate against
-        parts = plan_resolutions(index, sources, job.config.evaluate, job.ground_truth)
-        compute_candidates([plan for group in plans.values() for plan in group], job.cluster)
+        parts = plan_resolutions(evaluation)
+        compute_candidates(plans, job.cluster)
         if resolution_changes(job.workspace, index.split, parts):
             from pipeline.studies.resolutions import (
                 evaluate_resolutions as run,  # with torch, which a second run need not wait for
             )
 
             with shown_if_long("evaluate") as progress:
-                run(job.workspace, index, sources, job.config.evaluate, job.ground_truth, progress)
+                run(evaluation, [height for height, _ in planned], progress)
         else:
             click.echo("evaluate: nothing to do, the results are up to date")
         rows = read_resolutions(job.workspace, index.split)

@@ -9,8 +9,8 @@ from pipeline.cache.plan import CachePlan
 from pipeline.dataset.index import IndexUpdate, update_index
 from pipeline.dataset.splits import find_splits
 from pipeline.evaluate.plan import plan_evaluate
+from pipeline.report import ReportInput, plan_report
 from pipeline.report import changes as report_changes
-from pipeline.report import plan_report
 from pipeline.results import ap as results
 from pipeline.train.plan import TrainPlan
 from pipeline.workspace.layout import CandidateKey
@@ -93,10 +93,9 @@ def plan(job: Job) -> list[Entry]:
             )
             for p in plans.rankings
         ]
-    index, sources = plans.evaluated, plans.sources
-    why = results.changes(job.workspace, plan_evaluate(index, sources, job.config.evaluate, job.ground_truth))
+    why = results.changes(job.workspace, plan_evaluate(plans.evaluation))
     entries.append(_whole_entry("evaluate", why))
-    parts = plan_report(job.workspace, index, sources, job.config, plans.title, job.ground_truth)
+    parts = plan_report(ReportInput(plans.evaluation, job.config, plans.title))
     return [
         *entries,
         _whole_entry(

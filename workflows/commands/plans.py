@@ -6,6 +6,7 @@ from functools import cached_property
 from pipeline.cache.plan import CachePlan, plan_cache
 from pipeline.dataset.index import Index
 from pipeline.errors import UserError
+from pipeline.evaluate.plan import EvaluationInput
 from pipeline.evaluate.sources import Source
 from pipeline.imports.imported import ImportedPlan, is_imported, plan_imported
 from pipeline.rank.plan import RankPlan, plan_rank
@@ -84,6 +85,17 @@ class JobPlans:
             source_of(plan, ranking.spec.ranker, training)
             for plan, ranking in zip(plans, self.rankings, strict=True)
         ]
+
+    @property
+    def evaluation(self) -> EvaluationInput:
+        """What `crface evaluate` evaluates."""
+        return EvaluationInput(
+            workspace=self.job.workspace,
+            index=self.evaluated,
+            sources=self.sources,
+            config=self.job.config.evaluate,
+            ground_truth=self.job.ground_truth,
+        )
 
     @property
     def title(self) -> str:

@@ -2,7 +2,7 @@
 
 import click
 
-from pipeline.report import build_report, plan_report
+from pipeline.report import ReportInput, build_report, plan_report
 from pipeline.report import changes as report_changes
 from pipeline.workspace.lock import command_line
 from pipeline.workspace.place import Place
@@ -15,11 +15,10 @@ def report(job: Job) -> Place:
     """Write the HTML report; gives its path."""
     with job.workspace.locked(command_line()):
         plans = JobPlans(job, stored_indexes(job))
-        chosen, sources, title = plans.evaluated, plans.sources, plans.title
+        about = ReportInput(plans.evaluation, job.config, plans.title)
         path = job.workspace.report / "index.html"
-        parts = plan_report(job.workspace, chosen, sources, job.config, title, job.ground_truth)
-        if report_changes(job.workspace, parts):
-            path = build_report(job.workspace, chosen, sources, job.config, title, job.ground_truth)
+        if report_changes(job.workspace, plan_report(about)):
+            path = build_report(about)
             click.echo(f"report: {path}")
         else:
             click.echo(f"report: nothing to do, {path} is up to date")

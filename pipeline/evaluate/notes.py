@@ -1,0 +1,53 @@
+"""What the numbers of an evaluation leave out: kept apart by kind, and worded for the reader."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from pipeline.dataset.index import Index
+from pipeline.ground_truth.truth import GroundTruth, Overlap
+
+_NAMED: Final = 5
+"""Images that a note names; of more it gives the count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One sentence under a table."""
+
+    about: Literal["coverage", "images left out", "intervals", "exact AP"]
+    """coverage: the ground truth knows more images than were evaluated."""
+    text: str
+
+
+def image_notes(
+    index: Index, truth: GroundTruth, common: Overlap, unreadable: Sequence[str]
+) -> Iterator[Note]:
+    """Which images do not count and why; `unreadable` are the paths of those that a detector could not read."""
+    if common.num_left_out:
+        yield Note(
+            "coverage",
+            f"AP is over {len(common.rows)} of the {len(truth.names)} images of the ground truth; "
+            f"not in the index, or not readable: {common.num_left_out}",
+        )
+    bad = [row.path for row in index.rows(0, len(index)) if row.status in ("missing", "unreadable")]
+    for paths, why in (
+        (common.unlisted, "not in the ground truth"),
+        (bad, "missing or damaged"),
+        (unreadable, "unreadable when candidates were computed"),
+    ):
+        if paths:
+            more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+            number = "1 image" if len(paths) == 1 else f"{len(paths)} images"
+            text = f"left out: {number} {why}: {', '.join(paths[:_NAMED])}{more}"
+            yield Note("images left out", text)
+
+
+def number_notes(max_images: int, *, has_intervals: bool, exact_bounds: float) -> Iterator[Note]:
+    """What sums cannot tell: intervals, and exact AP closer than by `exact_bounds` (0..1)."""
+    if not has_intervals:
+        yield Note("intervals", f"no intervals: they are computed for at most {max_images} images")
+    if exact_bounds:
+        yield Note(
+            "exact AP", f"exact AP is a lower bound, by at most {100 * exact_bounds:.2g} points too low"
+        )

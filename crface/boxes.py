@@ -14,9 +14,9 @@ from torch.nn.utils.rnn import pad_sequence
 _BLOCK = 128
 """Boxes whose order among themselves is settled at a time: more need fewer steps, but more pairs."""
 
-_CPU_PAIRS = (1 << 15) - 1
-"""Pairs compared at a time on a CPU. One more, and torch spreads each small step over threads, whose waiting
-for each other costs more than they save, most of all where other processes keep the cores busy."""
+CPU_PAIRS = (1 << 15) - 1
+"""Pairs compared at a time on a CPU. One more, and torch spreads each small step over threads, whose waiting for
+each other costs more than they save, most of all where other processes or a loader's threads keep the cores busy."""
 
 _GPU_PAIRS = 1 << 24
 """Pairs compared at a time elsewhere, where starting a step is what costs: a few matrices of 64 MiB."""
@@ -146,7 +146,7 @@ def _leaders(ranked: Sequence[Tensor], iou_threshold: float) -> list[Tensor]:
     positions = torch.arange(nowhere, device=device).expand(len(ranked), -1)
     positions = torch.where(positions < counts[:, None], positions, nowhere)
     leaders = torch.empty((len(ranked), nowhere + 1), dtype=torch.int64, device=device)
-    max_pairs = _CPU_PAIRS if boxes.is_cpu else _GPU_PAIRS
+    max_pairs = CPU_PAIRS if boxes.is_cpu else _GPU_PAIRS
     while boxes.shape[1] > 0:
         block, block_positions = boxes[:, :_BLOCK], positions[:, :_BLOCK]
         boxes, positions = boxes[:, _BLOCK:], positions[:, _BLOCK:]

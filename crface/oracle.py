@@ -4,11 +4,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from crface.boxes import iou
-
-_PAIRS_AT_A_TIME = (1 << 15) - 1
-"""One more, and PyTorch calls other threads to help on a CPU: a loader's threads, which need none, would wait for
-each other's helpers longer than all their work takes."""
+from crface.boxes import CPU_PAIRS, iou
 
 
 def oracle_confidence(boxes: Float[Tensor, "box 4"], faces: Float[Tensor, "face 4"]) -> Float[Tensor, " box"]:
@@ -31,8 +27,8 @@ def closest_face(
     """
     if len(faces) == 0:
         return boxes.new_zeros(len(boxes)), torch.full((len(boxes),), -1, device=boxes.device)
-    # the first of equals, as `max` says, too, which calls other threads however little there is to do
-    parts = [iou(part, faces) for part in torch.split(boxes, max(1, _PAIRS_AT_A_TIME // len(faces)))]
+    # `max` finds the first of equals too, but calls other threads however little there is to do
+    parts = [iou(part, faces) for part in torch.split(boxes, max(1, CPU_PAIRS // len(faces)))]
     overlap = torch.cat([part.amax(dim=1) for part in parts])
     face = torch.cat([part.argmax(dim=1) for part in parts])
     return overlap, face.masked_fill(overlap == 0, -1)

@@ -74,17 +74,23 @@ def average_precision(curve: Curve) -> float:
     return float(np.sum(np.diff(curve.recall, prepend=0.0) * envelope))
 
 
+def best_threshold(curve: Curve) -> int | None:
+    """The place of the threshold with the highest F1, of equals the first; None if nothing is found at any."""
+    recall = np.nan_to_num(curve.recall)
+    both = curve.precision + recall
+    f1 = 2 * curve.precision * recall / np.where(both > 0, both, 1)
+    return int(np.argmax(f1)) if len(f1) and f1.max() > 0 else None
+
+
 def best_f1(curve: Curve) -> OperatingPoint:
     """The point of the curve with the highest F1, of equal ones the one with the highest threshold.
 
     On an exact curve it is the best of all thresholds: between its points precision only falls. An empty
     curve, or one without recall, gives the point where nothing counts.
     """
-    both = curve.precision + curve.recall
-    f1 = 2 * curve.precision * curve.recall / np.where(both > 0, both, 1)
-    if not (f1 > 0).any():
+    best = best_threshold(curve)
+    if best is None:
         return OperatingPoint(threshold=float("inf"), precision=0.0, recall=0.0)
-    best = int(np.argmax(f1))
     return OperatingPoint(
         threshold=float(curve.thresholds[best]),
         precision=float(curve.precision[best]),
@@ -145,6 +151,6 @@ def curve(
     num_kept: int,
     thresholds: Float[np.ndarray, " threshold"],
 ) -> Curve:
-    """Make precision and recall of the counts at each threshold."""
+    """Precision and recall from the counts at each threshold."""
     recall = num_found / num_kept if num_kept else np.full(len(num_found), np.nan)
     return Curve(num_found / np.maximum(num_proposals, 1), recall, thresholds)

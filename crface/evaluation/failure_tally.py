@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
 
-from crface.evaluation.curves import Curve, at_least, stretched, threshold_steps
+from crface.evaluation.curves import at_least, stretched, threshold_steps
 from crface.evaluation.failures import DetectionCounts, DetectionOutcome, FaceCounts, FaceOutcome
 from crface.evaluation.matching import Hits
 
@@ -111,10 +111,3 @@ def tally_failures(
         num_found=np.array([reaching(hits.scores[hits.finder[mask & is_found]]) for mask in masks], np.int64),
         num_detections=np.array([reaching(hits.scores[detection_outcome == kind]) for kind in _COUNTED]),
     )
-
-
-def best_threshold(curve: Curve) -> int | None:
-    """The place of the threshold with the highest F1, of equals the first; None if nothing is found at any."""
-    both = np.nan_to_num(curve.precision) + np.nan_to_num(curve.recall)
-    f1 = 2 * curve.precision * np.nan_to_num(curve.recall) / np.where(both > 0, both, 1)
-    return int(np.argmax(f1)) if len(f1) and f1.max() > 0 else None

@@ -27,7 +27,7 @@ from crface.evaluation.curves import (
     official_counts,
     threshold_steps,
 )
-from crface.evaluation.matching import Detections, Hits
+from crface.evaluation.matching import Detections, Hits, score_range
 from crface.evaluation.widerface import Evaluation
 
 _SIGN = np.uint64(1 << 63)
@@ -149,9 +149,8 @@ class Tally:
 
 def score_extremes(detections: Detections) -> tuple[float, float]:
     """Lowest score but at most 1, and highest but at least 0: (1, 0) without detections."""
-    return joined_extremes(
-        (float(rows[:, 4].min()), float(rows[:, 4].max())) for rows in detections if len(rows) > 0
-    )
+    # an image without detections must not widen the range of the others, as its `score_range` would
+    return joined_extremes(score_range(rows[:, 4]) for rows in detections if len(rows) > 0)
 
 
 def joined_extremes(extremes: Iterable[tuple[float, float]]) -> tuple[float, float]:

@@ -51,7 +51,7 @@ class InputSpec(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Placement:
+class CanvasPlacement:
     """Where an image lies: enlarged or reduced to `image_hw`, in the top left of a canvas of `canvas_hw`."""
 
     original_hw: tuple[int, int]
@@ -64,7 +64,7 @@ class Placement:
         return boxes_xyxy * np.array([x, y, x, y], np.float32)
 
 
-def place(original_hw: tuple[int, int], spec: InputSpec, fixed_hw: tuple[int, int] | None) -> Placement:
+def place(original_hw: tuple[int, int], spec: InputSpec, fixed_hw: tuple[int, int] | None) -> CanvasPlacement:
     """Choose where an image lies: fitted into a fixed canvas, or as it is on one padded to the stride.
 
     Fitting keeps the aspect ratio to within a pixel and leaves at least one pixel of each side. A free
@@ -79,11 +79,11 @@ def place(original_hw: tuple[int, int], spec: InputSpec, fixed_hw: tuple[int, in
         factor = 1.0
     image_hw = max(1, round(height * factor)), max(1, round(width * factor))
     canvas_hw = fixed_hw or (_rounded_up(image_hw[0], spec.stride), _rounded_up(image_hw[1], spec.stride))
-    return Placement(original_hw=original_hw, image_hw=image_hw, canvas_hw=canvas_hw)
+    return CanvasPlacement(original_hw=original_hw, image_hw=image_hw, canvas_hw=canvas_hw)
 
 
 def network_input(
-    image: UInt8[np.ndarray, "_ _ 3"], placement: Placement, spec: InputSpec
+    image: UInt8[np.ndarray, "_ _ 3"], placement: CanvasPlacement, spec: InputSpec
 ) -> Float32[np.ndarray, "_ _ _"]:
     """Draw an RGB image on its canvas and normalise it: [3, H, W] or [H, W, 3], as the layout says."""
     height, width = placement.image_hw

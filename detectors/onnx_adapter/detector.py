@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from detectors.base import MAX_CANDIDATES
-from detectors.onnx_adapter.canvas import Placement, network_input, place
+from detectors.onnx_adapter.canvas import CanvasPlacement, network_input, place
 from detectors.onnx_adapter.descriptor import Descriptor
 from detectors.onnx_adapter.outputs import Canvases
 from detectors.onnx_adapter.session import OnnxModel
@@ -70,7 +70,7 @@ class OnnxDetector:
         return [results[i] for i in range(len(images))]
 
     def _on_canvas(
-        self, batch: Float32[np.ndarray, "_ _ _ _"], placements: list[Placement]
+        self, batch: Float32[np.ndarray, "_ _ _ _"], placements: list[CanvasPlacement]
     ) -> list[Float32[np.ndarray, "_ 5"]]:
         height, width = placements[0].canvas_hw
         outputs = self._model.run(np.ascontiguousarray(batch))

@@ -1,10 +1,18 @@
 """How a detector is trained: every number that decides the bytes of its weights."""
 
-from typing import Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_serializer, model_validator
 
+from crface.training.trainer import Precision
 from detectors.training.augmentation import Scales
+
+_SHORT_NAMES: Final[dict[str, str]] = {"float32": "fp32", "bfloat16": "bf16"}
+
+
+def _full_name(precision: object) -> object:
+    """A precision by its full name; recipes may still use the short one."""
+    return {short: full for full, short in _SHORT_NAMES.items()}.get(str(precision), precision)
 
 
 class DetectorTrainConfig(BaseModel):
@@ -42,8 +50,8 @@ class DetectorTrainConfig(BaseModel):
         0.99, ge=0.0, lt=1.0, description="of its square (Adam's beta 2); not used by sgd"
     )
     weight_decay: float = Field(0.01, ge=0.0, lt=1.0, description="of convolution weights (AdamW: decoupled)")
-    precision: Literal["fp32", "bf16"] = Field(
-        "fp32", description="of the network's forward pass; weights, loss and step stay fp32"
+    precision: Annotated[Precision, BeforeValidator(_full_name)] = Field(
+        "float32", description="of the network's forward pass; weights, loss and step stay float32"
     )
     max_gradient_norm: float = Field(
         10.0, gt=0.0, description="longer gradients are scaled down to this length"
@@ -80,6 +88,11 @@ class DetectorTrainConfig(BaseModel):
         6.0, ge=1.0, description="smaller faces (root of the area, after scaling) teach nothing"
     )
     checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints")
+
+    @field_serializer("precision")
+    def _recorded(self, precision: Precision) -> str:
+        """The short name, which checkpoints have always held."""
+        return _SHORT_NAMES[precision]
 
     @model_validator(mode="after")
     def _scales_in_order(self) -> "DetectorTrainConfig":

@@ -98,7 +98,7 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         images = torch.from_numpy(np.stack([sample.image for sample in samples])).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
             outputs = self._forward(to_input(images))
         offsets, logits, *others = (output.float() for output in outputs)
         targets = self._targets(samples, offsets.detach())

@@ -6,7 +6,7 @@ from typing import Any, get_args
 from crface.evaluation import Evaluation
 from crface.evaluation.bootstrap import Resampled
 from crface.evaluation.calibration import Reliability
-from crface.evaluation.failure_tally import best_threshold
+from crface.evaluation.curves import best_threshold
 from pipeline.config.sections import EvaluateConfig
 from pipeline.evaluate.block import FAILING_SETTING
 from pipeline.evaluate.detections import ORACLE_ALL, PREDICTED, Variant

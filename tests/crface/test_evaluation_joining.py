@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from crface.evaluation import best_f1, match, official_curve
 from crface.evaluation.calibration import reliability
-from crface.evaluation.failure_tally import best_threshold, tally_failures
+from crface.evaluation.curves import best_threshold
+from crface.evaluation.failure_tally import tally_failures
 from crface.evaluation.failures import count_detections, count_faces, find_failures
 from crface.evaluation.joining import joined_hits
 from crface.evaluation.tally import score_extremes

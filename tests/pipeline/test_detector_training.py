@@ -181,6 +181,13 @@ def test_every_epoch_shows_every_image_once_in_an_order_of_its_own() -> None:
     assert list(batch_images(3, 2, 10, 4)) == shown[8:12].tolist()
 
 
+def test_short_names_of_a_precision_are_accepted_and_recorded() -> None:
+    config = DetectorTrainConfig.model_validate({"precision": "bf16"})
+    assert config == DetectorTrainConfig(precision="bfloat16")
+    assert config.model_dump()["precision"] == "bf16"
+    assert DetectorTrainConfig().model_dump()["precision"] == "fp32"
+
+
 def test_impossible_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="batch_size"):
         DetectorTrainConfig(batch_size=1)
@@ -229,7 +236,7 @@ def test_sgd_with_bfloat16_learns_too() -> None:
         optimizer="sgd",
         learning_rate=0.003,
         weight_decay=5e-4,
-        precision="bf16",
+        precision="bfloat16",
     )
     trainer = Trainer(mobilenet025(), config)
     samples = _fixed_samples(8, 64)

@@ -105,7 +105,7 @@ def test_the_closest_face_is_the_same_however_few_boxes_are_looked_at_together(
         torch.from_numpy(some_boxes(random, count, 60, 60).round()) for count in (num_boxes, num_faces)
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(crface.oracle, "_PAIRS_AT_A_TIME", at_a_time)
+        patch.setattr(crface.oracle, "CPU_PAIRS", at_a_time)
         overlap, face = closest_face(boxes, faces)
     if not num_faces:
         assert (overlap == 0).all()

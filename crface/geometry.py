@@ -25,29 +25,29 @@ class Placement:
     y_shift: float = 0.0
 
     def resized(self, height: int, width: int, new_height: int, new_width: int) -> "Placement":
-        """Go on to the picture resized, from `height` x `width` pixels to the new ones."""
+        """The map into the picture resized from `height` x `width` pixels to the new size."""
         return self._then(new_width / width, new_height / height, 0.0, 0.0)
 
     def mirrored(self, width: int) -> "Placement":
-        """Go on to the picture, `width` pixels wide, with left and right exchanged."""
+        """The map into the picture, `width` pixels wide, with left and right exchanged."""
         return self._then(-1.0, 1.0, float(width), 0.0)
 
     def padded(self, top: int, left: int) -> "Placement":
-        """Go on to the picture with rows added above and columns added on the left; below and right change nothing."""
+        """The map into the picture with rows added above and columns on the left; padding elsewhere moves nothing."""
         return self._then(1.0, 1.0, float(left), float(top))
 
     def cut(self, top: int, left: int) -> "Placement":
-        """Go on to the part (a tile) of the picture that begins at this row and column."""
+        """The map into the part (a tile) of the picture that begins at this row and column."""
         return self.padded(-top, -left)
 
     def inverse(self) -> "Placement":
-        """Give the way back."""
+        """The inverse map."""
         return Placement(
             1 / self.x_scale, 1 / self.y_scale, -self.x_shift / self.x_scale, -self.y_shift / self.y_scale
         )
 
     def boxes(self, boxes_xyxy: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 4"]:
-        """Map boxes; mirrored ones keep their upper left corner first. Computed in double, given in the input's type.
+        """Boxes mapped, in the input's type but computed in double; mirrored ones keep their upper left corner first.
 
         There and back is exact to 1e-3 px in single precision, for pictures up to 8K.
         """

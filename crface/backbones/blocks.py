@@ -16,7 +16,7 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
 
     def forward(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch _ _ _"]:
-        """Give relu(x + residual): relu(x) itself when the last normalisation's weights are zero."""
+        """relu(x + residual): relu(x) itself when the last normalisation's weights are zero."""
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
         y = self.bn2(self.conv2(y))
         return F.relu(y + x, inplace=True)
@@ -48,7 +48,7 @@ class Bottleneck(nn.Module):
             )
 
     def forward(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch _ _ _"]:
-        """Give relu(shortcut + residual); a side of s cells has ceil(s / stride) then."""
+        """relu(shortcut + residual); a side of s cells then has ceil(s / stride)."""
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
         y = F.relu(self.bn2(self.conv2(y)), inplace=True)
         y = self.bn3(self.conv3(y))
@@ -56,14 +56,14 @@ class Bottleneck(nn.Module):
 
 
 def bottlenecks(num_in: int, planes: int, num_blocks: int, stride: int = 1) -> nn.Sequential:
-    """Make a row of bottlenecks of which the first has the stride."""
+    """A row of bottlenecks, the first with the stride."""
     first = Bottleneck(num_in, planes, stride)
     rest = (Bottleneck(planes * Bottleneck.EXPANSION, planes) for _ in range(num_blocks - 1))
     return nn.Sequential(first, *rest)
 
 
 def conv3x3(num_in: int, num_out: int, stride: int = 1) -> nn.Conv2d:
-    """Make a 3 x 3 convolution without bias; a side of s cells has ceil(s / stride) after it."""
+    """A 3 x 3 convolution without bias; a side of s cells has ceil(s / stride) after it."""
     return nn.Conv2d(num_in, num_out, 3, stride, padding=1, bias=False)
 
 

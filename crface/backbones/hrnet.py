@@ -17,7 +17,7 @@ _NUM_BRANCHES = 4
 
 
 class HRNet(nn.Module):
-    """Give the four maps of stage 4 at strides 4, 8, 16, 32; a side of s pixels has ceil(s / stride) cells.
+    """The four maps of stage 4 at strides 4, 8, 16, 32; a side of s pixels has ceil(s / stride) cells.
 
     `channels` are their depths: C, 2C, 4C, 8C for the width C (section 3.4).
     """
@@ -54,7 +54,7 @@ class HRNet(nn.Module):
         initialise(self)
 
     def forward(self, x: Float[Tensor, "batch 3 height width"]) -> list[Float[Tensor, "batch _ _ _"]]:
-        """Give the four maps, finest first, for images of any height and width from one pixel."""
+        """The four maps, finest first, for images of any height and width from one pixel."""
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         x = F.relu(self.bn2(self.conv2(x)), inplace=True)
         x = self.layer1(x)
@@ -99,7 +99,7 @@ def hrnet(
     num_modules: tuple[int, int, int] = (1, 4, 3),
     num_blocks: int = 4,
 ) -> HRNet:
-    """Make the trunk with random weights; `width` is the depth C of the finest branch: 18, 32 or 48 are published.
+    """The trunk with random weights; `width` is the depth C of the finest branch: 18, 32 or 48 are published.
 
     `stem_channels` are those of the first convolutions, `num_modules` counts the exchanges of stages 2, 3 and 4,
     `num_blocks` the residual blocks of stage 1 and between two exchanges; published weights have the defaults.

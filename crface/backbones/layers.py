@@ -6,12 +6,12 @@ from torch import Tensor, nn
 
 
 def slope_of(channels: int) -> float:
-    """Give the slope of the leaky activations of a module: wide modules of the published networks do not leak."""
+    """Slope of the leaky activations of a module: wide modules of the published networks do not leak."""
     return 0.1 if channels <= 64 else 0.0
 
 
 def conv(num_in: int, num_out: int, slope: float | None, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    """Make a convolution with batch normalisation, ceil(side / stride) cells; without activation for None."""
+    """A convolution with batch normalisation, ceil(side / stride) cells; without activation for None."""
     layers: list[nn.Module] = [
         nn.Conv2d(num_in, num_out, kernel, stride, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(num_out),
@@ -22,7 +22,7 @@ def conv(num_in: int, num_out: int, slope: float | None, kernel: int = 3, stride
 
 
 def resized(x: Tensor, like: Tensor) -> Tensor:
-    """Give `x` at the height and width of `like`, by the nearest cell."""
+    """`x` at the height and width of `like`, by the nearest cell."""
     return F.interpolate(x, size=like.shape[-2:], mode="nearest")
 
 
@@ -39,7 +39,7 @@ class Context(nn.Module):
         self.conv7x7_3 = conv(quarter, quarter, None)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give a map of the same shape."""
+        """A map of the same shape."""
         shared = self.conv5X5_1(x)
         parts = [self.conv3X3(x), self.conv5X5_2(shared), self.conv7x7_3(self.conv7X7_2(shared))]
         return F.relu(torch.cat(parts, dim=1))
@@ -58,7 +58,7 @@ class FeaturePyramid(nn.Module):
         self.merge2 = conv(num_out, num_out, slope)
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """Give three maps of `num_out` channels, finest first, of the same sizes as `maps`."""
+        """Three maps of `num_out` channels, finest first, of the same sizes as `maps`."""
         fine, middle, coarse = self.output1(maps[0]), self.output2(maps[1]), self.output3(maps[2])
         middle = self.merge2(middle + resized(coarse, like=middle))
         fine = self.merge1(fine + resized(middle, like=fine))

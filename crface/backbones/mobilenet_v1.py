@@ -14,7 +14,7 @@ _LEAKY_SLOPE = 0.1
 
 
 class MobileNetV1(nn.Module):
-    """Give the maps [c3, c4, c5] at strides 8, 16, 32; a side of s pixels has ceil(s / stride) cells.
+    """The maps [c3, c4, c5] at strides 8, 16, 32; a side of s pixels has ceil(s / stride) cells.
 
     `channels` are the depths of the three maps.
     """
@@ -44,14 +44,14 @@ class MobileNetV1(nn.Module):
         )
 
     def forward(self, x: Float[Tensor, "batch 3 height width"]) -> list[Float[Tensor, "batch _ _ _"]]:
-        """Give the three maps, finest first, for images of any height and width from one pixel."""
+        """The three maps, finest first, for images of any height and width from one pixel."""
         c3 = self.stage1(x)
         c4 = self.stage2(c3)
         return [c3, c4, self.stage3(c4)]
 
 
 def mobilenet_v1(width: float = 1.0) -> MobileNetV1:
-    """Make the trunk with random weights; `width` multiplies all channels (0.25: 8 to 256).
+    """The trunk with random weights; `width` multiplies all channels (0.25: 8 to 256).
 
     Raises ValueError for a width that leaves a layer without channels.
     """

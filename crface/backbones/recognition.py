@@ -20,7 +20,7 @@ class RecognisedTrunk:
 
 
 def recognise_trunk(state: Mapping[str, Tensor]) -> RecognisedTrunk | None:
-    """Tell the trunk in a state dict; None if there is none of a known kind."""
+    """The trunk in a state dict; None if there is none of a known kind."""
     for prefix in _PREFIXES:
         shapes = {
             key.removeprefix(prefix): tuple(value.shape)

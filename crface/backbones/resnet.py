@@ -17,7 +17,7 @@ _LEVELS = (2, 3, 4, 5)
 
 
 class ResNet(nn.Module):
-    """Give the maps C_l from `finest_level` to 5, finest first: C_l has stride 2^l, ceil(s / 2^l) cells a side.
+    """The maps C_l from `finest_level` to 5, finest first: C_l has stride 2^l, ceil(s / 2^l) cells a side.
 
     `channels` are the depths of these maps. The levels are named as in FPN (Lin et al. 2017, section 3).
     """
@@ -40,7 +40,7 @@ class ResNet(nn.Module):
         initialise(self)
 
     def forward(self, x: Float[Tensor, "batch 3 height width"]) -> list[Float[Tensor, "batch _ _ _"]]:
-        """Give the maps, finest first, for images of any height and width from one pixel."""
+        """The maps, finest first, for images of any height and width from one pixel."""
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         x = F.max_pool2d(x, 3, stride=2, padding=1)
         maps = []
@@ -53,7 +53,7 @@ class ResNet(nn.Module):
 def resnet(
     width: float = 1.0, blocks: tuple[int, int, int, int] = (3, 4, 6, 3), finest_level: int = 2
 ) -> ResNet:
-    """Make a trunk with random weights: `width` multiplies all channels, `blocks` counts each stage's blocks.
+    """A trunk with random weights: `width` multiplies all channels, `blocks` counts each stage's blocks.
 
     `finest_level` is the first map given: 2 for C2..C5 (HAMBox), 3 for C3..C5 (RetinaFace, the ranker). It does
     not change the weights. `width=0.125` is a slim trunk of 0.38 million parameters.
@@ -71,7 +71,7 @@ def resnet(
 
 
 def resnet50(finest_level: int = 2) -> ResNet:
-    """Make the ResNet-50 trunk with random weights: 23,508,032 parameters, maps of 256 to 2048 channels.
+    """The ResNet-50 trunk with random weights: 23,508,032 parameters, maps of 256 to 2048 channels.
 
     `finest_level` is the first map given, as in `resnet`.
     """

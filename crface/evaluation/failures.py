@@ -118,7 +118,7 @@ def find_failures(
     threshold: float,
     iou: float = 0.5,
 ) -> Failures:
-    """Say of each face, and of each detection that reaches the threshold, what it is.
+    """The outcome of each face, and of each detection that reaches the threshold.
 
     All have one item an image: candidates and detections `x1 y1 x2 y2 score` in any order, faces
     `x1 y1 x2 y2`, and which of the faces count. `crface.evaluation.best_f1` gives a threshold.

@@ -10,7 +10,7 @@ from crface.evaluation.matching import Hits, score_range
 
 
 def joined_hits(parts: Sequence[Hits]) -> Hits:
-    """Put the images of all parts behind one another; no images of no part.
+    """The images of all parts, one part after another; no images without parts.
 
     Matching looks at one image at a time, so that this is exact. What is joined takes 12 bytes a detection with
     scores of single precision, and 8 a face.

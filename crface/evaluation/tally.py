@@ -209,7 +209,7 @@ def _bounded(
     dropped_bits: int,
     max_scores: int,
 ) -> ScoreCounts:
-    """Put equal keys together, and, while there are too many, drop one low bit more.
+    """Merge equal keys and, while there are too many, drop one low bit more.
 
     Keys that agree above a bit do so whatever other keys there are. So the bits that a set of keys must drop
     are never fewer than those of any part of it, and are the same whichever way its parts were added.

@@ -24,16 +24,16 @@ from crface.losses.targets import Scale, Targets
 __all__ = ["Loss", "Scale", "Targets", "create", "margin_rank_loss", "names", "rank_loss"]
 
 Loss = Callable[[Float[Tensor, "image box"], Targets], Float[Tensor, ""]]
-"""(refined scores, targets) -> scalar. A batch with nothing to ask for gives a zero that backward() can walk."""
+"""(refined scores, targets) -> scalar. A batch without anything to learn has a zero loss that backward() can walk."""
 
 
 def names() -> list[str]:
-    """List the losses that `create` knows."""
+    """The names of the losses that `create` knows."""
     return list(_LOSSES)
 
 
 def create(name: str, num_pairs: int, scale: Scale = "confidence") -> Loss:
-    """Give the loss called `name`, for a ranker whose scores are on `scale`.
+    """The loss called `name`, for a ranker whose scores are on `scale`.
 
     `num_pairs` is the greatest distance of pairs, for `rank` and `rank-margin`. Raises ValueError for an
     unknown name, listing the known ones.

@@ -13,7 +13,7 @@ _KERNEL = (3, 5)
 
 
 class BoxProcessingNetwork(nn.Module):
-    """Give one feature map per backbone level, drawn from the candidates; padding rows contribute nothing.
+    """One feature map per backbone level, from the candidates; padding rows contribute nothing.
 
     Nine convolutions of 64 channels, each followed by a leaky ReLU; after the third, sixth and ninth the
     features are resized (nearest neighbour) to the first, second and third backbone level. The paper leaves
@@ -40,7 +40,7 @@ class BoxProcessingNetwork(nn.Module):
     def __init__(self, num_levels: int = 3) -> None:
         super().__init__()
         num_layers = _LAYERS_PER_STAGE * num_levels
-        across = (0, _KERNEL[1] // 2)  # rows are not padded here: the windows bring their neighbours along
+        across = (0, _KERNEL[1] // 2)  # rows are not padded here: the windows include their neighbours
         self.layers = nn.ModuleList(
             nn.Conv2d(1 if i == 0 else BPN_CHANNELS, BPN_CHANNELS, _KERNEL, padding=across)
             for i in range(num_layers)
@@ -52,10 +52,10 @@ class BoxProcessingNetwork(nn.Module):
         is_box: Bool[Tensor, "image box"],
         sizes: list[tuple[int, int]],
     ) -> list[Float[Tensor, "image channel _ _"]]:
-        """Give a map of 64 channels for each (height, width) of `sizes`, finest level first.
+        """A map of 64 channels for each (height, width) of `sizes`, finest level first.
 
-        `rows` are x, y, w, h, confidence, all relative (0..1), highest confidence first; what stands in a row
-        with `is_box` False is ignored.
+        `rows` are x, y, w, h, confidence, all relative (0..1), highest confidence first; rows with `is_box` False
+        are ignored.
         """
         return [self._level(rows, is_box, size, level) for level, size in enumerate(sizes)]
 
@@ -81,8 +81,9 @@ class BoxProcessingNetwork(nn.Module):
 
 
 def nearest_rows(num_rows: int, num_cells: int, device: torch.device | None = None) -> Int64[Tensor, " cell"]:
-    """Tell which of `num_rows` rows each of `num_cells` cells reads when resized by nearest neighbour:
-    floor(i rows / cells).
+    """The row, of `num_rows`, that each of `num_cells` cells reads when resized by nearest neighbour.
+
+    Cell i reads floor(i rows / cells).
 
     In whole numbers, so that no rounding of a quotient picks the row before.
     """

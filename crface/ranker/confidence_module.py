@@ -8,14 +8,14 @@ from crface.ranker.bpn import LEAKY_SLOPE
 
 
 class ConfidenceModule(nn.Module):
-    """Give the residual of every candidate, all zeros as long as it is untrained.
+    """The residual of every candidate; all zeros while untrained.
 
     3x3 convolution, leaky ReLU, global average pooling, fully connected layer to N. The last layer starts at
     zero, so an untrained ranker leaves every confidence as it is, and training departs from the detector's
     own order. (The paper says nothing about the start; a random one would shuffle the candidates first.)
 
     Output k belongs to "the candidate with the k-th highest confidence", from features pooled over the whole
-    image: it can learn how far down the list the faces of this picture reach, not what is inside of box k.
+    image: it can learn how far down the list the faces of this picture reach, not what is inside box k.
     """
 
     def __init__(self, channels: int, num_candidates: int) -> None:
@@ -26,7 +26,7 @@ class ConfidenceModule(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, level: Float[Tensor, "image channel height width"]) -> Float[Tensor, "image box"]:
-        """Pool one pyramid level and give the residuals it proposes."""
+        """The residuals that one pyramid level proposes."""
         features: Tensor = F.leaky_relu(self.conv(level), LEAKY_SLOPE)
         residuals: Tensor = self.linear(features.mean(dim=(2, 3)))
         return residuals

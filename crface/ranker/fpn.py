@@ -8,7 +8,7 @@ from crface.ranker.bpn import LEAKY_SLOPE
 
 
 class FeaturePyramid(nn.Module):
-    """Give one merged map of `channels` per level, from levels of any depth, finest first.
+    """One merged map of `channels` per level, from levels of any depth, finest first.
 
     "The concatenated features are then passed into FPN layers which is a 3x3 convolution with 256 channels
     and perform the merge on each scale" is read as the original FPN: a 1x1 convolution brings each level to
@@ -24,7 +24,7 @@ class FeaturePyramid(nn.Module):
         self.merge = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in level_channels)
 
     def forward(self, levels: list[Float[Tensor, "image _ _ _"]]) -> list[Float[Tensor, "image channel _ _"]]:
-        """Merge the levels, finest first; each keeps its height and width."""
+        """The merged levels, finest first; each keeps its height and width."""
         merged = [lateral(level) for lateral, level in zip(self.lateral, levels, strict=True)]
         for i in range(len(merged) - 1, 0, -1):
             enlarged = F.interpolate(merged[i], size=merged[i - 1].shape[-2:], mode="nearest")

@@ -1,4 +1,4 @@
-"""What the ranker is given: a square picture, and N rows of relative numbers (paper 3.3, 4.2)."""
+"""The ranker's input: a square picture, and N rows of relative numbers (paper 3.3, 4.2)."""
 
 import cv2
 import numpy as np
@@ -7,13 +7,13 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 MEAN_RGB = (123.0, 117.0, 104.0)
-"""Subtracted from the channels, and the colour of what a picture leaves free of its square."""
+"""Mean colour: subtracted from the channels, and filled in where a picture leaves its square free."""
 
 
 def square_picture(
     image: UInt8[np.ndarray, "height width 3"], side_px: int
 ) -> tuple[UInt8[np.ndarray, "side side 3"], tuple[int, int]]:
-    """Give an RGB image with its long side scaled to `side_px`, on a square, and its (width, height).
+    """An RGB image with its long side scaled to `side_px`, on a square, and its (width, height) there.
 
     The picture lies in the upper left corner. A square for every image: pictures of all shapes share a batch,
     and the global average pooling sees in use what it saw in training.
@@ -25,7 +25,7 @@ def square_picture(
 def scaled_picture(
     image: UInt8[np.ndarray, "height width 3"], side_px: int, multiple_of: int = 1
 ) -> tuple[UInt8[np.ndarray, "rows columns 3"], tuple[int, int]]:
-    """Give an RGB image with its long side scaled to `side_px`, and its (width, height).
+    """An RGB image with its long side scaled to `side_px`, and its (width, height) then.
 
     Below and to the right of it mean colour is added until both sides are multiples of `multiple_of`.
     """
@@ -39,14 +39,14 @@ def scaled_picture(
 
 
 def on_square(picture: UInt8[np.ndarray, "height width 3"], side_px: int) -> UInt8[np.ndarray, "side side 3"]:
-    """Put a picture that fits into the upper left corner of a square of mean colour."""
+    """A picture in the upper left corner of a square of mean colour, which it must fit into."""
     return _on_mean_colour(picture, side_px, side_px)
 
 
 def relative_rows(
     candidates: Float32[np.ndarray, "candidate 5"], width: int, height: int, num_candidates: int
 ) -> Float32[np.ndarray, "row 5"]:
-    """Give the first N candidates as rows x, y, w, h, confidence, the rest of the N rows zero.
+    """The first N candidates as rows x, y, w, h, confidence, the rest of the N rows zero.
 
     `candidates` are `x1 y1 x2 y2 confidence` in pixels of a picture of this width and height, highest
     confidence first. The paper's "x, y, w, h" is read as the upper left corner and the size, "normalize by
@@ -63,9 +63,9 @@ def relative_rows(
 
 
 def to_tensor(pictures: UInt8[Tensor, "image height width 3"]) -> Float[Tensor, "image 3 height width"]:
-    """Turn RGB pictures into the backbone's input: BGR, mean subtracted, channels last in memory.
+    """The backbone's input from RGB pictures: BGR, mean subtracted, channels last in memory.
 
-    It is what the published weights of the shared backbone were trained with.
+    The published weights of the shared backbone were trained with such input.
     """
     shifted = pictures.flip(-1).float() - torch.tensor(MEAN_RGB[::-1], device=pictures.device)
     return shifted.permute(0, 3, 1, 2)

@@ -25,11 +25,11 @@ from crface.ranker.inputs import to_tensor
 from crface.ranker.interface import Ranker, evaluating
 
 OPSET = 18
-"""Of the standard operators: what onnxruntime runs from version 1.14 on."""
+"""Version of the standard operators, which onnxruntime runs from 1.14 on."""
 
 
 def to_onnx(model: Ranker) -> bytes:
-    """Give the bytes of the ONNX file of a ranker, in evaluation mode.
+    """The bytes of the ONNX file of a ranker in evaluation mode.
 
     Raises ValueError when the package `onnx` is missing.
     """
@@ -68,7 +68,7 @@ def to_onnx(model: Ranker) -> bytes:
 
 
 def largest_difference(model: Ranker, content: bytes) -> float:
-    """Run an ONNX file and its ranker on random pictures of three sizes; gives the greatest difference.
+    """Greatest difference between an ONNX file and its ranker on random pictures of three sizes.
 
     Raises ValueError when onnxruntime is missing.
     """
@@ -97,7 +97,7 @@ def largest_difference(model: Ranker, content: bytes) -> float:
 
 
 class _WholeStep(nn.Module):
-    """From what a program has at hand to confidences in 0..1."""
+    """The whole step from a program's inputs to confidences in 0..1."""
 
     def __init__(self, model: Ranker) -> None:
         super().__init__()

@@ -47,7 +47,7 @@ class Transform:
     """Shares of its width and height that the picture is shrunk to and enlarged again; 1: it is not."""
 
     def picture(self, image: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "rows columns 3"]:
-        """Make the picture of an RGB photograph."""
+        """The picture of an RGB photograph."""
         left, top, width, height = self.window
         cropped = image[top : top + height, left : left + width]
         is_smaller = self.size[0] < width
@@ -65,14 +65,14 @@ class Transform:
         return np.asarray(cv2.flip(coloured, 1) if self.is_mirrored else coloured, np.uint8)
 
     def holds(self, boxes: Float32[np.ndarray, "box 4"]) -> Bool[np.ndarray, " box"]:
-        """Tell which boxes `x1 y1 x2 y2` have their centre in the window; the others are gone."""
+        """Whether each box `x1 y1 x2 y2` has its centre in the window; the others are dropped."""
         left, top, width, height = self.window
         x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
         inside: np.ndarray = (x >= left) & (x < left + width) & (y >= top) & (y < top + height)
         return inside
 
     def boxes(self, boxes: Float32[np.ndarray, "box 4"]) -> Float32[np.ndarray, "box 4"]:
-        """Move boxes `x1 y1 x2 y2` into pixels of the picture; they may reach beyond its edges.
+        """Boxes `x1 y1 x2 y2` in pixels of the picture; they may reach beyond its edges.
 
         Not clipped there: IoU does not change under a crop without clipping, a change of scale or a mirror,
         so the oracle confidence of the moved boxes is that of the original ones.
@@ -89,10 +89,10 @@ class Transform:
 def draw_transform(
     random: np.random.Generator, width: int, height: int, side_px: int, is_wide: bool = False
 ) -> Transform:
-    """Draw a transform of a photograph of this size into a picture that fits a square of `side_px`.
+    """A random transform of a photograph of this size into a picture that fits a square of `side_px`.
 
-    A wide one makes more of a few photographs than the paper does: much smaller pictures too, and blurred
-    ones. The same generator state gives the same transform.
+    A wide one draws more variety from a few photographs than the paper does: much smaller pictures too, and blurred
+    ones. The same generator state draws the same transform.
     """
     is_cropped = random.random() < 0.5
     shares = random.uniform(SMALLEST_CROP, 1.0, 2) if is_cropped else np.ones(2)
@@ -123,7 +123,7 @@ def draw_transform(
 def colour_map(
     brightness: float, contrast: float, saturation: float, hue_degrees: float
 ) -> Float32[np.ndarray, "3 4"]:
-    """Give the affine map of (r, g, b, 1) for all four changes at once; (0, 1, 1, 0) changes nothing.
+    """The affine map of (r, g, b, 1) for all four changes at once; (0, 1, 1, 0) changes nothing.
 
     Hue turns and saturation stretches the chroma plane of YIQ, which leaves the luma alone; contrast
     stretches about middle grey (127.5), brightness adds. One 3 x 4 product per pixel in place of a trip

@@ -1,4 +1,4 @@
-"""What a step of the ranker's training looks at, drawn from (seed, step) (paper 4.2)."""
+"""The examples of a step of the ranker's training, drawn from (seed, step) (paper 4.2)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _TAIL_ABOVE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """What one step looks at: some images, all with the candidates of one detector."""
+    """The images of one step, all with the candidates of one detector."""
 
     detector: int
     images: tuple[int, ...]
@@ -29,7 +29,7 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One augmented image as the network takes it, with the target of each row."""
+    """One augmented image as input to the network, with the target of each row."""
 
     picture: UInt8[np.ndarray, "side side 3"]
     rows: Float32[np.ndarray, "row 5"]
@@ -108,7 +108,7 @@ def collated(
 ) -> tuple[
     UInt8[Tensor, "image side side 3"], Float[Tensor, "image row 5"], Float[Tensor, "image 2"], Targets
 ]:
-    """Put a batch of examples on a device: pictures, rows and picture sizes for the network, and the targets."""
+    """A batch of examples on a device: pictures, rows and picture sizes for the network, and the targets."""
 
     def stacked(arrays: list[np.ndarray]) -> Tensor:
         return torch.from_numpy(np.stack(arrays)).to(device)

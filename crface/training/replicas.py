@@ -32,21 +32,21 @@ class Replicas:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process is the one that writes files and speaks."""
+        """Whether this process is the one that writes files and reports progress."""
         return self.rank == 0
 
     def wrap(self, network: nn.Module, *, may_lack_gradients: bool = True) -> nn.Module:
-        """Give the module to call so that gradients are averaged over all processes; the network itself if alone.
+        """The module to call so that gradients are averaged over all processes; the network itself if alone.
 
-        A head without a loss (landmarks without labels) has no gradient, which is looked for, and no error, where
-        parts of the network may lack them.
+        With `may_lack_gradients`, a part of the network without a loss (the landmark head without labels) is found and
+        is no error.
         """
         if self.count == 1:
             return network
         return DistributedDataParallel(network, find_unused_parameters=may_lack_gradients)
 
     def mean(self, value: float) -> float:
-        """Give the mean of every process's value, the same to all."""
+        """The mean of every process's value, the same in all."""
         if self.count == 1:
             return value
         total = torch.tensor(value, dtype=torch.float64, device=_device())
@@ -54,12 +54,12 @@ class Replicas:
         return total.item() / self.count
 
     def part(self, whole: int) -> slice:
-        """Give the places of this process's part of a batch of `whole`, which must be a multiple of the count."""
+        """The places of this process's part in a batch of `whole`, which must be a multiple of the count."""
         size = whole // self.count
         return slice(self.rank * size, (self.rank + 1) * size)
 
     def gathered(self, part: Tensor) -> Tensor:
-        """Put the parts of all processes, of equal shapes, behind one another; a gradient reaches this one's alone."""
+        """The parts of all processes, of equal shapes, concatenated; only this process's part receives a gradient."""
         if self.count == 1:
             return part
         sent = part.detach().contiguous()
@@ -75,7 +75,7 @@ class Replicas:
             all_reduce(highest, ReduceOp.MAX)
 
     def as_first_says(self, answer: bool) -> bool:
-        """Give the first process's answer, the same to all."""
+        """The first process's answer, the same in all."""
         if self.count == 1:
             return answer
         said = torch.tensor(int(answer), device=_device())
@@ -83,7 +83,7 @@ class Replicas:
         return bool(said.item())
 
     def wait(self) -> None:
-        """Come back when every process has called this."""
+        """Wait until every process has called this."""
         if self.count > 1:
             barrier()
 
@@ -94,7 +94,7 @@ ALONE: Final = Replicas()
 
 @contextmanager
 def joined() -> Iterator[Replicas]:
-    """Join the processes that torchrun started, by the variables that it sets; alone where it did not.
+    """This process among those that torchrun started, by the variables it sets; `ALONE` without torchrun.
 
     Processes talk over NCCL where there are GPUs (each takes the one of its LOCAL_RANK), over gloo elsewhere.
     """

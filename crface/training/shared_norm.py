@@ -10,7 +10,7 @@ from torch.distributed import all_reduce
 
 
 def share_statistics(network: nn.Module, num_processes: int) -> None:
-    """Make each batch norm of a network take its statistics over all processes; weights and keys stay as they are.
+    """Have each batch norm of a network take its statistics over all processes; weights and keys stay as they are.
 
     Every process must call the network as often, with parts of equal size. On GPUs a norm becomes PyTorch's
     SyncBatchNorm, which has no form for CPUs.
@@ -28,7 +28,7 @@ def share_statistics(network: nn.Module, num_processes: int) -> None:
 
 
 class SharedBatchNorm(nn.Module):
-    """A batch norm that was, its weights and running statistics, in each of several processes."""
+    """A batch norm, with its weights and running statistics, in each of several processes."""
 
     def __init__(self, norm: nn.BatchNorm2d, num_processes: int) -> None:
         super().__init__()

@@ -20,11 +20,11 @@ from crface.training.replicas import ALONE, Replicas
 from crface.training.shared_norm import share_statistics
 
 Precision = Literal["float32", "bfloat16"]
-"""What the network is computed in: single precision, or mixed with bfloat16. Weights and loss are always single."""
+"""Number format of the network: single precision, or mixed with bfloat16. Weights and loss are always single."""
 
 
 def learning_rate(step: int, iterations: int, first: float, last: float) -> float:
-    """Give the learning rate of a step: from `first` exponentially down to `last` at the last step."""
+    """Learning rate of a step: from `first` exponentially down to `last` at the last step."""
     return float(first * (last / first) ** (step / max(1, iterations - 1)))
 
 
@@ -75,7 +75,7 @@ class Trainer:
             self._average = {key: value.clone() for key, value in self._averaged_tensors().items()}
 
     def step(self, step: int, examples: Sequence[Example]) -> tuple[float, float]:
-        """Learn from one batch, or this process's part of it; gives its loss before the step, and the learning rate.
+        """Learn from one batch, or this process's part of it; returns its loss before the step, and the learning rate.
 
         Raises FloatingPointError, in all processes, when the loss is not finite; the weights are then as they
         were before.
@@ -106,13 +106,13 @@ class Trainer:
         return value, rate
 
     def trained(self) -> Ranker:
-        """Give the ranker that this training has made so far: with averaged weights, where they are kept."""
+        """The ranker as trained so far, in evaluation mode; with averaged weights, where they are kept."""
         model = deepcopy(self.model)
         model.load_state_dict(self._average, strict=False)
         return model.eval()
 
     def state(self) -> dict[str, Tensor]:
-        """Give every tensor that the next step depends on: the network's, the optimiser's and the average's."""
+        """Every tensor that the next step depends on: the network's, the optimiser's and the average's."""
         tensors = {f"model.{key}": value for key, value in self.model.state_dict().items()}
         tensors |= {f"average.{key}": value for key, value in self._average.items()}
         for index, state in self._optimizer.state_dict()["state"].items():
@@ -120,7 +120,7 @@ class Trainer:
         return {key: value.detach().cpu().clone() for key, value in tensors.items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Continue from what `state` gave.
+        """Continue from a `state`.
 
         Raises ValueError when the tensors do not fit this network.
         """

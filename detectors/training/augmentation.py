@@ -50,7 +50,7 @@ class Scales:
 
 
 def augment(source: LabelledImage, side_px: int, scales: Scales, rng: np.random.Generator) -> Sample:
-    """Draw one training sample; the same generator state gives the same bytes.
+    """One random training sample; the same generator state draws the same bytes.
 
     A face stays if its centre and two fifths of its area are inside the crop, and is clipped to it; other
     faces that reach in, invalid faces and faces smaller than `scales.min_face_px` (square root of the area)
@@ -74,7 +74,7 @@ def augment(source: LabelledImage, side_px: int, scales: Scales, rng: np.random.
 def _draw_crop(
     source: LabelledImage, side_px: int, scales: Scales, rng: np.random.Generator
 ) -> tuple[float, tuple[int, int]]:
-    """Draw the scale and the crop's left top corner, in pixels of the photograph."""
+    """A random scale, and the crop's top left corner in pixels of the photograph."""
     height, width = source.image.shape[:2]
     faces = source.faces[source.is_valid]
     scale = float(np.exp(rng.uniform(np.log(scales.smallest), np.log(scales.largest))))
@@ -124,7 +124,7 @@ def _move_faces(
     min_face_px: float,
     is_mirrored: bool,
 ) -> tuple[Float32[np.ndarray, "face 4"], Float32[np.ndarray, "ignored 4"], Bool[np.ndarray, " labelled"]]:
-    """Give the faces to learn, the regions to ignore, and which of the photograph's faces are learned."""
+    """The faces to learn, the regions to ignore, and which of the photograph's faces are learned."""
     faces = (source.faces - np.array([*corner, *corner], np.float32)) * np.float32(scale)
     centres = (faces[:, :2] + faces[:, 2:]) / 2
     is_centred = ((centres > 0) & (centres < side_px)).all(axis=1)

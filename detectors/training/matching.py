@@ -36,7 +36,7 @@ def match_priors(
     priors: Float[Tensor, "prior 4"],
     positive_iou: float,
 ) -> Int64[Tensor, " prior"]:
-    """Give each prior the number of its face, `BACKGROUND` or `IGNORED`; no positives without faces.
+    """The number of each prior's face, `BACKGROUND` or `IGNORED`; no positives without faces.
 
     A prior takes the face that it overlaps most, if by at least `positive_iou`; beyond that every face
     takes its best prior, however small the overlap (of two faces with the same best prior, the one that
@@ -63,7 +63,7 @@ def match_batch(
     priors: Float[Tensor, "prior 4"],
     positive_iou: float,
 ) -> Int64[Tensor, "batch prior"]:
-    """Give `match_priors` of each image of a batch; all boxes are xyxy in the same pixels."""
+    """`match_priors` of each image of a batch; all boxes are xyxy in the same pixels."""
     return torch.stack(
         [match_priors(f, i, priors, positive_iou) for f, i in zip(faces, ignored, strict=True)]
     )
@@ -76,7 +76,7 @@ def make_targets(
     side_px: int,
     landmarks: Sequence[Float[Tensor, "_ 5 2"] | None] | None = None,
 ) -> Targets:
-    """Say what the priors of square images of `side_px` are to answer, given which face each is to find.
+    """What the priors of square images of `side_px` should predict, given the face that each should find.
 
     `faces` are xyxy in pixels, of positive width and height, `landmarks` (x, y) in pixels, NaN or None where they
     are not known; `priors` are those of `detectors.networks.priors.make_priors`, relative.

@@ -23,7 +23,7 @@ def compensate(
     anchors_per_face: int,
     regressed_iou: float,
 ) -> Int64[Tensor, " prior"]:
-    """Give the labels of an image after the second step; the same where no face is short of anchors.
+    """The labels of an image after the second step; the same where no face is short of anchors.
 
     `labels` are those of `match_priors`, `faces` and `regressed` boxes xyxy in the same pixels. An unmatched
     anchor goes to the face that its regressed box overlaps most (of equals, the first); of equally good anchors
@@ -52,6 +52,6 @@ def compensate_batch(
     anchors_per_face: int,
     regressed_iou: float,
 ) -> Int64[Tensor, "batch prior"]:
-    """Give `compensate` of each image of a batch."""
+    """`compensate` of each image of a batch."""
     images = zip(labels, faces, regressed, strict=True)
     return torch.stack([compensate(*image, anchors_per_face, regressed_iou) for image in images])

@@ -23,7 +23,7 @@ class MultiboxLoss:
     classes: Float[Tensor, ""]
 
     def total(self, box_weight: float) -> Float[Tensor, ""]:
-        """Give the number to minimise."""
+        """The loss to minimise."""
         return box_weight * self.boxes + self.classes
 
 
@@ -34,7 +34,7 @@ def multibox_loss(
     negatives_per_positive: int,
     num_positives: float | None = None,
 ) -> MultiboxLoss:
-    """Give smooth L1 of the positives' offsets and cross entropy of positives and the hardest negatives.
+    """Smooth L1 of the positives' offsets and cross entropy of positives and the hardest negatives.
 
     Negatives are mined over the batch, not within each image, so that images without faces teach as well; a
     batch without any face counts as having one positive. `num_positives` is what the sums are divided by, where
@@ -55,7 +55,7 @@ def multibox_loss(
 def landmark_loss(
     offsets: Float[Tensor, "batch prior 10"], targets: Targets, replicas: Replicas = ALONE
 ) -> Float[Tensor, ""]:
-    """Give smooth L1 of the landmarks of positives whose face has them, summed and divided by their number.
+    """Smooth L1 of the landmarks of positives whose face has them, summed and divided by their number.
 
     Zero, with a gradient of zero, where no face has landmarks. Of a batch spread over `replicas`, the number
     is the mean of theirs.

@@ -40,7 +40,7 @@ class StepReport:
 
 
 def learning_rate(config: DetectorTrainConfig, step: int) -> float:
-    """Give the learning rate of a step: a linear rise, a constant, a linear fall to just above zero.
+    """Learning rate of a step: a linear rise, a constant, a linear fall to just above zero.
 
     From each milestone on it is a fixed share of that.
     """
@@ -52,7 +52,7 @@ def learning_rate(config: DetectorTrainConfig, step: int) -> float:
 
 
 def sample_generator(config: DetectorTrainConfig, step: int, position: int) -> np.random.Generator:
-    """Give the generator that draws the augmentation of one sample of a step."""
+    """The generator that draws the augmentation of one sample of a step."""
     return np.random.default_rng([config.seed, 1, step, position])
 
 
@@ -91,7 +91,7 @@ class Trainer:
     def step(self, samples: Sequence[Sample]) -> StepReport:
         """Learn from one batch, or from this process's part of it.
 
-        Raises ValueError when the loss is not finite: the run has diverged, and this trainer is of no more use.
+        Raises ValueError when the loss is not finite: the run has diverged, and this trainer can no longer be used.
         """
         config = self.config
         rate = learning_rate(config, self.steps_done)
@@ -126,7 +126,7 @@ class Trainer:
         return StepReport(self.steps_done, total, boxes, classes, points, rate, float(norm))
 
     def state(self) -> dict[str, Tensor]:
-        """Give all that the next step depends on: tensors `network.*`, `average.*`, `optimizer.*`."""
+        """Everything that the next step depends on: tensors `network.*`, `average.*`, `optimizer.*`."""
         optimizer = {
             f"{kind}.{key}": value
             for key, parameter in self._parameters.items()

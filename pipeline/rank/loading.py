@@ -1,4 +1,4 @@
-"""A ranker loaded from its file, which may lie below a URL, and known by its bytes."""
+"""A ranker loaded from its file, which may lie below a URL, and identified by its bytes."""
 
 import platform
 from functools import lru_cache

@@ -19,7 +19,7 @@ RANK_VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class RankSpec:
-    """What every block of one ranking run shares; a few hundred bytes, sent along with each block."""
+    """What every block of one ranking run shares; a few hundred bytes, sent with each block."""
 
     workspace: Workspace
     key: CandidateKey
@@ -29,7 +29,7 @@ class RankSpec:
     ranker: str
     """The ranker's fingerprint, which the scores are filed under."""
     index_digest: str
-    """Of the index that the blocks were planned from."""
+    """Digest of the index that the blocks were planned from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,9 @@ class RankPlan:
 
 
 def identify_ranker(ranker_file: Place) -> Parts:
-    """Give everything that decides refined confidences besides image and candidates, as JSON values.
+    """Everything that decides refined confidences besides image and candidates, as JSON values.
 
-    A ranker is known by its bytes, wherever it lies: trained here or brought along.
+    A ranker is identified by its bytes, wherever it lies and whoever trained it.
 
     Raises UserError when the file cannot be read.
     """
@@ -74,7 +74,7 @@ def identify_ranker(ranker_file: Place) -> Parts:
 def plan_rank(
     workspace: Workspace, index: Index, key: CandidateKey, ranker_file: Place, block_images: int
 ) -> RankPlan:
-    """Say which blocks of these candidates lack this ranker's refined confidences, and why.
+    """The blocks of these candidates that lack this ranker's refined confidences, and why.
 
     A row is computed again when its image's hash changes; other candidates or another ranker are another
     store. `block_images` is used where the candidates are not stored yet.

@@ -46,7 +46,7 @@ def finish_rank(plan: RankPlan) -> None:
 
 
 def rank_block(spec: RankSpec, block: Block) -> BlockReport:
-    """Refine a block's candidates and commit their scores; an image that cannot be read is named, no more.
+    """Refine a block's candidates and commit their scores; an image that cannot be read is only named.
 
     The ranker is loaded once per process, onto a GPU if this process sees one.
 

@@ -19,7 +19,7 @@ _DAMAGE = (OSError, SafetensorError, ValueError, KeyError, TypeError)
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Everything that the steps from `steps_done` on depend on, besides the data."""
+    """Everything, besides the data, that the steps from `steps_done` on depend on."""
 
     steps_done: int
     tensors: "Mapping[str, Tensor]"
@@ -40,7 +40,7 @@ def write_checkpoint(folder: Place, checkpoint: Checkpoint) -> Place:
 
 
 def last_checkpoint(folder: Place) -> Checkpoint | None:
-    """Read the newest checkpoint that can be read; None if there is none."""
+    """The newest checkpoint that can be read; None if there is none."""
     for path in reversed(_files(folder)):
         try:
             return _read(path)
@@ -50,7 +50,7 @@ def last_checkpoint(folder: Place) -> Checkpoint | None:
 
 
 def damaged_checkpoints(folder: Place) -> list[Place]:
-    """Read all checkpoints and give the files of those that are not what was written."""
+    """The files of all checkpoints that are not as they were written."""
     damaged = []
     for path in _files(folder):
         try:
@@ -61,7 +61,7 @@ def damaged_checkpoints(folder: Place) -> list[Place]:
 
 
 def last_step(folder: Place) -> int:
-    """Tell how many steps the newest checkpoint has done, by its name; 0 if there is none."""
+    """Number of steps that the newest checkpoint has done, by its name; 0 if there is none."""
     files = _files(folder)
     return int(files[-1].stem.removeprefix("step-")) if files else 0
 

@@ -41,7 +41,7 @@ _NOT_DECIDING = {"checkpoint_every", "compile", "initial_weights"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainPlan:
-    """A ranker to be trained, or one that is there already."""
+    """A ranker to be trained, or one that already is."""
 
     workspace: Workspace
     index: Index
@@ -73,7 +73,7 @@ class TrainPlan:
 def plan_train(
     workspace: Workspace, index: Index, keys: Sequence[CandidateKey], config: TrainConfig
 ) -> TrainPlan:
-    """Decide which ranker these candidates and this configuration make, and how much of it is there.
+    """The ranker that these candidates and this configuration make, and how much of it is done.
 
     `index` is of the train split, `keys` name the cached candidates of each detector that takes part. Nothing
     is read but the index, the names in `rankers/` and the bytes of the initial weights, so the plan can be made
@@ -118,7 +118,7 @@ def plan_train(
 
 
 def _deciding(config: TrainConfig) -> dict[str, Any]:
-    """What of the section decides the ranker; an option that is newer than rankers only where it is used."""
+    """The options that decide the ranker; those added since the first rankers only where they are used."""
     values: dict[str, Any] = config.model_dump(mode="json", exclude=_NOT_DECIDING)
     if config.ranker not in _WITH_OUTPUT_RANGE:
         values["output_range"] = (
@@ -128,7 +128,7 @@ def _deciding(config: TrainConfig) -> dict[str, Any]:
 
 
 def _check_validation(config: TrainConfig, detectors: set[str]) -> None:
-    """Raise UsageError for what asks for held-out images where there are none, or for detectors that are not there."""
+    """Raise UsageError for options that need held-out images without any, or name detectors without candidates."""
     left_out = set(config.validation_detectors)
     if config.patience and not config.validation_share:
         raise UsageError(
@@ -148,7 +148,7 @@ def _check_validation(config: TrainConfig, detectors: set[str]) -> None:
 
 
 def _news(workspace: Workspace, parts: Mapping[str, Any]) -> list[str]:
-    """Say what is new against the ranker that was begun last."""
+    """Differences from the ranker begun last, in words."""
     known = sorted(
         listed(workspace.ranker("x").parent, "*/parts.json"), key=lambda path: path.stat().st_mtime
     )

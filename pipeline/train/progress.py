@@ -1,4 +1,4 @@
-"""What a training tells while it runs: the steps that it took, or that its loss is no longer finite."""
+"""What a training reports while it runs: each step, or that its loss is no longer finite."""
 
 from dataclasses import dataclass
 

@@ -34,7 +34,7 @@ from pipeline.workspace.writing import write_atomically
 def resumed_trainer(
     folder: Place, config: TrainConfig, device: str, replicas: Replicas = ALONE
 ) -> tuple[Trainer, int]:
-    """Give the trainer as the newest checkpoint left it, and its steps; without one, a new one and 0.
+    """The trainer as of the newest checkpoint, and the steps it has done; a new trainer and 0 without checkpoints.
 
     Raises UserError when the checkpoint is of another network, the initial weights do not fit, or there is nothing
     to compile with.
@@ -81,7 +81,7 @@ def take_steps(
     num_threads: int,
     validation: Validation | None = None,
 ) -> None:
-    """Take all steps that are left, with a checkpoint now and then and at the end; tell `progress` of each.
+    """Take all remaining steps, with regular checkpoints and one at the end; report each to `progress`.
 
     With a `validation`, it looks at the state every so many steps and at the end, and may end the training. Of
     several processes, each of which calls this, the first one writes, and it alone has the validation.
@@ -131,7 +131,7 @@ def take_steps(
 
 
 def _missing_to_compile(device: str) -> str:
-    """Name what torch.compile makes programs with, on this device, and does not find; empty if all is there."""
+    """What torch.compile needs on this device and does not find; empty if nothing is missing."""
     if device == "cuda":
         if importlib.util.find_spec("triton") is None:
             return "the package triton"

@@ -25,7 +25,7 @@ _CONFIG: Final = EvaluateConfig()  # the paper's values: what a user evaluates w
 
 
 def held_out(rows: Sequence[int], share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Split rows into those to train on and those to validate on; the same again for the same arguments.
+    """Rows to train on and rows to validate on; the same again for the same arguments.
 
     None are held out for a share of 0, at least one otherwise, and at least one is left to train on.
     """
@@ -61,7 +61,7 @@ class Validation:
             self._aps = {0: self.ap(None)}
 
     def look(self, step: int, model: Ranker) -> float:
-        """Take down the AP of a state, and keep it if it is the best so far."""
+        """AP of a state, recorded; the state is kept if it is the best so far."""
         ap = self.ap(model)
         if ap > max((old for at, old in self._aps.items() if 0 < at < step), default=-1.0):
             write_atomically(self.best_file, ranker.serialise(model))
@@ -74,7 +74,7 @@ class Validation:
         return ap
 
     def is_over(self, patience: int) -> bool:
-        """Tell whether the last `patience` looks all missed the best AP before them; never for a patience of 0."""
+        """Whether the last `patience` looks all missed the best AP before them; never for a patience of 0."""
         aps = [ap for step, ap in sorted(self._aps.items()) if step > 0]
         return 0 < patience < len(aps) and max(aps[-patience:]) <= max(aps[:-patience])
 

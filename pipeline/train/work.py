@@ -26,7 +26,7 @@ def train(
     num_threads: int = 2,
     replicas: "Replicas | None" = None,
 ) -> Place:
-    """Train the planned ranker, from its last checkpoint if there is one, and give its file; nothing if done.
+    """Train the planned ranker, from its last checkpoint if there is one; returns its file. Does nothing if it is done.
 
     `num_threads` threads read and augment; decoded images stay in memory up to `image_cache_bytes`. An
     interruption at any moment leaves what the next call goes on from. The caller holds the workspace's lock.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def train(job: Job, num_threads: int = 2, is_verified: bool = False) -> Place:
-    """Train the ranker, alone or as one of the processes that torchrun started; gives its file.
+    """Train the ranker, alone or as one of the processes that torchrun started; returns its file.
 
     With `is_verified`, damaged rankers and checkpoints are removed first.
     """
@@ -38,7 +38,7 @@ def train(job: Job, num_threads: int = 2, is_verified: bool = False) -> Place:
 
 @contextmanager
 def workspace_held(job: Job) -> Iterator[Replicas | None]:
-    """Hold the job's workspace, of several processes the first for all; gives this one among them, None if alone.
+    """Hold the job's workspace, the first of several processes for all; yields this one among them, None if alone.
 
     Raises UserError when another command holds the workspace.
     """
@@ -58,7 +58,7 @@ def workspace_held(job: Job) -> Iterator[Replicas | None]:
 
 
 def train_planned(plan: TrainPlan, num_threads: int = 2, replicas: Replicas | None = None) -> Place:
-    """Train what is planned; gives the ranker's file. The first process speaks.
+    """Train what is planned; returns the ranker's file. Only the first process reports.
 
     Raises UserError as `pipeline.train.work.train` does.
     """

@@ -14,7 +14,7 @@ _BLOCK = 1024
 
 
 class NeighbourAttention(nn.Module):
-    """Give each box's features, changed by those of its neighbours; a box without any hears only itself.
+    """Features of each box, changed by those of its neighbours; a box without neighbours hears only itself.
 
     The message of neighbour j to box i is `m = relu(A e_i + B e_j + C p_ij)`, p_ij the features of the pair;
     its weight a softmax over the neighbours of a linear function of m, for each of 4 heads of channels (the
@@ -39,7 +39,7 @@ class NeighbourAttention(nn.Module):
         is_neighbour: Bool[Tensor, "image box neighbour"],
         pairs: Float[Tensor, "image box neighbour 7"],
     ) -> Float[Tensor, "image box feature"]:
-        """Let every box hear the rows that `neighbour` names, where `is_neighbour`."""
+        """Features of every box after hearing the rows in `neighbour`, where `is_neighbour`."""
         normed = self.norm(features)
         own, other = self.own(normed), self.other(normed)
         step = features.shape[1] if self.training else _BLOCK

@@ -9,13 +9,13 @@ from torch import Tensor
 from crface.boxes import iou
 
 NUM_NEIGHBOURS = 16
-"""Boxes that a box hears at most: those of the highest IoU."""
+"""Most boxes that a box hears: those of the highest IoU."""
 
 NUM_FEATURES = 4
-"""Of a box among the others."""
+"""Number of features of a box among the others."""
 
 NUM_PAIR_FEATURES = 7
-"""Of a box and one of its neighbours."""
+"""Number of features of a box and one of its neighbours."""
 
 _SAME_FACE = 0.4  # IoU above which NMS takes two boxes for one face (paper 4.2)
 _MAX_PAIRS = 1 << 21
@@ -29,9 +29,9 @@ class Overlaps:
     neighbour: Int64[Tensor, "image box neighbour"]
     """Rows of the boxes that overlap it most, best first; any row where there are fewer."""
     is_neighbour: Bool[Tensor, "image box neighbour"]
-    """The two do overlap."""
+    """Whether that row does overlap the box."""
     overlap: Float[Tensor, "image box neighbour"]
-    """Their IoU."""
+    """IoU of the box with each neighbour."""
     features: Float[Tensor, "image box feature"]
     """Highest IoU with a more confident box; how far the most confident one on the same face is ahead (in
     logits); the logarithm of 1 + the confidences on the same face, summed; and of all confidences times IoU.
@@ -43,7 +43,7 @@ class Overlaps:
 def find_overlaps(
     rows: Float[Tensor, "image box 5"], logit: Float[Tensor, "image box"], num_heard: int
 ) -> Overlaps:
-    """Look at each box with the first `num_heard` of its image, a block of boxes at a time.
+    """Overlaps of each box with the first `num_heard` of its image, computed a block of boxes at a time.
 
     `rows` are x, y, w, h, confidence in shares of the picture (IoU is the same in any unit), highest confidence
     first where there are more than `num_heard`; padding overlaps nothing. Memory is bounded, time grows with N
@@ -58,7 +58,7 @@ def find_overlaps(
 def pair_features(
     rows: Float[Tensor, "image box 5"], logit: Float[Tensor, "image box"], overlaps: Overlaps
 ) -> Float[Tensor, "image box neighbour 7"]:
-    """Describe each neighbour as seen from its box: IoU, offset and size in the box's, lead in confidence."""
+    """Each neighbour as seen from its box: IoU, offset and size relative to the box, lead in confidence."""
     other = at_rows(torch.cat([rows[..., :4], logit[..., None]], dim=-1), overlaps.neighbour)
     size, other_size = rows[..., None, 2:4].clamp(min=_TINY), other[..., 2:4].clamp(min=_TINY)
     centre, other_centre = rows[..., None, :2] + size / 2, other[..., :2] + other_size / 2
@@ -71,7 +71,7 @@ def pair_features(
 def at_rows(
     values: Float[Tensor, "image box value"], index: Int64[Tensor, "image row neighbour"]
 ) -> Float[Tensor, "image row neighbour value"]:
-    """Pick rows of each image: the values of every neighbour."""
+    """Rows picked from each image: the values of every neighbour."""
     picked = values.gather(1, index.flatten(1)[..., None].expand(-1, -1, values.shape[2]))
     return picked.view(*index.shape, values.shape[2])
 

@@ -14,11 +14,11 @@ _SQUEEZED = 32
 
 
 class BoxSampler(nn.Module):
-    """Give `width` features of each box, from all three maps.
+    """`width` features of each box, from all three maps.
 
-    The maps are first squeezed to 32 channels. Every map is read for every box, bilinearly at the points of
-    both grids and as zero outside of the picture: for a small face the finest one tells most, for a large one,
-    whose points lie far apart there, the coarser ones, and the next layer weighs them.
+    The maps are first squeezed to 32 channels. Every map is read for every box, bilinearly at the points of both grids
+    and as zero outside the picture. For a small face the finest map tells most; for a large one, whose points lie far
+    apart on it, the coarser maps do. The next layer weighs them.
     """
 
     def __init__(self, width: int) -> None:
@@ -31,7 +31,7 @@ class BoxSampler(nn.Module):
     def forward(
         self, levels: list[Float[Tensor, "image channel _ _"]], boxes_xywh: Float[Tensor, "image box 4"]
     ) -> Float[Tensor, "image box feature"]:
-        """Read the maps (finest first) at boxes given by upper left corner and size, in pixels."""
+        """Features read from the maps (finest first) at boxes given by upper left corner and size, in pixels."""
         points = grid_points(boxes_xywh)
         squeezed = [conv(level) for conv, level in zip(self.squeeze, levels, strict=True)]
         read = [read_points(level, points, stride) for level, stride in zip(squeezed, STRIDES, strict=True)]
@@ -40,7 +40,7 @@ class BoxSampler(nn.Module):
 
 
 def grid_points(boxes_xywh: Float[Tensor, "image box 4"]) -> Float[Tensor, "image box point 2"]:
-    """Give the points x, y of both grids: the centres of equal cells of the box, or of twice the box."""
+    """The points x, y of both grids: the centres of equal cells of the box, or of twice the box."""
     centre, size = boxes_xywh[..., :2] + boxes_xywh[..., 2:] / 2, boxes_xywh[..., 2:]
     offsets = []
     for side, scale in GRIDS:
@@ -55,7 +55,7 @@ def read_points(
     points: Float[Tensor, "image box point 2"],
     stride: int,
 ) -> Float[Tensor, "image box feature"]:
-    """Read a map of this stride at points in pixels, linearly between the centres of cells; 0 outside."""
+    """Values of a map at points in pixels, interpolated linearly between the centres of cells; 0 outside."""
     # grid_sample counts from -1 at the outer edge of the first cell to 1 at that of the last
     x, y = points[..., 0] * (2 / (level.shape[3] * stride)), points[..., 1] * (2 / (level.shape[2] * stride))
     grid = torch.stack([x, y], dim=-1) - 1

@@ -20,7 +20,7 @@ _WIDTH = 0.25
 
 
 class Trunk(nn.Module):
-    """Give three maps of 64 channels at strides 8, 16 and 32, each with context of 3, 5 and 7 cells."""
+    """Three maps of 64 channels at strides 8, 16 and 32, each with context of 3, 5 and 7 cells."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,6 +31,6 @@ class Trunk(nn.Module):
     def forward(
         self, images: Float[Tensor, "image 3 height width"]
     ) -> list[Float[Tensor, "image channel _ _"]]:
-        """Give the maps, finest first; a side of s pixels has ceil(s / stride) cells."""
+        """The maps, finest first; a side of s pixels has ceil(s / stride) cells."""
         levels = self.fpn(self.body(images))
         return [ssh(level) for ssh, level in zip((self.ssh1, self.ssh2, self.ssh3), levels, strict=True)]

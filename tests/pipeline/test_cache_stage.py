@@ -8,71 +8,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from cache_job import DETECTOR, Job
 from fake_detector import RAISE, UNSORTED, expected
 
 from pipeline.blocks import decoding
-from pipeline.blocks.commit import BlockReport, ComputedRow
+from pipeline.blocks.commit import ComputedRow
 from pipeline.blocks.decoding import DecodedImage, decoded_images
 from pipeline.blocks.ledger import Ledger, LedgerRow
 from pipeline.blocks.plan import Block
-from pipeline.blocks.store import CandidateStore, ImageUnreadable
-from pipeline.cache.plan import CachePlan, plan_cache
-from pipeline.cache.work import cache_block, finish_cache, prepare_cache
-from pipeline.config.sections import CacheConfig
-from pipeline.dataset.index import Index, update_index
+from pipeline.blocks.store import ImageUnreadable
+from pipeline.cache.work import cache_block, prepare_cache
 from pipeline.errors import UsageError, UserError
 from pipeline.workspace.layout import Workspace
-
-DETECTOR = "fake_detector:ENTRY"
-
-
-class Job:
-    """A plain folder of tiny images, whose first pixel tells the fake detector what to find, and a workspace."""
-
-    def __init__(self, root: Path):
-        self.photos = root / "photos"
-        self.workspace = Workspace(root / "run")
-        self.log = root / "log"
-        self.photos.mkdir()
-
-    def draw(self, number: int, red: int, green: int = 0, blue: int = 0) -> Path:
-        path = self.photos / f"{number:03d}.png"
-        pixels = np.full((4, 4, 3), (blue, green, red), np.uint8)
-        path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
-        return path
-
-    def index(self) -> Index:
-        return update_index(self.workspace, self.photos, "images").index
-
-    def plan(self, detector: str = DETECTOR, block_images: int = 4) -> CachePlan:
-        return plan_cache(self.workspace, self.index(), detector, CacheConfig(block_images=block_images))
-
-    def run(self, detector: str = DETECTOR, block_images: int = 4) -> tuple[CachePlan, list[BlockReport]]:
-        """Do what the command does, without a cluster; give what was planned and done."""
-        self.log.unlink(missing_ok=True)
-        plan = self.plan(detector, block_images)
-        prepare_cache(plan)
-        reports = [cache_block(plan.spec, block) for block in plan.blocks]
-        finish_cache(plan)
-        return plan, reports
-
-    @property
-    def forwarded(self) -> list[int]:
-        """The red of every image that the detector saw in the last run."""
-        return (
-            [int(line.split()[0]) for line in self.log.read_text().splitlines()] if self.log.exists() else []
-        )
-
-    @property
-    def store(self) -> CandidateStore:
-        return CandidateStore.open(self.workspace.candidates(self.plan().key))
-
-    @property
-    def ledger(self) -> Ledger:
-        return Ledger(self.workspace.candidates_ledger(self.plan().key))
 
 
 @pytest.fixture

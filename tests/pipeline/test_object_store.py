@@ -10,9 +10,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from cache_job import DETECTOR, Job
 from ranker_world import World, small_config
 from s3_server import BUCKET, KEY_ID, SECRET, s3_server
-from test_cache_stage import DETECTOR, Job
 from test_verify import compute
 from thread_cluster import on_thread
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cache_job import DETECTOR, Job
 from fake_detector import RAISE, FakeDetector
 from ranker_world import World
-from test_cache_stage import DETECTOR, Job
 from test_rank_stage import planned, save_ranker
 from thread_cluster import on_thread, open_thread_cluster
 

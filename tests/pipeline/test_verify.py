@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from cache_job import DETECTOR, Job
 from fake_detector import expected
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ranker_world import World, small_config
-from test_cache_stage import DETECTOR, Job
 from test_rank_stage import planned, run, save_ranker
 from thread_cluster import on_thread
 

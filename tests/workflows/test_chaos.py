@@ -12,10 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from cache_job import Job
 from fake_detector import SLOW
 from places import ROOT, SUPPORT
-from test_cache_stage import Job
-from test_scatter import Start, content, draw, start_driver, workers_of
+from test_scatter import Start, start_driver, workers_of
 
 from pipeline.cache.work import cache_block, prepare_cache
 from pipeline.workspace.layout import Workspace
@@ -36,7 +36,7 @@ def undisturbed(job: Job, folder: Path) -> dict[str, bytes]:
     prepare_cache(plan := other.plan(block_images=BLOCK_IMAGES))
     for block in plan.blocks:
         cache_block(plan.spec, block)
-    return content(other)
+    return other.stored_files()
 
 
 class Forks:
@@ -94,7 +94,7 @@ def test_runs_killed_at_random_moments_leave_the_store_of_an_undisturbed_run(
 ) -> None:
     chance = random.Random(0)
     job = Job(tmp_path)
-    draw(job, NUM_IMAGES)
+    job.draw_many(NUM_IMAGES)
     asked, killed = NUM_IMAGES, 0
     with forks(job) as runs:
         while killed < NUM_FORKS_KILLED:
@@ -117,7 +117,7 @@ def test_runs_killed_at_random_moments_leave_the_store_of_an_undisturbed_run(
     assert job.plan(block_images=BLOCK_IMAGES).blocks == []
     assert num_forwarded(job) <= asked + killed * BLOCK_IMAGES
     assert [path for path in job.workspace.root.rglob(".*") if path.name != ".lock"] == []
-    assert content(job) == undisturbed(job, tmp_path / "undisturbed")
+    assert job.stored_files() == undisturbed(job, tmp_path / "undisturbed")
 
 
 @pytest.mark.timeout(900)
@@ -126,7 +126,7 @@ def test_workers_and_drivers_killed_and_stopped_at_random_leave_the_store_of_an_
 ) -> None:
     chance = random.Random(1)
     job = Job(tmp_path)
-    draw(job, NUM_IMAGES, green=SLOW)
+    job.draw_many(NUM_IMAGES, green=SLOW)
     deadline = time.monotonic() + 850
     driver, killed = start_driver(job, "local:2"), 0
     while killed < NUM_KILLED:
@@ -158,4 +158,4 @@ def test_workers_and_drivers_killed_and_stopped_at_random_leave_the_store_of_an_
     driver.communicate()
     while job.plan(block_images=BLOCK_IMAGES).blocks:
         start_driver(job, "local:2").communicate(timeout=max(1, deadline - time.monotonic()))
-    assert content(job) == undisturbed(job, tmp_path / "undisturbed")
+    assert job.stored_files() == undisturbed(job, tmp_path / "undisturbed")

@@ -15,11 +15,11 @@ import block_tasks
 import dask
 import numpy as np
 import pytest
+from cache_job import Job
 from distributed import Client, LocalCluster
 from fake_detector import SLOW, expected
 from places import ROOT, SUPPORT
-from test_cache_stage import Job
-from test_scatter import Start, content, draw, nothing, start_driver, tries, wait_for_images, workers_of
+from test_scatter import Start, nothing, start_driver, tries, wait_for_images, workers_of
 from thread_cluster import open_thread_cluster
 
 from pipeline.blocks import ledger, store
@@ -38,7 +38,7 @@ __all__ = ["start_driver"]  # a fixture
 def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     job = Job(tmp_path)
     monkeypatch.setenv("FAKE_DETECTOR_LOG", str(job.log))
-    draw(job, 10)
+    job.draw_many(10)
     return job
 
 
@@ -48,7 +48,7 @@ def undisturbed(job: Job, root: Path) -> dict[str, bytes]:
     other = Job(root)
     other.photos, other.workspace = job.photos, Workspace(root / "run")
     other.run()
-    return content(other)
+    return other.stored_files()
 
 
 def test_a_worker_that_takes_too_much_memory_is_ended_and_its_block_set_aside(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_the_next_goes_on(
     ballast.unlink()
     job.run()
     assert job.store.counts().tolist() == list(range(1, 11))
-    assert content(job) == undisturbed(job, tmp_path / "other")
+    assert job.stored_files() == undisturbed(job, tmp_path / "other")
 
 
 def on_a_store_that(
@@ -140,7 +140,7 @@ def test_a_store_that_fails_every_tenth_write_and_answers_late_costs_tries_and_n
     again = Job(other)
     again.photos = job.photos
     assert on_a_store_that(write_atomically, monkeypatch, again) == []
-    assert content(job) == content(again)
+    assert job.stored_files() == again.stored_files()
 
 
 def test_a_block_that_can_never_be_written_is_set_aside_with_the_stores_own_words(
@@ -236,7 +236,7 @@ def test_a_stopped_worker_is_done_without(
     # how long a worker may be silent is Dask's setting, five minutes unless one says otherwise
     monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL", "10s")
     job = Job(tmp_path)
-    draw(job, 24, green=SLOW)
+    job.draw_many(24, green=SLOW)
     driver = start_driver(job, "local:2")
     wait_for_images(job, 3)
     stopped = workers_of(driver)[0]
@@ -252,7 +252,7 @@ def test_a_killed_scheduler_ends_the_run_with_a_sentence_and_the_next_goes_on(
 ) -> None:
     monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "5s")
     job = Job(tmp_path)
-    draw(job, 24, green=SLOW)
+    job.draw_many(24, green=SLOW)
     environment = {
         **os.environ,
         "PYTHONPATH": f"{ROOT}:{SUPPORT}",

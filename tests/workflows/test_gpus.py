@@ -8,9 +8,9 @@ from pathlib import Path
 
 import block_tasks
 import pytest
+from cache_job import Job
 from dask_processes import DaskProcesses
 from places import ROOT, SUPPORT
-from test_cache_stage import Job
 
 from pipeline.errors import UserError
 from workflows.cluster import gpus

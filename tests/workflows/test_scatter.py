@@ -15,10 +15,10 @@ from typing import Any
 import block_tasks
 import psutil
 import pytest
+from cache_job import Job
 from distributed import Client
 from fake_detector import KILL_ONCE, SLOW
 from places import ROOT, SUPPORT
-from test_cache_stage import Job
 
 from pipeline.cache.work import cache_block, prepare_cache
 from pipeline.errors import UsageError, UserError
@@ -118,22 +118,12 @@ def test_what_the_user_must_mend_ends_the_run_at_once(client: Client, tmp_path: 
     assert len(tries(tmp_path)) < 10
 
 
-def draw(job: Job, num: int, green: int = 0) -> None:
-    for number in range(num):
-        job.draw(number, red=number + 1, green=green)
-
-
-def content(job: Job) -> dict[str, bytes]:
-    store = job.workspace.root / "candidates.zarr"
-    return {str(path.relative_to(store)): path.read_bytes() for path in store.rglob("*") if path.is_file()}
-
-
 def test_a_worker_killed_in_its_block_changes_nothing_in_the_end(client: Client, tmp_path: Path) -> None:
     jobs = []
     for name in ("killed", "undisturbed"):
         (tmp_path / name).mkdir()
         job = Job(tmp_path / name)
-        draw(job, 11)
+        job.draw_many(11)
         job.draw(5, red=6, green=KILL_ONCE)
         jobs.append(job)
     killed, undisturbed = jobs
@@ -144,7 +134,7 @@ def test_a_worker_killed_in_its_block_changes_nothing_in_the_end(client: Client,
     outcome.check()
     assert sorted(report.block for report in outcome.done) == [0, 1, 2]
     undisturbed.run()  # in this process: the flag is there, so it lives
-    assert content(killed) == content(undisturbed)
+    assert killed.stored_files() == undisturbed.stored_files()
     assert killed.plan().blocks == []
 
 
@@ -217,7 +207,7 @@ def test_after_the_driver_is_killed_the_next_run_computes_what_is_missing(
     tmp_path: Path, start_driver: Start
 ) -> None:
     job = Job(tmp_path)
-    draw(job, 40, green=SLOW)
+    job.draw_many(40, green=SLOW)
     driver = start_driver(job, "local:2")
     wait_for_images(job, 7)
     workers = workers_of(driver)
@@ -242,7 +232,7 @@ def test_ctrl_c_ends_everything_quietly_and_the_next_run_goes_on(
 ) -> None:
     job = Job(tmp_path)
     monkeypatch.setenv("FAKE_DETECTOR_LOG", str(job.log))
-    draw(job, 100, green=SLOW)
+    job.draw_many(100, green=SLOW)
     driver = start_driver(job, "local:2")
     wait_for_images(job, 7)
     workers = workers_of(driver)

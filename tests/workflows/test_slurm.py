@@ -11,11 +11,10 @@ from pathlib import Path
 import block_tasks
 import pytest
 import torch
+from cache_job import Job
 from dask_processes import wait_until
 from fake_detector import SLOW
 from places import SUPPORT
-from test_cache_stage import Job
-from test_scatter import content
 from tls_clients import check_that_others_are_turned_away
 
 from pipeline.cache.plan import plan_cache
@@ -141,7 +140,7 @@ def test_a_job_that_slurm_tells_to_go_commits_its_block_exits_with_0_and_is_repl
     assert Counter(told.forwarded) == Counter(range(1, 61))  # no image twice
     assert len({row.worker for row in told.ledger.read().values()}) == 2
     undisturbed.run(block_images=2)
-    assert content(told) == content(undisturbed)
+    assert told.stored_files() == undisturbed.stored_files()
 
 
 def stored(workspace: Path) -> dict[str, bytes]:

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cache_job import Job
 from dask_processes import DaskProcesses, wait_until
 from fake_detector import SLOW
 from places import ROOT, SUPPORT
-from test_cache_stage import Job
-from test_scatter import content
 
 ADDRESSES = {"a": "10.177.1", "b": "10.177.2"}
 
@@ -128,4 +127,4 @@ def test_a_host_whose_cable_is_cut_costs_its_blocks_in_flight_and_the_store_is_t
     assert 40 <= len(cut.forwarded) <= 40 + 2 * 4
     assert cut.plan().blocks == []
     undisturbed.run(block_images=2)
-    assert content(cut) == content(undisturbed)
+    assert cut.stored_files() == undisturbed.stored_files()

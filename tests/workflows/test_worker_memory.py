@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import psutil
 import pytest
+from cache_job import Job
 from dask_processes import DaskProcesses
-from test_cache_stage import Job
 
 import detectors
 from pipeline.cache.work import cache_block, prepare_cache

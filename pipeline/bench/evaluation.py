@@ -1,4 +1,4 @@
-"""How fast AP is computed, from arrays and from text files, beside the slow, literal form of the protocol."""
+"""How fast AP is computed from arrays and from text files, compared with the slow, literal form of the protocol."""
 
 import tempfile
 import time
@@ -62,10 +62,10 @@ class EvaluationBench:
 
 
 def bench_evaluation(ground_truth: Path | None = None, num_images: int = VAL_IMAGES) -> EvaluationBench:
-    """Measure; on made-up faces like those of WIDER FACE's validation set where no ground truth is given.
+    """The benchmark, on made-up faces like those of WIDER FACE's validation set where no ground truth is given.
 
-    The detections are made up in any case, about 36 an image, of all faces most; `num_images` is for made-up
-    faces only.
+    The detections are always made up: about 36 per image, covering most faces. `num_images` is for made-up faces
+    only.
 
     Raises UserError for a ground truth that is not there or damaged.
     """
@@ -151,7 +151,7 @@ def _detections(
 
 
 def as_json(bench: EvaluationBench) -> dict[str, Any]:
-    """Give the benchmark as JSON values."""
+    """The benchmark as JSON values."""
     timings = {"arrays": bench.arrays, "text": bench.text, "literal": bench.literal}
     return {
         "images": bench.images,
@@ -169,7 +169,7 @@ def as_json(bench: EvaluationBench) -> dict[str, Any]:
 
 
 def as_lines(bench: EvaluationBench) -> Sequence[str]:
-    """Set the benchmark as lines of text, 80 columns wide."""
+    """The benchmark as lines of text, 80 columns wide."""
     ways = [
         ("literal form, from arrays", bench.literal, ""),
         ("crface, from arrays", bench.arrays, f"{bench.arrays_ratio:.0f}x"),

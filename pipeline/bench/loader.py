@@ -52,7 +52,7 @@ class LoaderBench:
 
     @property
     def all_ms(self) -> float:
-        """All of the first three."""
+        """Reading, candidates and augmentation together."""
         return self.read_ms + self.candidates_ms + self.augment_ms
 
 
@@ -63,7 +63,7 @@ def bench_loader(
     num_images: int,
     threads: Sequence[int],
 ) -> LoaderBench:
-    """Make examples of `num_images` images, the first of the split and from the start again if it has fewer.
+    """The cost of examples of the first `num_images` images of the split, repeated from the start if it has fewer.
 
     Raises UserError when no image has candidates of every detector.
     """
@@ -101,7 +101,7 @@ def bench_loader(
 
 
 def as_lines(bench: LoaderBench) -> list[str]:
-    """Say it in a table of 80 columns, with the cores that a GPU would keep busy."""
+    """A table of 80 columns, with the number of cores that a GPU would keep busy."""
     paper, large = PAPER_IMAGES_PER_S, LARGE_GPU_FACTOR * PAPER_IMAGES_PER_S
     parts = (
         ("read, decode and reduce the JPEG", bench.read_ms),
@@ -125,7 +125,7 @@ def as_lines(bench: LoaderBench) -> list[str]:
 
 
 def as_json(bench: LoaderBench) -> dict[str, Any]:
-    """Give it as JSON values."""
+    """The benchmark as JSON values."""
     return {**asdict(bench), "all_ms": bench.all_ms, "paper_images_per_s": PAPER_IMAGES_PER_S}
 
 

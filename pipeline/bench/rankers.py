@@ -23,20 +23,19 @@ _NUM_FACES: Final = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankerCost:
-    """One ranker's."""
+    """What one ranker costs."""
 
     name: str
     parameters: int
     trained: int
-    """Of these, the ones that a training changes."""
+    """Parameters that a training changes."""
     file_bytes: int
     median_ms: float
     """CPU milliseconds of `refine`, from the picture's pixels to the refined confidences."""
     times_small: float
     """The median over the rounds of its time by the small ranker's in the same round."""
     peak_bytes: int | None
-    """Memory that a process takes more at most while it refines for the first time; None where the system does not
-    tell (it is Linux that does)."""
+    """Peak of the additional memory that a process takes while it refines for the first time; None except on Linux."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +50,7 @@ class RankersBench:
 
 
 def bench_rankers(image_side_px: int, num_candidates: int, rounds: int) -> RankersBench:
-    """Refine a made-up picture, whose long side is what the rankers scale to, with as many candidates as they take.
+    """The cost of refining a made-up picture of the rankers' own size, with as many candidates as they take.
 
     Weights are random, which costs as much as trained ones do. Half of the candidates lie on some faces, the others
     anywhere. Each ranker refines once untimed before the rounds.
@@ -93,7 +92,7 @@ def bench_rankers(image_side_px: int, num_candidates: int, rounds: int) -> Ranke
 
 
 def as_lines(bench: RankersBench) -> list[str]:
-    """Say it in a table of 80 columns."""
+    """The benchmark as a table of 80 columns."""
     return [
         f"one picture of {bench.width} x {bench.height} px, {bench.num_candidates} candidates, one thread, "
         f"median of {bench.rounds}",
@@ -107,7 +106,7 @@ def as_lines(bench: RankersBench) -> list[str]:
 
 
 def as_json(bench: RankersBench) -> dict[str, Any]:
-    """Give it as JSON values."""
+    """The benchmark as JSON values."""
     return asdict(bench)
 
 

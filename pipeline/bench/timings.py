@@ -1,4 +1,4 @@
-"""Time what an image costs: detector, fusion, NMS and ranker apart, in one process, one image at a time."""
+"""What an image costs in time: detector, fusion, NMS and ranker apart, in one process, one image at a time."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from crface.ranker import Ranker
 
 WARM_UP: Final = 2
-"""Images that are gone through untimed, for each detector and protocol, unless it is said otherwise."""
+"""Default number of images that run untimed, for each detector and protocol."""
 
 Progress = Callable[[int, int], None]
 Made = TypeVar("Made")
@@ -44,9 +44,9 @@ class Timed:
     ranker: Place | None
     """None: no ranker is timed."""
     num_images: int
-    """At most; spread evenly over the split."""
+    """Number of images at most, spread evenly over the split."""
     warm_up: int = WARM_UP
-    """Images that are gone through untimed, for each detector and protocol."""
+    """Number of images that run untimed, for each detector and protocol."""
 
 
 def time_images(
@@ -55,14 +55,14 @@ def time_images(
     evaluate: EvaluateConfig,
     progress: Progress = lambda done, total: None,
 ) -> list[TimingRow]:
-    """Give the rows of the table, for each detector under each protocol.
+    """The rows of the table, for each detector under each protocol.
 
     Images are decoded beforehand, each anew for every pass, and not timed. *detector* is all from pixels to candidates
     in pixels of the image, over all views of the protocol: resizing, the way to the device and back, the forward.
     *fusion* is box voting, or what the protocol says. *nms* and its threshold are the evaluation's. Each part begins
     and ends with an idle device. The first `warm_up` images are gone through once before.
 
-    Raises UsageError for a detector or protocol that there is not, UserError when the split has no image that can be
+    Raises UsageError for an unknown detector or protocol, UserError when the split has no image that can be
     read, or the ranker cannot be.
     """
     rows = timed.index.ok_rows
@@ -135,12 +135,12 @@ class _Clock:
         self._seconds: dict[Part, list[float]] = {}
 
     def forget(self) -> None:
-        """Leave out all that was timed so far."""
+        """Discard all times so far."""
         self.num_candidates.clear()
         self._seconds.clear()
 
     def run(self, image: UInt8[np.ndarray, "_ _ 3"]) -> None:
-        """Go through all parts with one image."""
+        """Time all parts on one image."""
         views = self._timed(
             "detector",
             lambda: [view_candidates(self._detector, view, [image])[0] for view in self._protocol.views],
@@ -155,7 +155,7 @@ class _Clock:
             self._timed("ranker", lambda: model.refine(image, found))
 
     def parts(self) -> dict[Part, Sequence[float]]:
-        """Give the seconds of each image, of each part and of their sums."""
+        """The seconds of each image, for each part and for their sums."""
         before = [times for part, times in self._seconds.items() if part != "ranker"]
         sums: dict[Part, Sequence[float]] = {
             "all but the ranker": [sum(image) for image in zip(*before, strict=True)]

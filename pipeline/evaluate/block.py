@@ -1,7 +1,7 @@
-"""The evaluation of one block of images: what a task reads, and the records or sums that it gives back.
+"""The evaluation of one block of images: what a task reads, and the records or sums that it returns.
 
-*Records* hold 13 bytes a detection and everything can be computed from them, intervals included; *sums* have the
-same size however many images they are of, but need the range of all scores beforehand, which is a pass of its own.
+*Records* hold 13 bytes per detection, and everything can be computed from them, intervals included. *Sums* have the
+same size for any number of images, but need the range of all scores beforehand, which takes a pass of its own.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,16 +50,16 @@ class BlockExtremes:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Records:
-    """All that evaluation needs to know of some images."""
+    """All that the evaluation needs to know about some images."""
 
     number: int
-    """The block's."""
+    """The block's number."""
     hits: dict[Variant, Hits]
     face_outcome: dict[Variant, Int8[np.ndarray, " face"]]
-    """What became of a face if every detection counts, for WITH_FAILURES."""
+    """What became of each face if every detection counts, for the variants WITH_FAILURES."""
     detection_outcome: dict[Variant, Int8[np.ndarray, " detection"]]
     kept: dict[str, Bool[np.ndarray, " face"]]
-    """Per setting."""
+    """Which faces each setting keeps."""
     groups: dict[Group, Bool[np.ndarray, " face"]]
     calibration: dict[Variant, CalibrationTally]
     num_images: int
@@ -67,7 +67,7 @@ class Records:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Sums:
-    """What images add to the numbers; `a + b` are the sums of both."""
+    """What some images add to the numbers; `a + b` are the sums of both."""
 
     tallies: dict[Variant, Tally]
     failures: dict[Variant, FailureTally]
@@ -84,7 +84,7 @@ class Sums:
 
 
 def extremes_block(spec: EvaluateSpec, block: Block) -> BlockExtremes:
-    """Find the range of the scores of a block's detections, per variant.
+    """The range of the scores of a block's detections, per variant.
 
     Raises UserError as `records_block` does.
     """
@@ -97,7 +97,7 @@ def extremes_block(spec: EvaluateSpec, block: Block) -> BlockExtremes:
 
 
 def records_block(spec: EvaluateSpec, block: Block) -> Records:
-    """Evaluate a block's images, of which there is at least one.
+    """The records of a block's images, of which there is at least one.
 
     Raises UserError when this process sees another index or ground truth than the driver, and when candidates
     or scores are missing or damaged.
@@ -136,7 +136,7 @@ def records_block(spec: EvaluateSpec, block: Block) -> Records:
 
 
 def sums_block(spec: EvaluateSpec, block: Block) -> Sums:
-    """Evaluate a block's images to sums; the spec must know the extremes.
+    """The sums of a block's images; the spec must hold the extremes.
 
     Raises UserError as `records_block` does.
     """
@@ -154,7 +154,7 @@ def sums_block(spec: EvaluateSpec, block: Block) -> Sums:
 
 
 def join_records(parts: Sequence[Records]) -> Records:
-    """Put the images of all blocks behind one another, in the order of the blocks' numbers; at least one block."""
+    """The records of all blocks in one, in the order of the blocks' numbers; there is at least one block."""
     parts = sorted(parts, key=lambda part: part.number)
     first = parts[0]
 
@@ -179,7 +179,7 @@ def join_records(parts: Sequence[Records]) -> Records:
 
 
 def join_extremes(one: BlockExtremes, other: BlockExtremes) -> BlockExtremes:
-    """Give the range of the scores of both."""
+    """The range of the scores of both."""
     return BlockExtremes(
         {key: joined_extremes([value, other.extremes[key]]) for key, value in one.extremes.items()},
         one.num_images + other.num_images,
@@ -187,7 +187,7 @@ def join_extremes(one: BlockExtremes, other: BlockExtremes) -> BlockExtremes:
 
 
 def failure_tallies(records: Records, extremes: Extremes) -> dict[Variant, FailureTally]:
-    """Count the failures of records at every threshold."""
+    """The failures among the records, counted at every threshold."""
     return {
         variant: tally_failures(
             records.hits[variant],
@@ -222,7 +222,7 @@ def _images(spec: EvaluateSpec, rows: Sequence[int]) -> Iterator[_Image]:
 
 
 def _calibration(image: _Image, variant: Variant, config: EvaluateConfig) -> CalibrationTally:
-    """Diagrams of the detections, as a user sees them; order of the candidates, which suppression goes by."""
+    """Reliability of the detections, which users see; order of the candidates, which decides the suppression."""
     detections = image.detections[variant]
     overlaps = _overlaps(detections[:, :4], image.faces)
     confidence = detections[:, 4].astype(np.float64)

@@ -16,14 +16,14 @@ from pipeline.results.ap import Confidence
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A confidence, and which candidates it is given to."""
+    """A confidence, and the candidates that it scores."""
 
     confidence: Confidence
     is_all: bool
-    """All stored candidates, or else those that the detector's confidence puts above the threshold."""
+    """Whether all stored candidates take part, or those whose detector's confidence is above the threshold."""
 
     def candidates(self, config: EvaluateConfig) -> str:
-        """Say in words which candidates these are."""
+        """The words that stand for these candidates in the tables."""
         return "all" if self.is_all else f"above {config.score_threshold:g}"
 
 

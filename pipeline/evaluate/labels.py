@@ -1,4 +1,4 @@
-"""The faces that an evaluation goes by: of a whole split, or of the images of a block."""
+"""The labelled faces that an evaluation uses: those of a whole split, or of the images of a block."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Labels:
     truth: GroundTruth
     common: Overlap
     image_of_row: dict[int, int]
-    """The places in the ground truth of the rows that it knows."""
+    """The place in the ground truth of every row of the index that it knows."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,16 +34,16 @@ class ImageLabels:
 
     faces: Float64[np.ndarray, "face 4"]
     kept: dict[str, Bool[np.ndarray, " face"]]
-    """Per setting."""
+    """Which faces each setting keeps."""
     attributes: Int8[np.ndarray, "face 6"]
-    """-1 where they are not known."""
+    """As in the index; -1 where they are not known."""
 
 
 def image_labels(spec: EvaluateSpec, rows: Sequence[int]) -> Iterator[ImageLabels]:
-    """Give the faces of each of a block's rows, ascending, of which there is at least one.
+    """The faces of each of a block's rows; the rows ascend, and there is at least one.
 
-    Where the index alone has them and `spec.reads_block_alone`, no more of it is read than the group of rows that
-    they are in: a worker then needs the same memory for any number of images. Official files are read whole.
+    Where the index alone has them and `spec.reads_block_alone`, only the groups of its rows that hold them are
+    read: a worker then needs the same memory for any number of images. Official files are read whole.
 
     Raises UserError as `open_labels` does.
     """
@@ -80,7 +80,7 @@ def open_labels(
     ground_truth: Path | None,
     ground_truth_sha256: str,
 ) -> Labels:
-    """Read a split's labels, which must be those that the driver planned with.
+    """A split's labels, which must be those that the driver planned with.
 
     Raises UserError if they are not, and as `load_index` and `load_ground_truth` do.
     """

@@ -17,21 +17,21 @@ _SEED = 0  # of the images that resamples draw: the same for all sources, so tha
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Numbers:
-    """What is known of one source, per confidence."""
+    """All numbers of one source, per confidence."""
 
     evaluations: Mapping[Variant, Evaluation]
     failures: Mapping[Variant, FailureTally]
     calibration: Mapping[Variant, CalibrationTally]
     resampled: Mapping[Variant, Resampled]
-    """AP of resamples in SETTINGS; empty where there are none."""
+    """AP of resamples in SETTINGS; empty without resamples."""
     gains: Mapping[Variant, Resampled]
-    """AP minus that of predicted confidence, resample by resample."""
+    """AP minus that of the predicted confidence, resample by resample."""
     exact_bounds: float
-    """How far exact AP may be from the truth: 0 unless scores were put together."""
+    """How far exact AP may be below the truth, 0..1; 0 unless close scores were merged."""
 
 
 def numbers_of_records(records: Records, num_resamples: int) -> Numbers:
-    """Compute everything; resamples for the confidences that the threshold applies to."""
+    """All numbers; those of resamples for the confidences that the threshold applies to."""
     hits = records.hits
     official = {setting: records.kept[setting] for setting in SETTINGS}
     resampled = {
@@ -54,7 +54,7 @@ def numbers_of_records(records: Records, num_resamples: int) -> Numbers:
 
 
 def numbers_of_sums(sums: Sums) -> Numbers:
-    """Compute all but the intervals, for which single images would have to be known."""
+    """All numbers but the intervals, which need the single images."""
     bounds = [
         bound
         for tally in sums.tallies.values()

@@ -21,7 +21,7 @@ _NAN = float("nan")
 
 
 def ap_rows(source: Source, numbers: Numbers, truth: GroundTruth, config: EvaluateConfig) -> Iterator[ApRow]:
-    """Give AP in every setting: easy, medium and hard first, then all faces, then the bins of heights."""
+    """AP in every setting: easy, medium and hard first, then all faces, then the bins of heights."""
     for variant, evaluation in numbers.evaluations.items():
         for kind in get_args(Kind):
             for setting in (*SETTINGS, ALL, *HEIGHTS):
@@ -52,7 +52,7 @@ def ap_rows(source: Source, numbers: Numbers, truth: GroundTruth, config: Evalua
 def curve_rows(
     source: Source, numbers: Numbers, truth: GroundTruth, config: EvaluateConfig
 ) -> Iterator[CurveRow]:
-    """Give the curves of easy, medium, hard and all faces."""
+    """The precision-recall curves of easy, medium, hard and all faces."""
     for variant, evaluation in numbers.evaluations.items():
         for kind in get_args(Kind):
             curves = evaluation.curves if kind == "official" else evaluation.exact_curves
@@ -72,7 +72,7 @@ def curve_rows(
 def failure_rows(
     source: Source, numbers: Numbers, truth: GroundTruth, config: EvaluateConfig
 ) -> Iterator[FailureRow]:
-    """Give what failed at the official threshold with the best F1, for every group of faces that has one."""
+    """What failed at the official threshold with the best F1, for every group of faces that has one."""
     for variant, failures in numbers.failures.items():
         curve = numbers.evaluations[variant].curves[FAILING_SETTING]
         place = best_threshold(curve)
@@ -107,7 +107,7 @@ def failure_rows(
 def calibration_rows(
     source: Source, numbers: Numbers, truth: GroundTruth, config: EvaluateConfig
 ) -> Iterator[CalibrationRow]:
-    """Give the reliability diagrams, with the rank correlation beside them."""
+    """The reliability diagrams, with the rank correlations beside them."""
     for variant, found in numbers.calibration.items():
         diagrams: dict[Target, Reliability] = {"hit": found.hit, "overlap": found.overlap}
         for target, diagram in diagrams.items():
@@ -128,7 +128,7 @@ def calibration_rows(
 
 
 def recovered_share(predicted: float, ranked: float, oracle: float) -> float:
-    """Give the share of the gap between predicted and oracle AP that ranking closed; NaN where there is none.
+    """The share of the gap between predicted and oracle AP that ranking closed; NaN where there is none.
 
     1 for all of it, negative where ranking made AP worse.
     """

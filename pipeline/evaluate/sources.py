@@ -24,9 +24,9 @@ class Source:
     ranker: str = ""
     """The fingerprint of the ranker whose scores are stored for these candidates; empty for none."""
     training: str = ""
-    """The fingerprint of that ranker's training in this workspace; empty if it was brought along."""
+    """The fingerprint of that ranker's training in this workspace; empty if it was trained elsewhere."""
     input_size: str = "original"
-    """At what size the detector saw the images, in words; said beside every AP."""
+    """The size at which the detector saw the images, as shown beside every AP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class SourceStores:
 
 
 def open_source(workspace: Workspace, source: Source, index: Index) -> SourceStores:
-    """Open a source's candidates and, where it has a ranker, its scores.
+    """A source's candidates and, where it has a ranker, its scores, opened for reading.
 
     Raises UserError when they are missing or out of date.
     """

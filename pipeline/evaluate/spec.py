@@ -1,4 +1,4 @@
-"""What every block of one source's evaluation shares, and what runs the blocks."""
+"""What all blocks of one source's evaluation share, and how the blocks are run."""
 
 import os
 from collections import deque
@@ -21,27 +21,27 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateSpec:
-    """What every block of one source shares; a few hundred bytes, sent along with each block."""
+    """What all blocks of one source share; a few hundred bytes, sent with each block."""
 
     workspace: Workspace
     source: Source
     config: EvaluateConfig
     index_digest: str
-    """Of the index that the blocks were planned from."""
+    """The digest of the index that the blocks were planned from."""
     labels_digest: str
     ground_truth: Path | None
-    """The folder of the official `.mat` files, if it was named."""
+    """The folder of the official `.mat` files; None if none was given."""
     ground_truth_sha256: str
     is_by_height: bool
     """Whether the ground truth is made from the index's labels, and no `.mat` file is read."""
     reads_block_alone: bool = False
-    """For a process that does not have the labels of the whole split already: reads those of its blocks."""
+    """Whether a block reads its own labels only: for processes that do not hold those of the whole split."""
     extremes: Mapping["Variant", tuple[float, float]] | None = None
-    """The range of scores of the whole data set, for sums."""
+    """The range of the scores of the whole data set, which sums need; None for records."""
 
 
 class Runner(Protocol):
-    """Something that has `function(spec, block)` done for every block and hands over each part as it comes."""
+    """A way to call `function(spec, block)` for every block, handing over each result as it arrives."""
 
     def __call__(
         self,
@@ -50,7 +50,7 @@ class Runner(Protocol):
         blocks: Sequence[Block],
         on_part: Callable[[Part], None],
     ) -> None:
-        """Do it; every part is handed over once, in any order, in this thread."""
+        """Run all blocks; `on_part` gets every result once, in any order, in the calling thread."""
 
 
 def in_threads(
@@ -59,7 +59,7 @@ def in_threads(
     blocks: Sequence[Block],
     on_part: Callable[[Part], None],
 ) -> None:
-    """Do the blocks in threads of this process, a few at a time; parts come in the order of the blocks."""
+    """Run the blocks in threads of this process, a few at a time; results arrive in the order of the blocks."""
     num_threads = os.cpu_count() or 1
     flight: deque[Future[Part]] = deque()
     # one block a thread: torch's own threads cost more than they gain on arrays of this size

@@ -24,9 +24,9 @@ Progress = Callable[[int, int], None]
 """Called with images done and images in all."""
 
 MAX_RECORDED_IMAGES: Final = 10_000
-"""Records take about 44 kB an image with 5000 candidates: 0.44 GB in all, and twice that while they are joined. Of
-more images only sums are kept: the memory of this process is then the same for any number, but there are no
-intervals, and exact AP is between bounds (`crface.evaluation.tally`)."""
+"""Records take about 44 kB per image with 5000 candidates: 0.44 GB in all, and twice that while they are joined. For
+more images only sums are kept: this process then needs the same memory for any number, but there are no
+intervals, and exact AP is known within bounds (`crface.evaluation.tally`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +219,7 @@ def _total(
     run: Runner,
     advance: Callable[[int], None],
 ) -> Any:
-    """Add up parts as they come, so that no more than a few are held at a time."""
+    """The sum of all parts, added up as they arrive, so that only a few are held at a time."""
     total: Any = None
 
     def take(part: Any) -> None:

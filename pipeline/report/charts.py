@@ -63,7 +63,7 @@ def line_chart(
     x_range: tuple[float, float],
     y_range: tuple[float, float],
 ) -> Chart:
-    """Lay out a chart; points outside the ranges are clipped to their edge, an empty range is widened."""
+    """A chart ready to be drawn; points outside the ranges are clipped to their edge, an empty range is widened."""
     x_low, x_high = _widened(x_range)
     y_low, y_high = _widened(y_range)
 
@@ -87,7 +87,7 @@ def line_chart(
 
 
 def nice_ticks(low: float, high: float) -> list[float]:
-    """Give 4 to 7 multiples of 1, 2 or 5 times a power of ten within `low..high`, ascending."""
+    """4 to 7 multiples of 1, 2 or 5 times a power of ten within `low..high`, ascending."""
     raw = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
@@ -96,7 +96,7 @@ def nice_ticks(low: float, high: float) -> list[float]:
 
 
 def binned(x: _Points, y: _Points, most: int) -> tuple[_Points, _Points]:
-    """Average neighbouring points so that at most `most` are left; unchanged if there are no more."""
+    """At most `most` points, each the mean of neighbours; unchanged if there are no more than that."""
     if len(x) <= most:
         return x, y
     parts = np.array_split(np.arange(len(x)), most)
@@ -115,7 +115,7 @@ def _label(value: float, ticks: Sequence[float]) -> str:
 
 
 def _path(x: _Points, y: _Points) -> str:
-    """Join the points to an SVG path of tenths of a unit, without those that would not be seen."""
+    """The points as an SVG path, rounded to tenths of a unit, without those that would not be seen."""
     is_finite = np.isfinite(x) & np.isfinite(y)
     points = np.round(np.column_stack([x[is_finite], y[is_finite]]), 1)
     if len(points) == 0:

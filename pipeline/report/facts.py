@@ -28,7 +28,7 @@ _MOST_POINTS = 300  # of the training's curves
 
 
 def embedded_settings(data_root: Path) -> str:
-    """Tell with which settings a data set was generated; empty if it is not the embedded one."""
+    """The settings that a data set was generated with; empty if it is not the embedded one."""
     try:
         marker = json.loads((data_root / "dataset.json").read_text(encoding="utf-8"))
         settings = dict(marker["config"])
@@ -40,7 +40,7 @@ def embedded_settings(data_root: Path) -> str:
 
 
 def data_facts(index: Index, truth: GroundTruth) -> Facts:
-    """Say which images and faces the report is about."""
+    """The images and faces that the report is about."""
     ok = len(index.ok_rows)
     bad = sum(row.status in ("missing", "unreadable") for row in index.rows(0, len(index)))
     faces = sum(len(index.row(row).faces) for row in index.ok_rows)
@@ -54,7 +54,7 @@ def data_facts(index: Index, truth: GroundTruth) -> Facts:
 
 
 def work_facts(workspace: Workspace, source: Source) -> Facts:
-    """Say what it took to compute one source, by its ledgers; a stage without a ledger is left out."""
+    """What it took to compute one source, according to its ledgers; a stage without a ledger is left out."""
     ledgers = [("Candidates", workspace.candidates_ledger(source.key))]
     if source.ranker:
         ledgers.append(("Refined confidences", workspace.scores_ledger(source.key, source.ranker)))
@@ -73,7 +73,7 @@ def work_facts(workspace: Workspace, source: Source) -> Facts:
 
 
 def identity_facts(index: Index, truth: GroundTruth, source: Source) -> Facts:
-    """Name everything that the numbers come from by its hash."""
+    """The hashes of everything that the numbers come from."""
     return [
         ("Images (hash of all)", index.digest),
         ("Labels", index.labels_digest),
@@ -85,7 +85,7 @@ def identity_facts(index: Index, truth: GroundTruth, source: Source) -> Facts:
 
 
 def machine_facts() -> Facts:
-    """Say where and with what this report was written."""
+    """The software and the machine that wrote the report."""
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return [
         ("crface", _version("crface") + _commit()),
@@ -99,7 +99,7 @@ def machine_facts() -> Facts:
 
 
 def training_charts(workspace: Workspace, training: str) -> list[Chart]:
-    """Draw loss and learning rate of a ranker's training; none if it left no readable record here."""
+    """Charts of the loss and learning rate of a ranker's training; none without a readable record here."""
     try:
         text = (workspace.ranker(training) / "metrics.csv").read_text(encoding="utf-8")
         rows = [[float(value) for value in row] for row in list(csv.reader(text.splitlines()))[1:]]
@@ -138,7 +138,7 @@ def _version(package: str) -> str:
 
 
 def _commit() -> str:
-    """Give the commit that the code is at, `-dirty` if files differ from it; empty outside a repository."""
+    """The commit of the code, `-dirty` if files differ from it; empty outside a repository."""
     git, folder = shutil.which("git"), Path(__file__).resolve().parents[2]
     if git is None or not (folder / ".git").exists():
         return ""

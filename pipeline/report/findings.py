@@ -1,4 +1,4 @@
-"""What the results say beside AP, as the page shows it: intervals, face heights, failures, calibration."""
+"""The page's tables beside AP: intervals, face heights, failures, calibration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -95,7 +95,7 @@ class Findings:
 def findings(
     rows: Sequence[ApRow], failures: Sequence[FailureRow], calibration: Sequence[CalibrationRow]
 ) -> Findings:
-    """Lay out the rows of one source."""
+    """The rows of one source, laid out for the page."""
     whole = [row for row in failures if row.group == "all"]
     official = [row for row in rows if row.kind == "official"]
     columns = list(dict.fromkeys((row.confidence, row.candidates) for row in official))

@@ -113,7 +113,7 @@ def gallery(
     config: EvaluateConfig,
     num_pictures: int,
 ) -> Gallery:
-    """Choose and draw the images where the count of faces found minus mistakes changes most, ties by row.
+    """The images where the number of faces found minus mistakes changes most, drawn; ties by row.
 
     Raises UserError when the candidates or scores are missing or damaged.
     """
@@ -181,7 +181,7 @@ def judge(
     is_kept: Bool[np.ndarray, " face"],
     iou: float,
 ) -> Judged:
-    """Tell hits from mistakes as the evaluation does: only the best detection of a face is a hit of it."""
+    """Detections judged as the evaluation does: only the best detection of a face is a hit."""
     if len(faces) == 0:
         face = np.full(len(detections), -1)
         return Judged(detections[:, :4], detections[:, 4], face, np.full(len(detections), "mistake"))
@@ -194,7 +194,7 @@ def judge(
 
 
 def _threshold(judged: Sequence[Judged], num_faces: int) -> float:
-    """Find the confidence from which there are as many boxes as faces; the lowest if there are fewer."""
+    """The confidence from which there are as many boxes as faces; the lowest if there are fewer boxes."""
     scores = np.concatenate([np.zeros(0), *(item.scores[item.kinds != "ignored"] for item in judged)])
     if len(scores) == 0:
         return 0.0

@@ -20,7 +20,7 @@ class ResolutionFigure:
     images: int
     definition: str
     charts: list[Chart]
-    """One a setting; over face height where every image shows a single face, else over image height."""
+    """One per setting, over face height where every image shows a single face, else over image height."""
     names: list[str]
     """Of the lines, and of the columns of every setting."""
     styles: list[str]
@@ -31,7 +31,7 @@ class ResolutionFigure:
 
 
 def resolution_figures(rows: Sequence[ResolutionRow]) -> list[ResolutionFigure]:
-    """Make a figure for each split and detector, of official AP; none for no rows."""
+    """A figure of official AP for each split and detector; none for no rows."""
 
     def source(row: ResolutionRow) -> tuple[str, str, str]:
         return row.split, row.detector, row.weights

@@ -70,7 +70,7 @@ class Table:
 
 
 def ap_tables(rows: Sequence[ApRow]) -> list[Table]:
-    """Group the rows into tables, in the order in which detectors come first; none for no rows."""
+    """The rows as tables, in the order in which their detectors first appear; none for no rows."""
 
     def source(row: ApRow) -> tuple[str, ...]:
         return row.split, row.detector, row.weights, row.protocol, row.fingerprint
@@ -81,17 +81,17 @@ def ap_tables(rows: Sequence[ApRow]) -> list[Table]:
 
 
 def percent(ap: float) -> str:
-    """Write an AP of 0..1 in percent with one decimal; a dash for NaN."""
+    """An AP of 0..1 in percent with one decimal; a dash for NaN."""
     return NONE if ap != ap else f"{100 * ap:.1f}"
 
 
 def points(difference: float) -> str:
-    """Write a difference of two APs in points with its sign; a dash for NaN."""
+    """A difference of two APs in points with its sign; a dash for NaN."""
     return NONE if difference != difference else f"{100 * difference:+.1f}"
 
 
 def share(recovered: float) -> str:
-    """Write a share in whole percent; a dash for NaN."""
+    """A share in whole percent; a dash for NaN."""
     return NONE if recovered != recovered else f"{100 * recovered:.0f} %"
 
 

@@ -11,13 +11,13 @@ class TimingTable:
     """The table, and how it was measured in words."""
 
     columns: tuple[str, ...]
-    """Those that have a value in some line."""
+    """The parts that have a value in some line."""
     lines: list[TimingLine]
     conditions: str
 
 
 def timing_table(workspace: Workspace) -> TimingTable | None:
-    """Give the table; None where `crface bench timings` was not run.
+    """The table; None where `crface bench timings` was not run.
 
     Raises UserError when what it left is damaged.
     """

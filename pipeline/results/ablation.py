@@ -1,4 +1,4 @@
-"""What a sweep leaves in `results/`: the rows of each task, the rows of a whole sweep, and its table as text."""
+"""What a sweep writes to `results/`: the rows of each task, the rows of the whole sweep, and its table as text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,20 +18,22 @@ class AblationRow:
     detector: str
     protocol: str
     confidence: str
-    """ranked; predicted and oracle (over all candidates) where there is no ranker."""
+    """ranked; without a ranker: predicted, or oracle (over all candidates)."""
     training: str
-    """The fingerprint of the ranker's training, which names its folder; empty for none."""
+    """The fingerprint of the ranker's training, which names its folder; empty without a ranker."""
     seconds: float
-    """What training and measuring took where they ran; of a resumed training the last part."""
+    """How long training and measuring took where they ran; for a resumed training, its last part."""
     ap_easy: float
-    """Official AP, 0..1; NaN, as the next two, where the training diverged or the setting keeps no face."""
+    """Official AP in easy, 0..1; NaN where the training diverged or the setting keeps no face."""
     ap_medium: float
+    """Official AP in medium, 0..1; NaN where the training diverged or the setting keeps no face."""
     ap_hard: float
+    """Official AP in hard, 0..1; NaN where the training diverged or the setting keeps no face."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepRow:
-    """A row of a whole sweep: which setting and seed an `AblationRow` is of."""
+    """A row of a whole sweep: an `AblationRow` with its setting and seed."""
 
     setting: str
     seed: int

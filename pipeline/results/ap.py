@@ -1,4 +1,4 @@
-"""The results folder: `ap.parquet`, one row a number, `pr_curves.parquet`, more tables, and what they are made from."""
+"""The results folder: `ap.parquet`, one row per number; `pr_curves.parquet`; and the record of what they came from."""
 
 import json
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ Kind = Literal["official", "exact"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Whose boxes and which confidence a figure is about, and how it was made of them."""
+    """Which boxes and which confidence a figure is about, and how it was computed."""
 
     split: str
     detector: str
@@ -29,21 +29,21 @@ class Origin:
     protocol: str
     """How images are presented to the detector."""
     input_size: str
-    """At what size, in words."""
+    """The size at which the detector saw the images, in words."""
     fingerprint: str
-    """Of the candidates."""
+    """The candidates' fingerprint."""
     confidence: Confidence
-    """Whose order: the detector's, the ranker's, or that of the labels themselves."""
+    """predicted by the detector, ranked by the ranker, or the oracle: IoU with the closest labelled face."""
     candidates: str
-    """Which of them: "all", or "above 0.02" by the detector's confidence."""
+    """Which candidates take part: "all", or "above 0.02" by the detector's confidence."""
     ranker: str
     """The ranker's fingerprint; empty unless the confidence is ranked."""
     ground_truth: str
     """The sha256 of the ground truth."""
     iou: float
-    """The overlap that makes a hit."""
+    """The IoU with a face that makes a detection a hit."""
     nms_iou: float
-    """The overlap above which a better box suppresses another."""
+    """The IoU above which NMS suppresses the box with the lower score."""
     score_threshold: float
     """Candidates at or below this confidence were left out, except where `candidates` says all."""
 
@@ -55,14 +55,14 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions(Origin):
-    """All that two figures must have in common to be comparable, and what tells them apart."""
+    """The conditions of one figure: two figures are comparable where these agree."""
 
     setting: str
-    """easy, medium, hard; all; or a bin of face heights as `20-40 px`, above 20 and up to 40."""
+    """easy, medium, hard; all; or a bin of face heights such as `20-40 px`: above 20 and up to 40."""
     definition: str
-    """What the setting keeps: official or by height; every face; face height."""
+    """How the setting chooses its faces: official or by height; every face; face height."""
     kind: Kind
-    """official: 1000 thresholds; exact: every score."""
+    """official: 1000 thresholds; exact: every score is a threshold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,30 +72,32 @@ class ApRow(Conditions):
     ap: float
     """0..1; NaN where the setting keeps no face."""
     ap_low: float
-    """Where the 95 % interval of AP begins: a bootstrap over images. NaN, as the next, where none is computed:
-    with all candidates, in other settings than easy, medium and hard, without resamples, or for too many images."""
+    """Lower end of the 95 % interval of AP, a bootstrap over images. NaN where no interval is computed: with all
+    candidates, in settings other than easy, medium and hard, without resamples, or for too many images."""
     ap_high: float
+    """Upper end of the 95 % interval of AP; NaN where no interval is computed."""
     gain: float
-    """AP minus that of predicted confidence, under the same conditions; NaN for predicted."""
+    """AP minus that of the predicted confidence under the same conditions; NaN for predicted."""
     gain_low: float
-    """Where the 95 % interval of the gain begins, both confidences resampled together; NaN as `ap_low`."""
+    """Lower end of the 95 % interval of the gain, both confidences resampled together; NaN as `ap_low`."""
     gain_high: float
+    """Upper end of the 95 % interval of the gain; NaN as `ap_low`."""
     recovered: float
-    """Share of the oracle gap (AP of the oracle with all candidates, minus predicted) that ranking won back,
-    negative where it lost; NaN unless the confidence is ranked, and where there is no gap."""
+    """Share of the oracle gap (AP of the oracle with all candidates, minus predicted) that ranking won back;
+    negative where it lost. NaN unless the confidence is ranked, and where there is no gap."""
     images: int
     faces: int
-    """Those that the setting keeps."""
+    """How many faces the setting keeps."""
 
     @property
     def is_gain_real(self) -> bool:
-        """Whether the interval of the gain leaves out zero: other images would hardly have shown the opposite."""
+        """Whether the interval of the gain excludes zero: other images would hardly have shown the opposite."""
         return self.gain_low > 0 or self.gain_high < 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurveRow(Conditions):
-    """One precision-recall curve, thresholds falling."""
+    """One precision-recall curve, by falling threshold."""
 
     precision: Float64[np.ndarray, " threshold"]
     recall: Float64[np.ndarray, " threshold"]

@@ -1,4 +1,4 @@
-"""The results beside AP: `failures.parquet`, one row a group of faces, and `calibration.parquet`, one a diagram."""
+"""The results beside AP: `failures.parquet`, a row per group of faces; `calibration.parquet`, a row per diagram."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,26 +26,30 @@ class FailureRow(Conditions):
     """What became of a group of faces at one operating point (paper 3.1)."""
 
     threshold: float
-    """Of the confidence: the official threshold with the highest F1 in the setting. NaN, as the next two, where
-    nothing is found at any."""
+    """The official threshold of the confidence with the highest F1 in the setting; NaN where no face is found."""
     precision: float
+    """Precision at the threshold, 0..1; NaN where no face is found."""
     recall: float
+    """Recall at the threshold, 0..1; NaN where no face is found."""
     group: str
-    """What the faces are grouped by: all, height, or an attribute."""
+    """The property that groups the faces: all, height, or an attribute."""
     value: str
-    """Which of these: all, "20-40 px", heavy, ..."""
+    """The group's value of that property: all, "20-40 px", heavy, ..."""
     faces: int
-    """Those that the setting keeps."""
+    """How many faces of the group the setting keeps."""
     found: int
     fixable: int
-    """Missed, though a stored candidate hits them: a better confidence would find them."""
+    """Faces missed although a stored candidate hits them: a better confidence would find them."""
     unreachable: int
-    """Missed, and no candidate hits them."""
+    """Faces missed that no candidate hits."""
     detections: int | None
-    """At or above the threshold, without those on ignored faces; None, as the next, except for all faces."""
+    """Detections at or above the threshold, without those on ignored faces; None unless the group is all faces."""
     duplicates: int | None
+    """Detections of a face that is already found; None unless the group is all faces."""
     misplaced: int | None
+    """Detections that overlap a face too little; None unless the group is all faces."""
     background: int | None
+    """Detections on no face; None unless the group is all faces."""
 
     @property
     def missed(self) -> int:
@@ -55,24 +59,27 @@ class FailureRow(Conditions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationRow(Origin):
-    """A reliability diagram of detections, and how far confidence orders candidates as the oracle does."""
+    """A reliability diagram of detections, and how closely confidence orders candidates as the oracle does."""
 
     target: Target
     """What confidence is compared with: hit, whether the box overlaps a face by `iou`; overlap, by how much."""
     boxes: int
     expected_error: float
-    """ECE, 0..1; NaN, as the next, without boxes."""
+    """Expected calibration error, 0..1; NaN without boxes."""
     largest_error: float
+    """Largest calibration error of a bin, 0..1; NaN without boxes."""
     kendall: float
-    """Mean over images, of the candidates above the threshold; NaN, as the next, where there is nothing to order."""
+    """Kendall's tau of the candidates above the threshold, mean over images; NaN where there is nothing to order."""
     spearman: float
+    """Spearman's rho of the candidates above the threshold, mean over images; NaN where there is nothing to order."""
     ordered_images: int
-    """Those that the means are over."""
+    """How many images the means are over."""
     edges: Float64[np.ndarray, " bin_and_end"]
     count: Int64[np.ndarray, " bin"]
     mean_confidence: Float64[np.ndarray, " bin"]
-    """NaN in an empty bin, as the next."""
+    """Mean confidence of the boxes in each bin; NaN in an empty bin."""
     mean_target: Float64[np.ndarray, " bin"]
+    """Mean target of the boxes in each bin; NaN in an empty bin."""
 
 
 def failure_table(workspace: Workspace) -> Table[FailureRow]:

@@ -18,20 +18,20 @@ from pipeline.workspace.tables import Table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonRow(ApRow):
-    """One number of the table: of a line, in easy, medium or hard; official AP."""
+    """One number of the table: a line's official AP in easy, medium or hard."""
 
     line: str
     """The line's heading, as `line_name` gives it."""
     trained_on: int
-    """How many images the ranker was trained on; 0 without a ranker, and where that is not known."""
+    """How many images the ranker was trained on; 0 without a ranker, and where it is not known."""
     split_images: int
     """How many images the split has, of which `images` were compared."""
     median_ms: float
-    """All that an image takes but decoding: resizing, all views, fusion, NMS, and the ranker where there is one."""
+    """Time of an image without decoding: resizing, all views, fusion, NMS, and the ranker where there is one."""
     timed_images: int
     device: str
     threads: int
-    """Of torch, on the CPU."""
+    """The CPU threads of torch."""
 
     @property
     def ranker_of(self) -> str:
@@ -99,7 +99,7 @@ class ComparedLine:
 
 @dataclass(frozen=True, slots=True)
 class ComparedTable:
-    """One detector's lines, and under which conditions they hold."""
+    """One detector's lines, and the conditions under which they hold."""
 
     title: str
     """The detector and the images."""

@@ -25,7 +25,7 @@ class ResolutionRow(ApRow):
     face_px: float
     """Median height, in images of that height, of the faces that the setting keeps; NaN for none."""
     most_faces: int
-    """Of those, the most in one image; 1 where every image shows a single face."""
+    """The most faces that the setting keeps in one image; 1 where every image shows a single face."""
 
 
 def write_resolutions(

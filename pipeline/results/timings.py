@@ -1,4 +1,4 @@
-"""`results/timings.parquet`: what an image costs, part by part, as the paper's Tables 1 and 4 report it."""
+"""`results/timings.parquet`: what an image costs, part by part, as in the paper's Tables 1 and 4."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from pipeline.workspace.layout import Workspace
 from pipeline.workspace.tables import Table
 
 Part = Literal["detector", "fusion", "ranker", "nms", "all but the ranker", "all"]
-"""Fusion is of several views; nms turns candidates into detections. The last two are sums within each image."""
+"""fusion joins several views; nms turns candidates into detections. The last two are sums within each image."""
 
 NAME: Final = "timings.parquet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimingRow:
-    """One part under one protocol: figures over images, in milliseconds an image."""
+    """One part under one protocol: figures over images, in milliseconds per image."""
 
     split: str
     detector: str
@@ -24,21 +24,21 @@ class TimingRow:
     """The sha256 of the detector's weights."""
     protocol: str
     input_size: str
-    """At what size the detector sees an image, in words."""
+    """The size at which the detector sees an image, in words."""
     ranker: str
-    """The ranker's fingerprint, where it is part of what was timed; else empty."""
+    """The ranker's fingerprint; empty where it is not part of what was timed."""
     part: Part
     images: int
     median_ms: float
     p95_ms: float
-    """95 of 100 images take no longer (linear between images)."""
+    """95th percentile over images, interpolated linearly."""
     median_candidates: float
-    """Candidates an image, after fusion where there is one."""
+    """Median number of candidates per image, after fusion if there is any."""
     device: str
     threads: int
-    """Of torch, on the CPU."""
+    """The CPU threads of torch."""
     torch: str
-    """Its version."""
+    """The version of torch."""
 
 
 def write_timings(workspace: Workspace, rows: Sequence[TimingRow]) -> None:
@@ -63,7 +63,7 @@ def _table(workspace: Workspace) -> Table[TimingRow]:
 
 @dataclass(frozen=True, slots=True)
 class TimingLine:
-    """One detector under one protocol, for people: `median (p95)` of each part in milliseconds, or empty."""
+    """One detector under one protocol, as text: `median (p95)` of each part in milliseconds, or empty."""
 
     detector: str
     protocol: str

@@ -55,17 +55,17 @@ _ALONE = threading.Lock()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AblationTask:
-    """One ranker of a sweep, or what needs none (DETECTOR)."""
+    """One ranker of a sweep, or the measurement that needs none (DETECTOR)."""
 
     setting: str
     seed: int
     fingerprint: str
-    """Of everything that decides the AP; names the file of its rows."""
+    """The fingerprint of everything that decides the AP; names the file of the task's rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AblationSpec:
-    """What all tasks of a sweep share; a few kilobytes, sent along with each."""
+    """What all tasks of a sweep share; a few kilobytes, sent with each."""
 
     workspace: Workspace
     sweep: Sweep
@@ -74,23 +74,26 @@ class AblationSpec:
     train: TrainConfig
     evaluate: EvaluateConfig
     train_digest: str
-    """Of the index of the train split, as the next three are of the split that AP is measured on."""
+    """The digest of the train split's index."""
     test_digest: str
+    """The digest of the index of the split that AP is measured on."""
     labels_digest: str
+    """The digest of that split's labels."""
     ground_truth_sha256: str
+    """The sha256 of that split's ground truth."""
     ground_truth: Path | None
     tasks: tuple[AblationTask, ...]
-    """Those to do, by the number of their block."""
+    """The tasks to do, by the number of their block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AblationPlan:
-    """A sweep, and how much of it is there."""
+    """A sweep, and which of its tasks are done."""
 
     spec: AblationSpec
-    """With the tasks that are missing."""
+    """The specification of the tasks that are missing."""
     tasks: tuple[AblationTask, ...]
-    """All, in the order of the table."""
+    """All tasks, in the order of the table."""
 
     @property
     def blocks(self) -> list[Block]:
@@ -99,14 +102,14 @@ class AblationPlan:
 
 
 def settings_of(sweep: Sweep) -> tuple[str, ...]:
-    """List what a sweep varies: the losses by name, or the numbers of pairs."""
+    """The settings that a sweep varies: the losses by name, or the numbers of pairs."""
     if sweep == "losses":
         return get_args(TrainConfig.model_fields["loss"].annotation)
     return tuple(map(str, NUM_PAIRS))
 
 
 def configured(base: TrainConfig, sweep: Sweep, setting: str, seed: int) -> TrainConfig:
-    """Give the training of one setting and seed: all else is the base's; pairs are for the paper's loss."""
+    """The base training with one setting and seed; numbers of pairs apply to the paper's loss."""
     changes = {"loss": setting} if sweep == "losses" else {"loss": "rank", "num_pairs": int(setting)}
     return base.model_copy(update={**changes, "seed": seed})
 
@@ -121,7 +124,7 @@ def plan_ablation(
     settings: Sequence[str] = (),
     ground_truth: Path | None = None,
 ) -> AblationPlan:
-    """Decide which trainings make a sweep, and which of them are not done; nothing is written.
+    """The trainings of a sweep, and which of them are not done; nothing is written.
 
     `indexes` and `keys` are those of the train split and of the split that AP is measured on. Seeds count up from
     the configuration's. `settings` are some of `settings_of(sweep)`; none mean all.
@@ -131,7 +134,7 @@ def plan_ablation(
     """
     known = settings_of(sweep)
     if unknown := [setting for setting in settings if setting not in known]:
-        raise UsageError(f"the sweep of {sweep} has no setting {unknown[0]}; choose of {', '.join(known)}")
+        raise UsageError(f"the sweep of {sweep} has no setting {unknown[0]}; choose from {', '.join(known)}")
     (train_index, test_index), (base, evaluate) = indexes, configs
     sha256 = ground_truth_sha256(test_index, ground_truth)
     parts: dict[str, Any] = {
@@ -174,7 +177,7 @@ def check_candidates(plan: AblationPlan, train_index: Index, test_index: Index) 
 
 
 def ablation_block(spec: AblationSpec, block: Block) -> str:
-    """Train the ranker of one task, measure it, and write its rows; gives the task's setting.
+    """Train the ranker of one task, measure it, and write its rows; returns the task's setting.
 
     A training that was cut off goes on from its last checkpoint, wherever that was written. One whose loss
     diverges is a result: its AP is NaN. Checkpoints are removed once the rows are there.

@@ -72,7 +72,7 @@ def test_the_sweeps_are_the_papers_tables_and_change_nothing_else() -> None:
 
 def test_a_setting_that_the_sweep_does_not_have_is_refused_with_those_there_are(tmp_path: Path) -> None:
     world = World(tmp_path)
-    with pytest.raises(UsageError, match=r"losses has no setting 10; choose of cross-entropy, l1, "):
+    with pytest.raises(UsageError, match=r"losses has no setting 10; choose from cross-entropy, l1, "):
         planned(world, "10")
 
 

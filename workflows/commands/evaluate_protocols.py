@@ -56,7 +56,7 @@ class _Candidates:
 
 
 def evaluate_protocols(job: Job, *, show: bool = True) -> list[dict[str, Any]]:
-    """Compute, store and (with `show`) print the comparison that the configuration asks for; gives its rows.
+    """Compute, store and (with `show`) print the comparison that the configuration asks for; returns its rows.
 
     Without `show` standard output stays empty: what is done is said on standard error.
 

@@ -32,7 +32,7 @@ DEFAULT_HEIGHTS_PX = (240, 320, 480, 640, 784, 1024, 1600)
 
 
 def evaluate_resolutions(job: Job, heights_px: Sequence[int], *, show: bool = True) -> list[dict[str, Any]]:
-    """Compute, store and (with `show`) print predicted and oracle AP over image height; gives the split's rows.
+    """Compute, store and (with `show`) print predicted and oracle AP over image height; returns the split's rows.
 
     Without `show` standard output stays empty: what is done is said on standard error.
 

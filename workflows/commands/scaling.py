@@ -1,4 +1,4 @@
-"""What the pipeline's own work costs for very many images: index, plan, ledger, and handing blocks to workers.
+"""The cost of the pipeline's own work for very many images: index, plan, ledger, and handing blocks to workers.
 
 No image is read and no detector runs. The index and the ledger are real ones of made-up rows; the workers are
 simulated: threads of this process under a real scheduler, each sleeping as long as a block would take. Driver,
@@ -54,12 +54,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """What it took to have all blocks done by the workers."""
+    """What it took the workers to do all blocks."""
 
     num_blocks: int
     num_workers: int
     block_seconds: float
-    """What a block takes its worker."""
+    """How long a worker takes for a block."""
     seconds: float
     cpu_ms_per_block: float
     """Of driver, scheduler and workers together."""
@@ -68,7 +68,7 @@ class Spread:
 
     @property
     def overhead(self) -> float:
-        """The share of the time in which a worker was not at a block (0..1)."""
+        """The share of the time in which workers had no block to work on (0..1)."""
         return 1 - self.num_blocks * self.block_seconds / self.num_workers / self.seconds
 
 
@@ -118,7 +118,7 @@ def measure_spread(
     block_seconds: float,
     progress: Callable[[int], None] | None = None,
 ) -> Spread:
-    """Have blocks of `num_images` done by sleeping workers; `progress` is called with the images of each."""
+    """Run the blocks of `num_images` on sleeping workers; `progress` is called with the images of each block."""
     import dask
     from distributed import Client, LocalCluster
 
@@ -167,7 +167,7 @@ def measure_spread(
 
 
 def as_lines(steps: list[Step], spread: Spread) -> list[str]:
-    """Set the figures as text, 80 columns wide."""
+    """The figures as text, 80 columns wide."""
     width = max(len(step.what) for step in steps)
     return [
         f"{'':<{width}}  seconds  processor, s  memory, MB",

@@ -18,7 +18,7 @@ from workflows.job.progress import shown_if_long
 
 
 def timings(job: Job, protocols: tuple[str, ...], num_images: int, show: bool) -> list[dict[str, Any]]:
-    """Time the job's detectors under some protocols, and its ranker if there is one; gives the rows as JSON values.
+    """Time the job's detectors under some protocols, and its ranker if there is one; returns the rows as JSON values.
 
     Raises UsageError for imported candidates, whose detector is not here.
     """

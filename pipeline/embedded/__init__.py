@@ -1,4 +1,8 @@
-"""Make the embedded data set: pictures with labelled faces in WIDER FACE's layout."""
+"""The embedded data set: generated pictures with labelled faces in WIDER FACE's layout, for runs without data.
+
+`compose` draws one picture from the other modules' scenes, people and objects; `labels` and `layout` write what was
+drawn as WIDER FACE does. Used by `crface demo` and every command without --data.
+"""
 
 import json
 import multiprocessing
@@ -23,13 +27,13 @@ from pipeline.workspace.fingerprint import Parts
 from pipeline.workspace.writing import write_atomically
 
 GENERATOR_VERSION = 1
-"""Counts up with every change that alters a picture's or a label's bytes."""
+"""Raised with every change that alters the bytes of a picture or label."""
 
 LARGE_SCALE = 1.6
-"""Pictures of single large faces are this much larger: 1024 px, as FFHQ's, beside 640 px."""
+"""How much larger pictures of single large faces are: 1024 px, as in FFHQ, instead of 640 px."""
 
 _DONE, _BEGUN, _LARGE = "dataset.json", ".dataset.begun.json", "large.json"
-_FEW = 24  # pictures; to start processes takes longer than to draw so many
+_FEW = 24  # pictures; starting processes takes longer than drawing this many
 
 
 def make_dataset(
@@ -39,16 +43,16 @@ def make_dataset(
     *,
     processes: int | None = None,
 ) -> None:
-    """Make the embedded data set in `root`; nothing happens where it already is, complete, with these settings.
+    """Make the embedded data set in `root`; does nothing if it is already complete with these settings.
 
-    Same seed, size and difficulty: same bytes for picture n, however many pictures and processes there are
-    (given the same versions of NumPy and OpenCV). `progress` is told the pictures done and in all. A data set of
-    other settings, or one whose making was cut short, is made anew, which leaves equal pictures equal.
-    `processes`: one a core by default; they are spawned, so a script calls this under
+    With the same seed, size and difficulty, picture n has the same bytes however many pictures and processes there
+    are (given the same versions of NumPy and OpenCV). `progress` is called with the pictures done and the total. A
+    data set of other settings or from an interrupted run is remade, which leaves unaffected pictures as they were.
+    `processes` is one per core by default; they are spawned, so scripts must call this under
     `if __name__ == "__main__"`.
 
-    Raises UserError when `root` holds files that are not an embedded data set's, when scikit-image is missing,
-    or when the disk does not take the files.
+    Raises UserError when `root` holds files of anything but an embedded data set, when scikit-image is missing, or
+    when the files cannot be written.
     """
     wanted: Parts = {"generator": GENERATOR_VERSION, "config": config.model_dump(mode="json")}
     try:
@@ -74,12 +78,13 @@ def make_large_faces(
     *,
     processes: int | None = None,
 ) -> None:
-    """Make the split `large` beside train and val: single large faces, as the paper's FFHQ images (section 3.1).
+    """Make the split `large` beside train and val: single large faces, like the paper's FFHQ images (section 3.1).
 
-    Half as many pictures as val has, square, `LARGE_SCALE` times as large. Otherwise as `make_dataset`, which
-    neither makes nor removes them. Without `.mat` files: easy, medium and hard go by face height.
+    It has half as many pictures as val, square and `LARGE_SCALE` times as large, and is otherwise made as by
+    `make_dataset`, which neither makes nor removes it. It has no `.mat` files, so easy, medium and hard are
+    defined by face height.
 
-    Raises UserError when scikit-image is missing, or when the disk does not take the files.
+    Raises UserError when scikit-image is missing, or when the files cannot be written.
     """
     number = max(1, config.val_images // 2)
     drawn = config.model_copy(update={"long_side_px": round(LARGE_SCALE * config.long_side_px)})
@@ -93,7 +98,7 @@ def make_large_faces(
         if done == wanted:
             return
         check_sources()
-        # without it the split counts as not made
+        # without this file the split counts as not made
         (root / _LARGE).unlink(missing_ok=True)
         for picture in (root / f"WIDER_{LARGE_SPLIT}" / "images").glob("*/*_Large_Face_*.jpg"):
             picture.unlink()
@@ -119,7 +124,7 @@ def _marker(path: Path) -> Parts | None:
 
 
 def _earlier_settings(root: Path, markers: list[Parts]) -> list[DatasetConfig]:
-    """Give the settings of what was made or begun in `root`; none for an empty or absent folder."""
+    """The settings of what was made or begun in `root`; none for an empty or absent folder."""
     try:
         settings = [DatasetConfig.model_validate(found["config"]) for found in markers]
         versions = {int(found["generator"]) for found in markers}
@@ -140,7 +145,7 @@ def _sizes(config: DatasetConfig) -> dict[str, int]:
 
 
 def _remove_surplus(root: Path, earlier: list[DatasetConfig], config: DatasetConfig) -> None:
-    """Remove the pictures that a larger data set left; files that were put beside them stay."""
+    """Remove pictures left over from a larger data set; other files beside them stay."""
     for settings in earlier:
         for split, count in _sizes(settings).items():
             for number in range(_sizes(config)[split], count):
@@ -148,7 +153,7 @@ def _remove_surplus(root: Path, earlier: list[DatasetConfig], config: DatasetCon
 
 
 def _num_cores() -> int:
-    # only Linux can tell the cores that this process may use from those that there are
+    # only Linux distinguishes the cores this process may use from all that exist
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -176,7 +181,7 @@ def _drawn(
     if processes == 1 or len(jobs) <= _FEW:
         yield from map(make, jobs)
         return
-    # spawned, not forked: whoever calls may have threads
+    # spawned, not forked, as the caller may have threads
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
         min(processes, len(jobs)), mp_context=context, initializer=_start_worker
@@ -190,7 +195,7 @@ def _drawn(
 
 def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    cv2.setNumThreads(1)  # one process a core already
+    cv2.setNumThreads(1)  # there is one process per core already
 
 
 def _make_picture(root: Path, config: DatasetConfig, job: tuple[str, int]) -> list[Face]:

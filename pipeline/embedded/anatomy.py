@@ -1,7 +1,7 @@
-"""The shape of a head in three dimensions, and how a pose carries it into the plane.
+"""The shape of a head in three dimensions, and its projection onto the picture for a pose.
 
-Lengths are in face units: half the height from the hairline to the chin is 1, the middle of the face is the
-origin, x goes right, y down, z towards the viewer.
+Lengths are in face units: half the height from hairline to chin is 1. The origin is the middle of the face; x
+points right, y down, and z towards the viewer.
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ _TOP = -1.32  # of the skull
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """How a head is turned, in radians, and where and how large it is drawn.
+    """The rotation of a head, in radians, and its place and size in the picture.
 
-    Yaw turns it to the side, pitch nods it down, roll turns it in the picture.
+    Yaw turns it to the side, pitch nods it down, and roll rotates it within the picture.
     """
 
     yaw: float
@@ -31,7 +31,7 @@ class Pose:
     unit_px: float
 
     def rotated(self, points: Points3) -> Points3:
-        """Turn points of the head about its middle."""
+        """Points of the head rotated about its middle."""
         cy, sy, cp, sp, cr, sr = (f(a) for a in (self.yaw, self.pitch, self.roll) for f in (np.cos, np.sin))
         x, y, z = points.T
         x, z = cy * x + sy * z, cy * z - sy * x
@@ -39,12 +39,12 @@ class Pose:
         return np.stack([cr * x - sr * y, sr * x + cr * y, z], axis=1)
 
     def project(self, points: Points3) -> Float[np.ndarray, "point 2"]:
-        """Give the pixels at which points of the head are drawn."""
+        """The pixels at which points of the head are drawn."""
         return self.rotated(points)[:, :2] * self.unit_px + self.origin
 
 
 def half_width(y: Float[np.ndarray, " point"], jaw: float) -> Float[np.ndarray, " point"]:
-    """Give half of the head's width at heights y; `jaw`, 0.3..0.7, is the share left near the chin."""
+    """Half of the head's width at heights y; `jaw`, 0.3..0.7, is the share left near the chin."""
     skull = np.sqrt(np.clip(1 - ((y + 0.1) / (_TOP + 0.1)) ** 2, 0, 1))
     t = np.clip((y - 0.1) / 0.9, 0, 1)
     face = 1 - (1 - jaw) * t**1.6
@@ -53,19 +53,19 @@ def half_width(y: Float[np.ndarray, " point"], jaw: float) -> Float[np.ndarray, 
 
 
 def on_face(x: Float[np.ndarray, " point"], y: Float[np.ndarray, " point"], lift: float = 0.0) -> Points3:
-    """Place points of the face's plane on its curved surface, `lift` above it."""
+    """Points of the face's plane placed on its curved surface, `lift` above it."""
     z = _DEPTH * np.sqrt(np.clip(1 - (x / HALF_WIDTH) ** 2 - (y / 1.35) ** 2, 0.0, 1))
     return np.stack([x, y, z + lift], axis=1)
 
 
 def patch(x: float, y: float, rx: float, ry: float, lift: float = 0.0, num_points: int = 14) -> Points3:
-    """Give an ellipse on the face's surface."""
+    """The points of an ellipse on the face's surface."""
     t = np.linspace(0, 2 * np.pi, num_points, endpoint=False)
     return on_face(x + rx * np.cos(t), y + ry * np.sin(t), lift)
 
 
 def face_front(jaw: float, top: float = -0.95, bottom: float = 1.0, grow: float = 1.0) -> Points3:
-    """Give points whose hull is the face region: hairline to chin, ear to ear, and the profile's nose."""
+    """Points whose hull is the face region: hairline to chin, ear to ear, and the nose in profile."""
     y = np.linspace(top, bottom, 15)
     width = half_width(y, jaw) * grow
     ring = [np.stack([side * width, y, np.full_like(y, 0.05)], axis=1) for side in (-1, 1)]
@@ -75,8 +75,8 @@ def face_front(jaw: float, top: float = -0.95, bottom: float = 1.0, grow: float 
 
 
 def skull(grow: float = 1.0, bottom: float = 0.5) -> Points3:
-    """Give points whose hull is the back and top of the head, hair included."""
-    # closer together at the crown, where the outline turns fastest
+    """Points whose hull is the back and top of the head, including hair."""
+    # closer together at the crown, where the outline curves most
     y = _TOP * grow + (bottom - _TOP * grow) * np.linspace(0, 1, 11) ** 2
     width = half_width(y / grow, 0.8) * grow
     ring = [np.stack([side * width, y, np.full_like(y, -0.1)], axis=1) for side in (-1, 1)]

@@ -1,4 +1,4 @@
-"""Draw antialiased shapes, and put them into a picture while keeping account of what covers what."""
+"""Antialiased shapes, and pasting them into a picture while recording what covers what."""
 
 from dataclasses import dataclass
 
@@ -16,14 +16,14 @@ _SHIFT = (
 
 
 class Canvas:
-    """A transparent surface in premultiplied RGBA, with a plane that marks the face region still in view."""
+    """A transparent surface in premultiplied RGBA, with a mask of the face region still in view."""
 
     def __init__(self, height: int, width: int) -> None:
         self.rgba: UInt8[np.ndarray, "height width 4"] = np.zeros((height, width, 4), np.uint8)
         self.face: UInt8[np.ndarray, "height width"] = np.zeros((height, width), np.uint8)
 
     def polygon(self, points: Points, colour: Colour, *, hides_face: bool = False) -> None:
-        """Fill a polygon; `hides_face` takes what it covers out of the face region."""
+        """Fill a polygon; with `hides_face`, what it covers is removed from the face region."""
         corners = _fixed(points)
         # a transparent edge blends towards (0, 0, 0, 0), which is exactly premultiplied colour
         cv2.fillPoly(self.rgba, [corners], (*colour, 255.0), cv2.LINE_AA, _SHIFT)
@@ -36,11 +36,11 @@ class Canvas:
         cv2.polylines(self.rgba, [_fixed(points)], closed, (*colour, 255.0), thickness, cv2.LINE_AA, _SHIFT)
 
     def mark_face(self, points: Points) -> None:
-        """Declare a polygon to be face region, in view until something hides it."""
+        """Mark a polygon as face region, in view until something hides it."""
         cv2.fillPoly(self.face, [_fixed(points)], 255, cv2.LINE_8, _SHIFT)
 
     def shade(self, factor: Float[np.ndarray, "rows columns"], top: int, left: int) -> None:
-        """Multiply the colours of a rectangle by a light factor; coverage stays."""
+        """Multiply the colours of a rectangle by a light factor; coverage is unchanged."""
         part = self.rgba[top : top + factor.shape[0], left : left + factor.shape[1]]
         light = part[..., :3] * factor[..., None]
         part[..., :3] = np.minimum(light, part[..., 3:])  # premultiplied colour may not exceed its coverage
@@ -48,10 +48,10 @@ class Canvas:
 
 @dataclass(frozen=True, slots=True)
 class Sprite:
-    """A finished drawing, to be put into a picture with its anchor at a given place.
+    """A finished drawing, to be pasted into a picture with its anchor at a given place.
 
-    `face` is true where the face region is in view; `outline` is the face region's outline and `face_area_px`
-    its full area, both also counting what an accessory covers. Without a face, `outline` has no points.
+    `face` is true where the face region is in view; `outline` is the outline of the face region and `face_area_px`
+    its full area, both including what an accessory covers. Without a face, `outline` has no points.
     """
 
     rgba: UInt8[np.ndarray, "height width 4"]
@@ -61,7 +61,7 @@ class Sprite:
     anchor: tuple[float, float]
 
     def resized(self, scale: float) -> "Sprite":
-        """Give the sprite at another size, area-averaged."""
+        """The sprite at another size, area-averaged."""
         height, width = self.face.shape
         new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
         by = np.array([new_width / width, new_height / height])
@@ -80,7 +80,7 @@ class Sprite:
         )
 
     def blurred(self, sigma_px: float) -> "Sprite":
-        """Give the sprite out of focus; the account of the face region stays sharp."""
+        """The sprite out of focus; its mask of the face region stays sharp."""
         if sigma_px < 0.2:
             return self
         margin = int(np.ceil(2.5 * sigma_px))
@@ -104,11 +104,10 @@ def paste(
     number: int,
     light: Colour = (1.0, 1.0, 1.0),
 ) -> tuple[int, int]:
-    """Blend a sprite into the picture, in place, and give the offset from sprite to picture coordinates.
+    """Blend a sprite into the picture, in place; returns the offset from sprite to picture coordinates.
 
-    `owner` holds, per pixel, the number of the face that is seen there; whatever the sprite covers is taken
-    from those before it, and its own face region gets `number` (a sprite without a face gives none). `light`
-    multiplies colours.
+    `owner` holds, per pixel, the number of the face seen there; whatever the sprite covers is taken from earlier
+    faces, and its own face region gets `number` (a sprite without a face sets none). `light` multiplies colours.
     """
     left, top = round(at[0] - sprite.anchor[0]), round(at[1] - sprite.anchor[1])
     height, width = owner.shape
@@ -129,7 +128,7 @@ def paste(
 def ellipse(
     centre: tuple[float, float], radii: tuple[float, float], angle: float = 0.0, num_points: int = 24
 ) -> Points:
-    """Give points on an ellipse turned by `angle` radians."""
+    """Points on an ellipse rotated by `angle` radians."""
     t = np.linspace(0, 2 * np.pi, num_points, endpoint=False)
     x, y = radii[0] * np.cos(t), radii[1] * np.sin(t)
     c, s = np.cos(angle), np.sin(angle)
@@ -137,7 +136,7 @@ def ellipse(
 
 
 def hull(points: Points) -> Points:
-    """Give the convex hull of some points."""
+    """The convex hull of points."""
     return cv2.convexHull(points.astype(np.float32))[:, 0].astype(np.float64)
 
 

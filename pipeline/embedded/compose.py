@@ -1,4 +1,4 @@
-"""Compose one picture of the data set: a pure function of seed, split, number, size and difficulty."""
+"""The composition of one picture of the data set: a pure function of seed, split, number, size and difficulty."""
 
 import zlib
 from dataclasses import dataclass, replace
@@ -31,9 +31,9 @@ class Picture:
 
 
 def compose(config: DatasetConfig, split: str, number: int) -> Picture:
-    """Draw picture `number` of a split with its labelled faces."""
+    """Picture `number` of a split with its labelled faces."""
     event = event_at(split, number)
-    # crc32 and not hash(): the same in every process
+    # crc32 and not hash(), because it is the same in every process
     rng = np.random.default_rng([config.seed, zlib.crc32(split.encode()), number])
     return _Composer(config, split, number, event, rng).picture()
 
@@ -71,7 +71,7 @@ class _Composer:
         self._draw_in_front(spots)
         degraded = degrade(self.image, event, self.strength, rng)
         faces = label_faces(self.drawn, self.owner, degraded, rng)
-        # the split of large faces is the controlled one, whose labels have no faults
+        # the split of large faces is the controlled one: its labels have no faults
         if self.split != LARGE_SPLIT:
             faces = with_faults(faces, self.number, self.width, self.height, rng)
         return Picture(degraded, faces)
@@ -107,7 +107,7 @@ class _Composer:
             paste(self.image, self.owner, sprite, (x, y), -1, self._light())
 
     def _draw_in_front(self, spots: list[Place]) -> None:
-        """Put things before people that are about as large as those near by."""
+        """Draw objects in front of people, about as large as the people nearby."""
         rng, event = self.rng, self.event
         for _ in range(round(rng.uniform(*event.num_in_front) * self.strength) if spots else 0):
             kind = event.in_front[int(rng.integers(len(event.in_front)))]
@@ -161,7 +161,7 @@ class _Composer:
             )
 
     def _sprite(self, who: Person, height_px: float, below: float) -> tuple[Sprite, float]:
-        """Give a person as a sprite of the wanted size, and the most pixels of detail its face can have."""
+        """A person as a sprite of the wanted size, and the most pixels of detail its face can have."""
         rng, unit = self.rng, height_px / 2
         render, shrink = _drawing_scale(unit)
         chance, kind = rng.random(), ("lfw" if height_px < 75 * self.size else "photo")
@@ -179,7 +179,7 @@ class _Composer:
 
 
 def _drawing_scale(unit_px: float) -> tuple[float, float]:
-    """Choose the size to draw at and the factor to shrink by: small things are drawn larger."""
+    """The size to draw at and the factor to shrink by: small things are drawn larger and shrunk."""
     if unit_px < 32:
         render = float(np.clip(unit_px * 2, 20, 48))
     else:
@@ -188,7 +188,7 @@ def _drawing_scale(unit_px: float) -> tuple[float, float]:
 
 
 def _on_top(head: Sprite, body: Sprite) -> Sprite:
-    """Put a head on a body, the middles of the faces on each other."""
+    """A head on a body, with the middles of both faces aligned."""
     offset = np.maximum(np.array(head.anchor), np.array(body.anchor))
     right = np.maximum(
         np.array([head.rgba.shape[1], head.rgba.shape[0]]) - head.anchor,

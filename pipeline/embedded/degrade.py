@@ -1,4 +1,4 @@
-"""Put weather, light, blur, noise and compression onto a composed picture; say what sharpness that cost."""
+"""Weather, light, blur, noise and compression for a composed picture, and the sharpness that they cost."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True, slots=True)
 class Degraded:
-    """A finished picture, the Gaussian blur that it went through (sigma in pixels), and its JPEG quality."""
+    """A finished picture, the Gaussian blur applied to it (sigma in pixels), and its JPEG quality."""
 
     image: Image
     sigma_px: float
@@ -25,7 +25,7 @@ class Degraded:
 
 
 def degrade(image: Image, event: Event, strength: float, rng: Rng) -> Degraded:
-    """Make a photograph of a composed picture; `strength` scales every defect: 0 none, 1 the event's own."""
+    """A composed picture made to look like a photograph; `strength` scales every defect: 0 none, 1 the event's own."""
     size = max(image.shape[:2]) / 640
     light = _weather(image.astype(np.float32), event, strength, rng)
     light = _exposed(light, event, strength, rng)
@@ -44,7 +44,7 @@ def degrade(image: Image, event: Event, strength: float, rng: Rng) -> Degraded:
 
 
 def encode_jpeg(degraded: Degraded) -> bytes:
-    """Give the bytes of the picture's JPEG file."""
+    """The bytes of the picture's JPEG file."""
     bgr = cv2.cvtColor(degraded.image, cv2.COLOR_RGB2BGR)
     done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, degraded.quality])
     assert done
@@ -116,7 +116,7 @@ def _motion(light: Light, rng: Rng, longest_px: float) -> tuple[Light, float]:
 
 
 def _resampled(light: Light, factor: float) -> tuple[Light, float]:
-    """Lose what a sensor with fewer pixels would lose."""
+    """The picture without the detail that a sensor with fewer pixels would lose."""
     height, width = light.shape[:2]
     small = cv2.resize(
         light, (max(1, round(width / factor)), max(1, round(height / factor))), interpolation=cv2.INTER_AREA

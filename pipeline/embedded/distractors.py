@@ -1,7 +1,7 @@
-"""Draw what looks like a face and is none: dolls, mannequins, statues, framed portraits, and face-like things.
+"""Things that look like faces but are none: dolls, mannequins, statues, framed portraits, and face-like objects.
 
-A statue, a doll, a mannequin and any pictured face count as *no* face: what tells them from people is partly their
-surface and partly where they stand, which is what a network that sees the whole image can learn.
+A statue, a doll, a mannequin and any pictured face count as *no* face. What distinguishes them from people is partly
+their surface and partly where they stand, which a network that sees the whole image can learn.
 """
 
 from dataclasses import replace
@@ -20,7 +20,7 @@ Rng = np.random.Generator
 
 
 def draw_distractor(kind: str, rng: Rng, unit_px: float, split: str) -> Sprite:
-    """Draw one face-like thing about two units high, without a face region; its anchor is its middle."""
+    """One face-like thing about two units high, without a face region; its anchor is its middle."""
     match kind:
         case "doll":
             sprite = draw_person(people.doll(rng), unit_px, below=2.4)

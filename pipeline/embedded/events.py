@@ -1,4 +1,4 @@
-"""The events that pictures belong to: what is seen there, how many faces of what size, in what conditions."""
+"""The events that pictures belong to: their scene, the number and size of faces, and the conditions."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,39 +16,39 @@ _SHAPES = ((4, 3), (3, 2), (4, 3), (3, 2), (16, 9), (1, 1), (3, 4), (2, 3))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One event; face heights are pixels in a picture of 640 px, strengths are those of difficulty 0.5."""
+    """One event; face heights are in pixels of a 640 px picture, strengths are those at difficulty 0.5."""
 
     name: str
     scenes: tuple[Scene, ...]
     faces: Range
-    """Fewest and most people who look this way, spread evenly over the logarithm; below 1 means none."""
+    """The fewest and most people facing the camera, distributed evenly over the logarithm; below 1 means none."""
     height_px: Range
     shapes: tuple[tuple[int, int], ...] = _SHAPES
-    """Width to height of its pictures, one drawn for each."""
+    """The possible ratios of width to height, one drawn at random for each picture."""
     arrangement: Arrangement = "ground"
     share: int = 1
-    """Of twenty pictures so many belong to this event."""
+    """The number of pictures in twenty that belong to this event."""
     covered: float = 0.08
-    """Chance of a mask, scarf, hand, sunglasses or helmet before a face."""
+    """The chance of a mask, scarf, hand, sunglasses or helmet in front of a face."""
     turned: float = 0.4
     """How far heads turn."""
     away: float = 0.1
-    """People seen from behind, per person who looks this way."""
+    """The number of people seen from behind, per person facing the camera."""
     blur_px: Range = (0.0, 0.8)
     darkness: Range = (0.0, 0.25)
-    """Share of the light that is missing."""
+    """The share of light that is missing."""
     cast: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Colour of the light."""
     spread: float = 0.12
     """How unequally people are lit."""
     backlight: float = 0.0
-    """How dark people are before their background."""
+    """How dark people are against their background."""
     noise: Range = (1.0, 6.0)
     weather: Literal["none", "rain", "snow", "haze", "beams"] = "none"
     distractors: tuple[str, ...] = ("ball", "clock", "poster")
     num_distractors: Range = (0.0, 2.0)
     in_front: tuple[str, ...] = ()
-    """What is held up before people, and may cover them."""
+    """The objects held up in front of people, which may cover them."""
     num_in_front: Range = (0.0, 0.0)
 
 
@@ -224,7 +224,7 @@ EVENTS: tuple[Event, ...] = (
         num_distractors=(2, 12),
     ),
 )
-"""The events of train and val; their place in this list is their number, as in WIDER FACE's `0--Parade`."""
+"""The events of train and val; an event's place in this list is its number, as in WIDER FACE's `0--Parade`."""
 
 LARGE_FACE = Event(
     name="Large_Face",
@@ -240,20 +240,20 @@ LARGE_FACE = Event(
     noise=(1, 3),
     num_distractors=(0, 0),
 )
-"""The event of the split `large`: as in FFHQ one face, square and clear, more than half of the picture's height."""
+"""The event of the split `large`: as in FFHQ, a square picture of one clear face over half of its height."""
 
 _ALL = (*EVENTS, LARGE_FACE)
 
 
 def event_at(split: str, number: int) -> Event:
-    """Give the event that picture `number` of a split belongs to."""
+    """The event that picture `number` of a split belongs to."""
     return _ALL[event_of(number, split)]
 
 
 def event_of(number: int, split: str = "train") -> int:
-    """Give the number of the event that a picture belongs to.
+    """The number of the event that a picture belongs to.
 
-    In train and val alike, any twenty pictures in a row visit every event of `EVENTS`.
+    In both train and val, any twenty consecutive pictures visit every event of `EVENTS`.
     """
     if split == LARGE_SPLIT:
         return _ALL.index(LARGE_FACE)
@@ -262,11 +262,11 @@ def event_of(number: int, split: str = "train") -> int:
 
 
 def event_folder(index: int) -> str:
-    """Give the folder of an event, as `0--Parade`."""
+    """The folder of an event, such as `0--Parade`."""
     return f"{index}--{_ALL[index].name}"
 
 
 def image_name(number: int, split: str = "train") -> str:
-    """Give the file name of picture `number`, as `0_Parade_0_12.jpg`."""
+    """The file name of picture `number`, such as `0_Parade_0_12.jpg`."""
     index = event_of(number, split)
     return f"{index}_{_ALL[index].name}_{index}_{number}.jpg"

@@ -1,4 +1,4 @@
-"""Draw a person's head and body as a sprite, with the face region accounted for."""
+"""A person's head and body drawn as a sprite, with a mask of the face region."""
 
 import numpy as np
 from jaxtyping import Float
@@ -8,15 +8,15 @@ from pipeline.embedded.anatomy import HALF_WIDTH, Pose, face_front, half_width, 
 from pipeline.embedded.canvas import Canvas, Points, Sprite, ellipse, hull
 from pipeline.embedded.people import Person, mixed, scaled
 
-_SIDE = 2.7  # half of the sprite's width, face units: shoulders
-_ABOVE = 2.3  # room above the middle of the face: hair and hats
+_SIDE = 2.7  # half of the sprite's width in face units: room for shoulders
+_ABOVE = 2.3  # room above the middle of the face for hair and hats
 
 
 def draw_person(person: Person, unit_px: float, below: float = 3.5, with_body: bool = True) -> Sprite:
-    """Draw a person as a sprite whose anchor is the middle of the face.
+    """A person as a sprite whose anchor is the middle of the face.
 
-    `unit_px` is half the height of the face; the body is drawn down to `below` units under the middle of the
-    face. Whoever faces away has no face region.
+    `unit_px` is half the height of the face; the body extends to `below` units under the middle of the face. A
+    person facing away has no face region.
     """
     canvas = Canvas(round((_ABOVE + below) * unit_px), round(2 * _SIDE * unit_px))
     origin = (_SIDE * unit_px, _ABOVE * unit_px)
@@ -31,7 +31,7 @@ def draw_person(person: Person, unit_px: float, below: float = 3.5, with_body: b
 
 
 def polygon_area(points: Points) -> float:
-    """Give the area of a polygon; 0 for fewer than three corners."""
+    """The area of a polygon; 0 for fewer than three corners."""
     x, y = points.T
     return float(abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2)
 
@@ -244,7 +244,7 @@ def _draw_fringe(canvas: Canvas, person: Person, pose: Pose) -> None:
 
 
 def _shade_head(canvas: Canvas, person: Person, pose: Pose) -> None:
-    """Darken the side away from the light, as on a ball."""
+    """Darken the side facing away from the light, as on a ball."""
     unit = pose.unit_px
     height, width = canvas.face.shape
     top, left = max(0, round(pose.origin[1] - 1.5 * unit)), max(0, round(pose.origin[0] - 1.3 * unit))

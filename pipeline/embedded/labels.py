@@ -1,4 +1,4 @@
-"""WIDER FACE's labels of what was really drawn: boxes, attributes, and a few faults as in the real set."""
+"""WIDER FACE labels of what was actually drawn: boxes, attributes, and a few faults like those of the real set."""
 
 from dataclasses import dataclass, replace
 
@@ -20,7 +20,7 @@ class Drawn:
     area_px: float
     defocus_px: float
     detail_px: float
-    """Height in pixels of the source it was made of: it has no more detail, however large it is drawn."""
+    """The height in pixels of the face's source; it has no more detail than that, however large it is drawn."""
     is_exaggerated: bool
     is_atypical: bool
 
@@ -51,11 +51,11 @@ def label_faces(
     degraded: Degraded,
     rng: np.random.Generator,
 ) -> list[Face]:
-    """Label what can be seen of the drawn faces.
+    """Labels of the visible faces.
 
-    A face of which less than a tenth is in view, or that is lower than 6 px, gets no label; one of which less
-    than a quarter is in view is flagged invalid. What lies outside the picture counts as covered. Annotators
-    are not exact: each side is off by about 1.5 % of the box.
+    A face that is less than a tenth visible or lower than 6 px gets no label; one that is less than a quarter
+    visible is flagged invalid. What lies outside the picture counts as covered. Like annotators, labels are
+    inexact: each side is off by about 1.5 % of the box.
     """
     height, width = owner.shape
     luma = degraded.image @ np.array([0.299, 0.587, 0.114], np.float32)
@@ -87,7 +87,7 @@ def label_faces(
 
 
 def _blur(height_px: float, face: Drawn, sigma_px: float) -> int:
-    """Grade by the number of distinguishable lines in a face's height: under 13 heavy, under 36 normal."""
+    """The grade of blur, by the distinguishable lines in a face's height: under 13 heavy, under 36 normal."""
     sigma = np.hypot(sigma_px, face.defocus_px)
     lines = min(height_px / np.sqrt(1 + (2 * sigma) ** 2), face.detail_px)
     return 2 if lines < 13 else 1 if lines < 36 else 0
@@ -96,9 +96,9 @@ def _blur(height_px: float, face: Drawn, sigma_px: float) -> int:
 def with_faults(
     faces: list[Face], number: int, width: int, height: int, rng: np.random.Generator
 ) -> list[Face]:
-    """Give the labels of picture `number` with the faults that the real set has too.
+    """The labels of picture `number`, with faults that the real set has too.
 
-    In every 89th picture there is a box without width, in every 61st one face is flagged invalid for no reason.
+    Every 89th picture has a box without width, and in every 61st one face is flagged invalid for no reason.
     """
     if number % 89 == 37:
         faces = [*faces, Face(int(rng.integers(width)), int(rng.integers(height - 4)), 0, 3, blur=2)]

@@ -1,13 +1,13 @@
-"""Write WIDER FACE's layout: where images lie, the label text with its quirks, and the `.mat` files.
+"""WIDER FACE's layout: where images lie, the label text with its quirks, and the `.mat` files.
 
-Which faces count in a setting: every one has the settings of those below it.
+A face counts in a setting under these conditions, each of which includes the one before:
 
 - hard: at least 10 px high, not flagged invalid;
-- medium: hard, at least 30 px high, and not at once heavily covered and heavily blurred;
+- medium: hard, at least 30 px high, and not both heavily covered and heavily blurred;
 - easy: medium, at least 50 px high, and neither heavily covered nor heavily blurred.
 
-WIDER FACE's own settings come from how well a proposal method found the faces; the lowest faces that they keep
-are 9, 16 and 34 px high, nearly all are above 10, 30 and 50.
+WIDER FACE's own settings reflect how well a proposal method found the faces; the lowest faces they keep are 9, 16
+and 34 px high, and nearly all are above 10, 30 and 50.
 """
 
 import io
@@ -40,41 +40,41 @@ class Labelled:
 
     @property
     def event(self) -> int:
-        """The number of its event."""
+        """The number of the picture's event."""
         return event_of(self.number, self.split)
 
     @property
     def name(self) -> str:
-        """Its file name."""
+        """The picture's file name."""
         return image_name(self.number, self.split)
 
 
 def is_hard(face: Face) -> bool:
-    """Say whether a face counts in the hard setting."""
+    """Whether a face counts in the hard setting."""
     return face.h >= 10 and face.w > 0 and not face.invalid
 
 
 def is_medium(face: Face) -> bool:
-    """Say whether a face counts in the medium setting."""
+    """Whether a face counts in the medium setting."""
     return is_hard(face) and face.h >= 30 and not (face.occlusion == 2 and face.blur == 2)
 
 
 def is_easy(face: Face) -> bool:
-    """Say whether a face counts in the easy setting."""
+    """Whether a face counts in the easy setting."""
     return is_medium(face) and face.h >= 50 and face.occlusion < 2 and face.blur < 2
 
 
 SETTINGS: dict[str, Callable[[Face], bool]] = {"easy": is_easy, "medium": is_medium, "hard": is_hard}
-"""The settings, each held by all faces of the one before it."""
+"""The condition of each setting, the strictest first; each implies the next."""
 
 
 def image_path(split: str, number: int) -> Path:
-    """Give the path of a picture, relative to the data set's root."""
+    """The path of a picture, relative to the data set's root."""
     return Path(f"WIDER_{split}", "images", event_folder(event_of(number, split)), image_name(number, split))
 
 
 def write_labels(root: Path, split: str, pictures: Iterable[Labelled]) -> None:
-    """Write the label text and `.mat` file of a split, and for val also the ground truth of the settings."""
+    """Write the label text and `.mat` file of a split, and for val also the settings' ground truth."""
     ordered = sorted(pictures, key=lambda picture: (picture.event, picture.number))
     folder = root / "wider_face_split"
     write_atomically(folder / f"wider_face_{split}_bbx_gt.txt", label_text(ordered).encode())
@@ -90,7 +90,7 @@ def write_labels(root: Path, split: str, pictures: Iterable[Labelled]) -> None:
 
 
 def label_text(pictures: Sequence[Labelled]) -> str:
-    """Give the label text: name, number of faces, one line a face; a line of zeros where there is none."""
+    """The label text: name, number of faces, and one line per face; a line of zeros if there is none."""
     lines = []
     for picture in pictures:
         lines += [
@@ -102,7 +102,7 @@ def label_text(pictures: Sequence[Labelled]) -> str:
 
 
 def label_cells(pictures: Sequence[Labelled]) -> dict[str, Cells]:
-    """Give the variables of `wider_face_<split>.mat`, cells of cells: one an event, in it one a picture."""
+    """The variables of `wider_face_<split>.mat`: a cell per event, each with a cell per picture."""
     names = [[np.array([Path(p.name).stem]) for p in group] for group in _by_event(pictures)]
     variables = {"file_list": _cells(map(_cells, names))}
     variables["event_list"] = _cells(
@@ -114,7 +114,7 @@ def label_cells(pictures: Sequence[Labelled]) -> dict[str, Cells]:
     return variables
 
 
-_NO_FACE = Face(0, 0, 0, 0)  # what the official files say of a picture without faces
+_NO_FACE = Face(0, 0, 0, 0)  # the official files' entry for a picture without faces
 
 
 def _by_event(pictures: Sequence[Labelled]) -> list[list[Labelled]]:
@@ -136,7 +136,7 @@ def _table(pictures: Sequence[Labelled], columns: Sequence[str], dtype: type[np.
 def _kept(pictures: Sequence[Labelled], holds: Callable[[Face], bool]) -> Cells:
     def numbers(picture: Labelled) -> np.ndarray:
         kept = [index for index, face in enumerate(picture.faces, start=1) if holds(face)]
-        # as in the official files: smallest type that holds them, and 0 x 0 where there is no face at all
+        # as in the official files: the smallest type that holds them, and 0 x 0 if there is no face at all
         dtype = np.uint8 if max(kept, default=0) < 256 else np.uint16
         return np.array(kept, dtype).reshape((len(kept), 1) if picture.faces else (0, 0))
 
@@ -153,7 +153,7 @@ def _cells(values: Iterable[np.ndarray]) -> Cells:
 
 def _mat(variables: dict[str, Cells]) -> bytes:
     file = io.BytesIO()
-    # SciPy writes to any binary file; its type stubs know names only
+    # SciPy writes to any binary file, but its stubs allow only names
     scipy.io.savemat(file, dict(sorted(variables.items())), do_compression=True)  # type: ignore[arg-type]
-    # the header carries the time of writing; same data, same bytes
+    # the header contains the time of writing, but the same data must make the same bytes
     return b"MATLAB 5.0 MAT-file, embedded data set".ljust(116) + file.getvalue()[116:]

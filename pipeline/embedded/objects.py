@@ -1,4 +1,4 @@
-"""Draw things that have something of a face: balls, clocks, pumpkins, facades, umbrellas, cats, coins."""
+"""Objects that resemble faces: balls, clocks, pumpkins, facades, umbrellas, cats, coins."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +15,7 @@ Rng = np.random.Generator
 
 
 def opaque(image: UInt8[np.ndarray, "height width 3"]) -> Sprite:
-    """Make a sprite of a whole picture, its anchor the middle."""
+    """A whole picture as a sprite, with its anchor in the middle."""
     height, width = image.shape[:2]
     rgba = np.dstack([image, np.full((height, width), 255, np.uint8)])
     return Sprite(rgba, np.zeros((height, width), bool), np.zeros((0, 2)), 0.0, (width / 2, height / 2))
@@ -247,7 +247,7 @@ def _non_face(rng: Rng, unit: float) -> Sprite:
 
 def _coin(rng: Rng, unit: float) -> Sprite:
     coins = sources.photo("coins")
-    # centres of coins with a head on them or the like, in the photograph
+    # centres in the photograph of coins that show a head or the like
     x, y = ((51, 42), (104, 44), (160, 41), (216, 40), (333, 38), (49, 188), (161, 186), (50, 260))[
         int(rng.integers(8))
     ]
@@ -272,4 +272,4 @@ OBJECTS: dict[str, Callable[[Rng, float], Sprite]] = {
     "non_face": _non_face,
     "coin": _coin,
 }
-"""How to draw each kind of thing, about two units high for a unit given in pixels."""
+"""The function that draws each kind of object, about two units high, for a unit in pixels."""

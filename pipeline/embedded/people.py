@@ -1,4 +1,4 @@
-"""Who is drawn: the traits of a person, at random; dolls, statues and painted sitters have other traits."""
+"""The random traits of the people drawn, and those of dolls, statues and painted sitters."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -43,7 +43,7 @@ _CLOTH = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """What decides a drawn head and body; angles in radians, lengths in face units, colours 0..255."""
+    """The traits that decide a drawn head and body; angles in radians, lengths in face units, colours 0..255."""
 
     skin: Colour
     hair: Colour
@@ -59,23 +59,23 @@ class Person:
     mouth: float = 0.3
     """Half of the mouth's width."""
     open_mouth: float = 0.0
-    """0 closed, 1 shouting."""
+    """How wide the mouth is open: 0 closed, 1 shouting."""
     smile: float = 0.2
     has_mouth: bool = True
     has_brows: bool = True
     beard: float = 0.0
-    """Opacity of a beard."""
+    """Opacity of the beard."""
     glasses: bool = False
     sunglasses: bool = False
     mask: bool = False
-    """A medical mask."""
+    """Whether the person wears a medical mask."""
     scarf: bool = False
     hat: Literal["none", "beanie", "cap", "brim", "helmet", "hood"] = "none"
     hand: bool = False
-    """A hand before the face."""
+    """Whether there is a hand in front of the face."""
     facing_away: bool = False
     scrambled: bool = False
-    """Eyes, nose and mouth in the wrong places."""
+    """Whether eyes, nose and mouth are in the wrong places."""
     light_from: tuple[float, float] = (-0.5, -0.5)
     contrast: float = 0.4
     """How much darker the side away from the light is."""
@@ -83,7 +83,7 @@ class Person:
 
 
 def person(rng: np.random.Generator, covered: float, turned: float) -> Person:
-    """Draw a human at random; `covered` is the chance of a covered face, `turned` widens the poses."""
+    """A random human; `covered` is the chance of a covered face, `turned` widens the range of poses."""
     skin = shade_of(rng, _SKIN, 10)
     hair_style = rng.choice(
         ["bald", "short", "fringe", "long", "bun", "cloth"], p=[0.08, 0.34, 0.2, 0.26, 0.07, 0.05]
@@ -122,7 +122,7 @@ def person(rng: np.random.Generator, covered: float, turned: float) -> Person:
 
 
 def doll(rng: np.random.Generator) -> Person:
-    """Draw a doll or mannequin: nearly a person, with plastic skin, wrong eyes, or without features."""
+    """A random doll or mannequin: nearly a person, with plastic skin, wrong eyes, or no features."""
     base = person(rng, 0.0, 0.2)
     kind = rng.choice(["doll", "mannequin", "buttons", "upside_down"], p=[0.45, 0.2, 0.2, 0.15])
     plastic = replace(base, gloss=1.0, contrast=0.15, beard=0.0, hat="none", glasses=False)
@@ -153,7 +153,7 @@ def doll(rng: np.random.Generator) -> Person:
 
 
 def statue(rng: np.random.Generator) -> Person:
-    """Draw a stone or bronze head with blank eyes."""
+    """A random stone or bronze head with blank eyes."""
     stone = shade_of(
         rng, ((200, 198, 190), (150, 150, 150), (225, 222, 214), (110, 100, 80), (96, 112, 98)), 10
     )
@@ -174,17 +174,17 @@ def statue(rng: np.random.Generator) -> Person:
 
 
 def painted(rng: np.random.Generator) -> Person:
-    """Draw the sitter of a framed portrait: a person, at times in the manner of Picasso."""
+    """A random sitter of a framed portrait: a person, sometimes in the manner of Picasso."""
     return replace(person(rng, 0.0, 0.4), scrambled=bool(rng.random() < 0.25))
 
 
 def pumpkin(rng: np.random.Generator) -> Colour:
-    """Draw a pumpkin's orange."""
+    """A random pumpkin orange."""
     return shade_of(rng, ((230, 120, 30), (240, 150, 50), (200, 90, 24)), 12)
 
 
 def shade_of(rng: np.random.Generator, palette: tuple[Colour, ...], spread: float) -> Colour:
-    """Draw one colour of a palette, varied a little in lightness and hue."""
+    """A random colour of a palette, varied slightly in lightness and hue."""
     base = np.array(palette[int(rng.integers(len(palette)))]) * rng.uniform(0.88, 1.1) + rng.normal(
         0, spread / 3, 3
     )
@@ -193,12 +193,12 @@ def shade_of(rng: np.random.Generator, palette: tuple[Colour, ...], spread: floa
 
 
 def scaled(colour: Colour, factor: float) -> Colour:
-    """Give a colour darker (below 1) or lighter."""
+    """A colour made darker (factor below 1) or lighter."""
     r, g, b = (min(255.0, max(0.0, c * factor)) for c in colour)
     return r, g, b
 
 
 def mixed(a: Colour, b: Colour, share: float) -> Colour:
-    """Give a colour between `a` (share 0) and `b` (share 1)."""
+    """A colour between `a` (share 0) and `b` (share 1)."""
     r, g, bl = (x * (1 - share) + y * share for x, y in zip(a, b, strict=True))
     return r, g, bl

@@ -1,4 +1,4 @@
-"""Faces from photographs as sprites: LFW crops in colour on drawn heads, and whole heads that are cut out."""
+"""Faces from photographs as sprites: tinted LFW crops on drawn heads, and whole heads cut out."""
 
 from dataclasses import replace
 
@@ -18,9 +18,9 @@ _CROP_HALF_HEIGHT = 11.6  # from there to the chin, crop pixels
 def lfw_on_person(
     crop: UInt8[np.ndarray, "25 25"], person: Person, unit_px: float, below: float, is_mirrored: bool
 ) -> Sprite:
-    """Draw a person whose face is an LFW crop, tinted with the person's skin.
+    """A person whose face is an LFW crop, tinted with the person's skin colour.
 
-    Yaw and pitch are set to zero, for the crop has its own; accessories before the face are kept.
+    Yaw and pitch are set to zero, because the crop has its own; accessories in front of the face are kept.
     """
     head_on = replace(
         person,
@@ -49,7 +49,7 @@ def lfw_on_person(
     fill(oval, ellipse((12.0, 12.4), (8.6, 11.0)), 1.0, is_smooth=False)
     soft = cv2.GaussianBlur(oval, (0, 0), 1.2)
     opacity = cv2.warpAffine(soft, matrix, size, flags=cv2.INTER_LINEAR)[..., None]
-    # what the person wears over the face is where the drawing with accessories differs from the one without
+    # what is worn over the face is where the drawing with accessories differs from the one without
     if sprite is not under:
         opacity *= np.abs(sprite.rgba.astype(np.int16) - under.rgba).max(axis=2, keepdims=True) < 12
     rgba = sprite.rgba.copy()
@@ -59,13 +59,13 @@ def lfw_on_person(
 
 
 def photographed_head(head: Head, height_px: float, rng: np.random.Generator, roll: float) -> Sprite:
-    """Cut the photographed head out, its face `height_px` high; mirrored and recoloured at random."""
+    """The photographed head cut out, its face `height_px` high, randomly mirrored and recoloured."""
     photo, outline, box = head.photo, head.outline, np.array(head.face)
     centre = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
     scale = height_px / (box[3] - box[1])
     shrunk = photo
     before = 1.0
-    while scale / before < 0.6:  # halve first: warpAffine does not average
+    while scale / before < 0.6:  # halved first, as warpAffine does not average
         shrunk = cv2.resize(shrunk, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
         before /= 2
     flip = np.diag([-1.0 if rng.random() < 0.5 else 1.0, 1.0])
@@ -104,7 +104,7 @@ def _rotation(angle: float) -> Float[np.ndarray, "2 2"]:
 
 
 def _tinted(grey: UInt8[np.ndarray, "25 25"], skin: Colour) -> UInt8[np.ndarray, "25 25 3"]:
-    """Map grey to shadow - skin - highlight, the crop's own middle to the skin colour."""
+    """Grey mapped to shadow, skin and highlight colours; the crop's median becomes the skin colour."""
     middle = float(np.median(grey[4:21, 5:20]))
     stops = [0.0, max(20.0, middle), max(60.0, min(255.0, middle * 1.9)), 256.0]
     colours = np.array(

@@ -1,4 +1,4 @@
-"""Where people stand in a picture and how large they are; far ones come first, to be covered by near ones."""
+"""Where people stand in a picture and how large they are; distant ones come first, to be covered by nearer ones."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The middle of a face, and the height of the face, in pixels."""
+    """The middle and height of a face, in pixels."""
 
     x: float
     y: float
@@ -27,7 +27,7 @@ def places(
     number: int,
     strength: float,
 ) -> list[Place]:
-    """Give up to `number` places; fewer where people would cover each other more than `strength` allows."""
+    """Up to `number` places; fewer if people would cover each other more than `strength` allows."""
     if arrangement == "rows":
         return _rows(rng, width, height, height_px, number)
     if arrangement == "close":
@@ -36,10 +36,10 @@ def places(
 
 
 def _ground(rng: Rng, width: int, height: int, height_px: Range, number: int, strength: float) -> list[Place]:
-    """On level ground, so that larger people stand lower in the picture."""
+    """Places on level ground, where larger people stand lower in the picture."""
     low, high = height_px
     horizon, floor = rng.uniform(0.3, 0.48), rng.uniform(0.62, 0.8)
-    # crowds are mostly far people; a few people are of any size
+    # in crowds most people are far away; a few people are of any size
     depth = rng.beta(1.0, 1.7 if number > 8 else 1.1, size=number)
     sizes = np.sort(low * (high / low) ** depth)
     taken: list[Place] = []
@@ -67,7 +67,7 @@ def _covers(near: Place, far: Place) -> bool:
 
 
 def _rows(rng: Rng, width: int, height: int, height_px: Range, number: int) -> list[Place]:
-    """In rows, as for a class photograph or on a stand; a row higher up is farther away."""
+    """Places in rows, as in a class photograph or on a stand; higher rows are farther away."""
     low, high = height_px
     size = float(low * (high / low) ** rng.uniform(0.15, 0.85))
     pitch_x = size * rng.uniform(1.35, 2.1)
@@ -89,7 +89,7 @@ def _rows(rng: Rng, width: int, height: int, height_px: Range, number: int) -> l
 
 
 def _close(rng: Rng, width: int, height: int, height_px: Range, number: int) -> list[Place]:
-    """One large face, or two, beside each other."""
+    """The places of one large face, or of two side by side."""
     low, high = height_px
     number = min(number, 3)
     spots = []

@@ -1,4 +1,4 @@
-"""Draw the place a picture is taken at: streets, stages, rooms; from noise, shapes and photographs."""
+"""The places where pictures are taken: streets, stages and rooms, from noise, shapes and photographs."""
 
 from collections.abc import Callable
 
@@ -16,12 +16,12 @@ Rng = np.random.Generator
 
 
 def draw_scene(scene: Scene, rng: Rng, height: int, width: int) -> Image:
-    """Draw the empty place."""
+    """The place without people."""
     return _SCENES[scene](rng, height, width)
 
 
 def shelf_levels(height: int, num_shelves: int) -> list[int]:
-    """Give the y of the boards that stand in the `shelves` scene, top to bottom."""
+    """The y of each board in the `shelves` scene, top to bottom."""
     return [round(height * (i + 1) / (num_shelves + 0.25)) for i in range(num_shelves)]
 
 
@@ -31,7 +31,7 @@ NUM_SHELVES = 3
 def octave_noise(
     rng: Rng, height: int, width: int, coarse: int = 3, octaves: int = 5
 ) -> Float[np.ndarray, "height width"]:
-    """Give smooth noise of several scales, about -1..1."""
+    """Smooth noise of several scales, about -1..1."""
     total = np.zeros((height, width), np.float32)
     for octave in range(octaves):
         cells = coarse * 2**octave

@@ -1,4 +1,4 @@
-"""Real pictures that installed packages carry: LFW crops, photographs of two people, and of no one."""
+"""Real pictures shipped with installed packages: LFW crops, and photographs with and without people."""
 
 import functools
 import importlib.util
@@ -30,24 +30,24 @@ class Head:
 
 
 def lfw_faces(split: str) -> UInt8[np.ndarray, "crop 25 25"]:
-    """Give grey face crops of Labeled Faces in the Wild: three quarters of them for train, the rest for val."""
-    crops = _lfw()[:100]  # the package documents: the first hundred are faces, the second hundred are not
+    """Grey face crops of Labeled Faces in the Wild: three quarters of them for train, the rest for val."""
+    crops = _lfw()[:100]  # according to the package, the first hundred are faces, the second hundred are not
     is_held_out = np.arange(len(crops)) % 4 == 3
     return np.asarray(crops[~is_held_out if split == "train" else is_held_out])
 
 
 def lfw_non_faces() -> UInt8[np.ndarray, "crop 25 25"]:
-    """Give grey crops of the same photographs that are no faces."""
+    """Grey crops of the same photographs that are no faces."""
     return _lfw()[100:]
 
 
 def head(split: str) -> Head:
-    """Give the photographed head of a split: Eileen Collins in train, Grace Hopper in every other."""
+    """The photographed head of a split: Eileen Collins in train, Grace Hopper in all others."""
     return _collins() if split == "train" else _hopper()
 
 
 def check_sources() -> None:
-    """Make sure that everything is there, before anything is drawn.
+    """Check that everything is there before anything is drawn.
 
     Raises UserError that names what is missing and how to install it.
     """
@@ -59,9 +59,9 @@ def check_sources() -> None:
 
 @functools.cache
 def photo(name: str) -> Photo:
-    """Read one of scikit-image's photographs by name, as RGB.
+    """One of scikit-image's photographs by name, as RGB.
 
-    Raises UserError when scikit-image is missing or came without it.
+    Raises UserError when scikit-image is missing or does not contain it.
     """
     return _read(_scikit_image_data(), f"{name}{_SUFFIXES.get(name, '.png')}", _imread)
 
@@ -110,7 +110,7 @@ def _hopper() -> Head:
 
 
 def _scikit_image_data() -> Path:
-    # located, not imported: importing takes longer than drawing the first picture
+    # located without importing it, which takes longer than drawing the first picture
     return _package("skimage", "crface[demo]") / "data"
 
 

@@ -1,4 +1,4 @@
-"""Draw what people wear or hold before their faces: glasses, masks, scarves, hats, hands."""
+"""What people wear or hold in front of their faces: glasses, masks, scarves, hats, hands."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from pipeline.embedded.people import Person, mixed, scaled
 
 
 def draw_accessories(canvas: Canvas, person: Person, pose: Pose) -> None:
-    """Draw everything that a person wears; what lies before the face is taken out of the face region."""
+    """Draw everything that a person wears; what is in front of the face is removed from the face region."""
     faces_us = not person.facing_away
     if faces_us and person.mask:
         _draw_mask(canvas, person, pose)

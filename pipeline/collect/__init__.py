@@ -1,7 +1,8 @@
-"""A test set of one's own from photographs and videos, as the paper's 8K set was made (4.1): near-duplicates out.
+"""A test set of one's own from photographs and videos, made without near-duplicates like the paper's 8K set (4.1).
 
-`gathering` makes the data set: `sources` and `video` are what comes in, `similarity` is the measure, `record` lists
-what became of it. `labelling` writes labels from `label_files`, and `heights` counts them in Figure 5's bins.
+`gathering` makes the data set: `sources` and `video` are its input, `similarity` is the measure, and `record` lists
+the outcome. `labelling` writes labels from `label_files`, and `heights` counts them in Figure 5's bins. Used by
+`crface dataset collect`.
 """
 
 from pipeline.collect.gathering import Collected, collect

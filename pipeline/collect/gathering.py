@@ -1,4 +1,4 @@
-"""Gather photographs and frames into a data set, each unless it is too similar to one that was taken before it."""
+"""Gathering of photographs and frames into a data set, except those too similar to one taken before."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from pipeline.images.decode import MAX_PIXELS, ImageError, examined_image, read_
 from pipeline.workspace.writing import write_atomically
 
 RECORD: Final = "collected.csv"
-"""The list of all that was looked at, in the data set's folder."""
+"""The file in the data set's folder that lists everything that was looked at."""
 SPLIT: Final = "val"
 """A test set is what `crface evaluate` takes without being told: val."""
 
@@ -37,17 +37,17 @@ class Collected:
     """The data set's folder."""
     entries: tuple[Entry, ...]
     num_removed: int
-    """Images of an earlier run that are no longer kept."""
+    """The number of images of an earlier run that are no longer kept."""
     notes: tuple[str, ...]
     """Sentences on what lies in the sources and is passed over."""
 
     def of(self, outcome: str) -> list[Entry]:
-        """Give the entries with one outcome, in order."""
+        """The entries with one outcome, in order."""
         return [entry for entry in self.entries if entry.outcome == outcome]
 
 
 def image_folder(root: Path) -> Path:
-    """Give the folder of the data set's images."""
+    """The folder of the data set's images."""
     return root / f"WIDER_{SPLIT}" / "images"
 
 
@@ -110,10 +110,10 @@ class _Gatherer:
         self._cache = SignatureCache(out / _SIGNATURES, rule)
         self._seen = Seen()
         self._images: list[str] = []
-        """Names of those in `_seen`."""
+        """The names of the images in `_seen`."""
 
     def take(self, file: SourceFile) -> None:
-        """Decide on all frames of a file, from what an earlier run knows of it if that is enough."""
+        """Decide on all frames of a file, without decoding it if an earlier run's record suffices."""
         num_known = len(self._images)
         known = self._cache.load(file) if file.path.is_file() else None
         if known is not None and all(width * height <= self._max_pixels for width, height in known.sizes):
@@ -170,7 +170,7 @@ class _Gatherer:
 def _opened(
     file: SourceFile, rule: FrameRule, max_pixels: int, notes: list[str]
 ) -> Iterator[tuple[int, UInt8[np.ndarray, "height width 3"], bytes]]:
-    """Give the number and pixels of each frame, and the bytes to be stored if the file has them."""
+    """The number and pixels of each frame, and the bytes to store if the file has them."""
     if file.is_video:
         for frame, pixels in video_frames(file.path, rule, max_pixels):
             yield frame, pixels, b""

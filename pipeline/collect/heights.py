@@ -1,4 +1,4 @@
-"""How many faces a data set has of each height, in the bins of the paper's Figure 5."""
+"""The number of faces of each height in a data set, in the bins of the paper's Figure 5."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ _BAR_COLUMNS = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaceHeights:
-    """Faces that count, by height."""
+    """The faces that count, by height."""
 
     counts: tuple[int, ...]
-    """Of each bin, smallest faces first."""
+    """The number of faces in each bin, smallest faces first."""
     num_beyond: int
-    """Faces above the last bin."""
+    """The number of faces above the last bin."""
     num_invalid: int
-    """Flagged invalid or without area: in no bin."""
+    """The number of faces that are flagged invalid or have no area, and are in no bin."""
     smallest_px: float
-    """NaN without a face."""
+    """The height of the smallest face in pixels; NaN without a face."""
     largest_px: float
 
     def as_json(self) -> dict[str, Any]:
-        """Give it as JSON values, bins by their upper edge as in Figure 5: "40" is 20 < height <= 40."""
+        """The counts as JSON values, bins by their upper edge as in Figure 5: "40" is 20 < height <= 40."""
         has_face = self.smallest_px == self.smallest_px
         return {
             "faces": dict(zip(height_names(), self.counts, strict=True)),
@@ -40,7 +40,7 @@ class FaceHeights:
         }
 
     def as_lines(self) -> Sequence[str]:
-        """Set it as text, 80 columns wide: a line and a bar for each bin."""
+        """The counts as text, 80 columns wide, with a line and a bar for each bin."""
         most = max(*self.counts, 1)
         lines = [
             f"{lower:>6} < height <= {upper:<6}{count:>7}  {'#' * round(_BAR_COLUMNS * count / most)}".rstrip()
@@ -54,7 +54,7 @@ class FaceHeights:
 
 
 def face_heights(root: Path) -> FaceHeights | None:
-    """Count the faces in the annotation text of a collected data set; None if it has no text yet.
+    """The faces in the annotation text of a collected data set, by height; None if it has no text yet.
 
     Raises UserError when the text cannot be read.
     """

@@ -1,4 +1,4 @@
-"""Read labels as people have them: WIDER FACE text, COCO JSON, VOC XML, and the XML of dlib's imglab."""
+"""Readers of common label files: WIDER FACE text, COCO JSON, VOC XML, and the XML of dlib's imglab."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -19,15 +19,15 @@ _FACE = "face"
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class LabelledImage:
-    """One image's faces as a label file has them; there may be none."""
+    """One image's faces from a label file; there may be none."""
 
     name: str
-    """As in the file, with forward slashes."""
+    """The image's name as in the file, with forward slashes."""
     size: tuple[int, int] | None
-    """Width and height that the labels are for, if the file says so."""
+    """The width and height that the labels are for, if the file gives them."""
     boxes_xywh: Float32[np.ndarray, "face 4"]
     attributes: Int8[np.ndarray, "face 6"]
-    """WIDER FACE's, zeros but for `invalid` where a format has no such thing."""
+    """WIDER FACE's attributes; in other formats all zeros except for `invalid`."""
     source: Path
 
 
@@ -48,16 +48,16 @@ class _Image:
 
 
 def read_labels(paths: Sequence[Path], categories: Sequence[str] = ()) -> list[LabelledImage]:
-    """Read label files, each told by its content, or folders of them; in order.
+    """The labels in files, each recognised by its content, or in folders of them; in order.
 
     - WIDER FACE text keeps its attributes.
     - COCO JSON: `bbox` is `x y w h`; `iscrowd` becomes invalid.
     - VOC XML: x = xmin, w = xmax - xmin, as labelling programs write it today. (PASCAL's own files count pixels from
-      1: their boxes come out one pixel short at the left and the top.) `difficult` becomes invalid.
+      1, so their boxes come out one pixel short at the left and the top.) `difficult` becomes invalid.
     - dlib XML: `left top width height`; `ignore` becomes invalid.
 
-    Boxes of COCO and VOC have a category. Those of `categories` are taken; without any, those of "face", or of the
-    only category that there is.
+    Boxes of COCO and VOC have a category. Those in `categories` are taken; without any, those of "face", or of the
+    only category there is.
 
     Raises UsageError when it is not clear which categories are faces, UserError for a file that cannot be read.
     """
@@ -76,7 +76,7 @@ def read_labels(paths: Sequence[Path], categories: Sequence[str] = ()) -> list[L
                 others += _from_coco(json.loads(data), path)
             else:
                 wider += _from_wider(data, path)
-        # OverflowError: an infinite size; RecursionError: brackets without end; LookupError: an unknown encoding too
+        # OverflowError: an infinite size; RecursionError: endless brackets; LookupError: also an unknown encoding
         except (
             ElementTree.ParseError,
             ValueError,
@@ -139,7 +139,7 @@ def _from_coco(content: dict[str, Any], source: Path) -> list[_Image]:
 
 
 def _from_xml(data: bytes, source: Path) -> list[_Image]:
-    # not a search for "<!DOCTYPE" in the bytes: in UTF-16 it is written otherwise
+    # not a search for "<!DOCTYPE" in the bytes, which look different in UTF-16
     parser = ElementTree.XMLParser(target=_NoDoctype())  # noqa: S314 - without entities there is nothing to expand
     root = ElementTree.fromstring(data, parser)  # noqa: S314
     if root.tag == "annotation":
@@ -178,14 +178,14 @@ def _from_dlib(image: ElementTree.Element, source: Path) -> _Image:
 
 
 class _NoDoctype(ElementTree.TreeBuilder):
-    """Refuses a document type definition: its entities can grow without bound, and no label file needs one."""
+    """A builder that refuses document type definitions: entities can grow without bound, and labels need none."""
 
     def doctype(self, name: str, public: str | None, system: str | None) -> None:
         raise ValueError("it has a document type definition, which no label file needs: refused")
 
 
 def _number(value: object) -> float:
-    """Take a number as every program reads it: Python alone reads 1_000, and digits of other scripts."""
+    """A number in the notation that every program reads: only Python reads 1_000 and digits of other scripts."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise TypeError(f"{value!r} is no number")
     if isinstance(value, str) and ("_" in value or not value.isascii()):
@@ -225,7 +225,7 @@ def _wanted(images: Sequence[_Image], categories: Sequence[str]) -> set[str | No
 
 def _labelled(image: _Image, wanted: set[str | None]) -> LabelledImage:
     boxes = [box for box in image.boxes if box.category in wanted]
-    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, which is refused
+    with np.errstate(over="ignore"):  # values too large for float32 become infinite, which is refused
         values = np.array([box.xywh for box in boxes], np.float64).astype(np.float32).reshape(-1, 4)
     if not np.isfinite(values).all() or (values[:, 2:] < 0).any():
         raise UserError(
@@ -233,7 +233,7 @@ def _labelled(image: _Image, wanted: set[str | None]) -> LabelledImage:
         )
     attributes = np.zeros((len(boxes), len(ATTRIBUTES)), np.int8)
     attributes[:, _INVALID] = [box.is_invalid for box in boxes]
-    name = image.name.replace("\\", "/")  # programs on Windows write the folder so
+    name = image.name.replace("\\", "/")  # as programs on Windows write folders
     return LabelledImage(
         name=name, size=image.size, boxes_xywh=values, attributes=attributes, source=image.source
     )

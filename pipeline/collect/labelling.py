@@ -1,4 +1,4 @@
-"""Bring labels of the sources to the data set that was collected from them, as WIDER FACE annotation text."""
+"""Labels of the sources carried over to the data set collected from them, as WIDER FACE annotation text."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,26 +16,26 @@ _NO_FACE = "0 0 0 0 0 0 0 0 0 0"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labelled:
-    """How far the labels reach."""
+    """The outcome of labelling a data set."""
 
     num_images: int
-    """Kept images with labels, faceless ones among them."""
+    """The number of kept images with labels, including faceless ones."""
     num_faces: int
     unlabelled: tuple[str, ...]
     """Kept images without labels: not in the annotation text, so that no stage takes them for faceless."""
     dropped: tuple[str, ...]
-    """Names whose image was dropped as a near-duplicate."""
+    """Labelled names whose image was dropped as a near-duplicate."""
     unknown: tuple[str, ...]
-    """Names that no image of the sources has."""
+    """Labelled names that no image of the sources has."""
 
 
 def annotation_text(root: Path) -> Path:
-    """Give the path of the data set's annotation text."""
+    """The path of the data set's annotation text."""
     return root / "wider_face_split" / f"wider_face_{SPLIT}_bbx_gt.txt"
 
 
 def label(collected: Collected, paths: Sequence[Path], categories: Sequence[str] = ()) -> Labelled:
-    """Write the annotation text of the kept images that the label files speak of.
+    """Write the annotation text of the kept images that the label files mention.
 
     A name stands for the image whose source path ends with it (`x.jpg`, `photos/x.jpg`), or that is called so in the
     data set (`event/name.jpg`, which is how frames of videos are named).
@@ -76,7 +76,7 @@ def label(collected: Collected, paths: Sequence[Path], categories: Sequence[str]
 
 
 def _by_end(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
-    """List the entries under every end of their source's path, and of their name in the data set."""
+    """The entries by every ending of their source's path, and of their name in the data set."""
     ends: defaultdict[str, dict[str, Entry]] = defaultdict(dict)
     for entry in entries:
         for path in [entry.image, *([entry.source] if entry.frame is None else [])]:
@@ -124,7 +124,7 @@ def _text(images: Sequence[tuple[str, LabelledImage]]) -> str:
 
 
 def _number(value: float) -> str:
-    """Write whole pixels as WIDER FACE does, and others to a hundredth."""
+    """A number as text: whole pixels as WIDER FACE writes them, others to a hundredth."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 

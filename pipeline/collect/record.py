@@ -15,21 +15,21 @@ Outcome = Literal["kept", "near-duplicate", "unreadable"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One photograph, one frame, or one file that cannot be read (or not to its end)."""
+    """A photograph, a frame, or a file that cannot be read (or not to its end)."""
 
     source: str
     """The file's absolute path."""
     frame: int | None = None
-    """From 0; None for a photograph."""
+    """The frame's number, from 0; None for a photograph."""
     outcome: Outcome
     image: str = ""
-    """What it is called in the data set, or would be: `event/name.jpg`; empty for what cannot be read."""
+    """The actual or would-be name in the data set, `event/name.jpg`; empty if it cannot be read."""
     width: int | None = None
     height: int | None = None
     like: str = ""
-    """The kept image that is most similar, for a near-duplicate."""
+    """The most similar kept image, for a near-duplicate."""
     similarity: float | None = None
-    """To that image."""
+    """The similarity to that image."""
     reason: str = ""
     """Why it cannot be read."""
 
@@ -48,7 +48,7 @@ def write_record(path: Path, entries: Sequence[Entry]) -> None:
 
 
 def kept_before(path: Path) -> list[str]:
-    """Give the images that an earlier list says were kept; none if there is no list.
+    """The images that an earlier list records as kept; none if there is no list.
 
     Raises UserError if it is damaged.
     """

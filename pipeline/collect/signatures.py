@@ -1,4 +1,4 @@
-"""What is known of a source file from an earlier run: frames and their signatures, so that it is not decoded again."""
+"""The cache of source files scanned in earlier runs: frames and signatures, so that none is decoded again."""
 
 import hashlib
 import io
@@ -16,34 +16,34 @@ from pipeline.collect.video import FrameRule
 from pipeline.workspace.writing import write_atomically
 
 PHOTOGRAPH = -1
-"""The number of a photograph's one frame."""
+"""The frame number of a photograph."""
 
 
 @dataclass(slots=True)
 class Scanned:
-    """All that was looked at of one file."""
+    """The frames of one file that were looked at."""
 
     frames: list[int] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
-    """Width and height."""
+    """The width and height of each frame."""
     signatures: list[Signature] = field(default_factory=list)
 
     def add(self, frame: int, size: tuple[int, int], grey: Signature) -> None:
-        """Take notice of one frame."""
+        """Add one frame."""
         self.frames.append(frame)
         self.sizes.append(size)
         self.signatures.append(grey)
 
 
 class SignatureCache:
-    """Scans of earlier runs in a folder; a file is known by path, size and time of change."""
+    """Scans of earlier runs in a folder; a file is identified by path, size and modification time."""
 
     def __init__(self, folder: Path, rule: FrameRule) -> None:
         self._folder = folder
         self._rule = rule
 
     def load(self, file: SourceFile) -> Scanned | None:
-        """Give an earlier scan of the file as it is now; None if there is none or it is damaged."""
+        """An earlier scan of the file in its present state; None if there is none or it is damaged."""
         try:
             with np.load(self._path(file), allow_pickle=False) as found:
                 return Scanned(

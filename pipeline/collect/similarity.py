@@ -1,4 +1,4 @@
-"""How alike two images are, 0..1: structural similarity of small grey pictures of them.
+"""The similarity of two images, 0..1: structural similarity of small grey copies.
 
 The measure is SSIM (Wang et al., "Image quality assessment: from error visibility to structural similarity",
 2004, equation 13) with K1 = 0.01, K2 = 0.03 and plain means over 7 x 7 windows, of images brought to 32 x 32 grey
@@ -25,20 +25,20 @@ Signature = UInt8[np.ndarray, "32 32"]
 
 
 def signature(pixels: UInt8[np.ndarray, "_ _ 3"]) -> Signature:
-    """Give an RGB image's small grey picture: areas averaged, whatever its shape."""
+    """An RGB image's small grey copy, area-averaged whatever its shape."""
     small = cv2.resize(pixels, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def similarity(a: Signature, b: Signature) -> float:
-    """Give how alike two images are: 1 for the same, about 0.1 to 0.3 for photographs of different things."""
+    """The similarity of two images: 1 for equal ones, about 0.1 to 0.3 for photographs of different things."""
     seen = Seen()
     seen.add(a)
     return seen.closest(b)[1]
 
 
 class Seen:
-    """Signatures to compare others with; 7 KB each."""
+    """The signatures to compare others with; 7 KB each."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -55,7 +55,7 @@ class Seen:
         return self._count
 
     def add(self, new: Signature) -> None:
-        """Take one more, numbered from 0."""
+        """Add a signature; they are numbered from 0."""
         if self._count == len(self._grey):
             self._grey, self._mean, self._variance = (
                 np.concatenate([old, np.zeros_like(old)]) for old in (self._grey, self._mean, self._variance)
@@ -65,11 +65,11 @@ class Seen:
         self._count += 1
 
     def forget(self, count: int) -> None:
-        """Keep the first `count` only."""
+        """Keep only the first `count` signatures."""
         self._count = min(count, self._count)
 
     def closest(self, other: Signature) -> tuple[int, float]:
-        """Give number and similarity of the most similar one, the first of equals; (-1, 0.0) if there is none."""
+        """The number and similarity of the most similar one, the first of equals; (-1, 0.0) if there is none."""
         if self._count == 0:
             return -1, 0.0
         known = slice(self._count)

@@ -1,4 +1,4 @@
-"""The photographs and videos of some folders, and where in the data set they would go; nothing is opened."""
+"""The photographs and videos in folders, and their places in the data set; no file is opened."""
 
 import hashlib
 import re
@@ -22,13 +22,13 @@ class SourceFile:
     """One photograph or video."""
 
     path: Path
-    """Absolute."""
+    """The file's absolute path."""
     event: str
-    """The folder of WIDER FACE's layout that it goes to: number and name of its source, then its folders."""
+    """The file's folder in WIDER FACE's layout: number and name of its source, then its subfolders."""
     is_video: bool
 
     def image(self, frame: int | None) -> str:
-        """Name the image that it becomes, or one of its frames, below the image folder: `event/name.jpg`."""
+        """The name of the resulting image, or of a frame, below the image folder: `event/name.jpg`."""
         if frame is None:
             return f"{self.event}/{_utf8(self.path.name)}"
         return f"{self.event}/{shortened(readable_name(self.path.stem), f'-{frame:07d}.jpg')}"

@@ -15,21 +15,21 @@ from pipeline.errors import UsageError, UserError
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".mts", ".m2ts", ".wmv"}
 )
-"""File names that are taken for videos, in lower case."""
+"""Suffixes of files that are read as videos, in lower case."""
 
-_MISSING = 0.05  # of the announced frames: containers count, or only estimate, so a few less are no damage
+_MISSING = 0.05  # share of the announced frames that may be missing: some containers only estimate the number
 
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # its complaints do not name the file; ours do
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # its messages do not name the file; ours do
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameRule:
-    """Which frames of a video are looked at. Raises UsageError for numbers out of range."""
+    """The rule for which frames of a video are looked at. Raises UsageError for numbers out of range."""
 
     every: int | None = 25
-    """Every n-th, from the first on; None: the first frame of each scene."""
+    """Every n-th frame is looked at, beginning with the first; None: the first frame of each scene."""
     scene_threshold: float = 0.5
-    """A frame begins a scene where its similarity to the frame before it is not above this."""
+    """A frame starts a scene if its similarity to the frame before it is not above this."""
 
     def __post_init__(self) -> None:
         if (self.every is not None and self.every < 1) or not 0 <= self.scene_threshold <= 1:
@@ -39,7 +39,7 @@ class FrameRule:
 
     @property
     def key(self) -> list[float | str]:
-        """All that decides which frames are looked at, as JSON values."""
+        """Everything that decides which frames are looked at, as JSON values."""
         return ["scenes", self.scene_threshold] if self.every is None else ["every", self.every]
 
 
@@ -58,7 +58,7 @@ class VideoError(UserError):
 def video_frames(
     path: Path, rule: FrameRule, max_pixels: int
 ) -> Iterator[tuple[int, UInt8[np.ndarray, "height width 3"]]]:
-    """Give the number, from 0, and the RGB pixels of each frame that the rule chooses, turned upright by its header.
+    """The number, from 0, and RGB pixels of each frame that the rule chooses, rotated upright by its header.
 
     Raises VideoError if it cannot be opened or its frames are larger than `max_pixels`, and, after the frames that
     there are, if it ends before the number of frames that it announces.
@@ -88,9 +88,9 @@ def video_frames(
 def _chosen(
     capture: cv2.VideoCapture, rule: FrameRule
 ) -> Generator[tuple[int, UInt8[np.ndarray, "height width 3"]], None, int]:
-    """Yield the chosen frames; returns how many there are in all."""
+    """The chosen frames; the generator returns the total number of frames."""
     number, before = 0, None
-    while capture.grab():  # without colour conversion: frames that are not looked at cost less
+    while capture.grab():  # no colour conversion, which makes skipped frames cheaper
         if rule.every is None or number % rule.every == 0:
             found, bgr = capture.retrieve()
             if not found:

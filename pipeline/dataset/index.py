@@ -84,7 +84,7 @@ class Index:
         return list(self.all_rows[start:stop])
 
     def image_path(self, i: int) -> Path:
-        """Give the absolute path of row `i`'s image, whatever its status."""
+        """The absolute path of row `i`'s image, whatever its status."""
         return self.image_folder / self.row(i).path
 
     def read_image(self, i: int) -> UInt8[np.ndarray, "height width 3"]:
@@ -135,7 +135,7 @@ class IndexUpdate:
 
     @property
     def differences(self) -> list[str]:
-        """How many rows differ from the old index and how, in words; empty for none."""
+        """The numbers of rows that differ from the old index, in words; empty if there are none."""
         counts = {
             "new": self.added,
             "changed": self.changed,
@@ -179,7 +179,7 @@ class IndexPart:
         return self.part_rows[i - self.start]
 
     def image_path(self, i: int) -> Path:
-        """Give the absolute path of row `i`'s image, whatever its status."""
+        """The absolute path of row `i`'s image, whatever its status."""
         return Path(self.header.data_root) / self.header.image_folder / self.row(i).path
 
 

@@ -1,4 +1,4 @@
-"""Detections out of the stores, for other programs: WIDER FACE text, COCO JSON, Parquet."""
+"""Stored detections as files for other programs: WIDER FACE text, COCO JSON, Parquet."""
 
 import io
 import json
@@ -14,11 +14,11 @@ from jaxtyping import Float32
 
 from pipeline.config.sections import EvaluateConfig
 from pipeline.dataset.index import Index
+from pipeline.dataset.names import image_name
 from pipeline.errors import UserError
 from pipeline.evaluate.detections import stored_detections
 from pipeline.evaluate.sources import Source, open_source
 from pipeline.formats.widerface_text import write_results
-from pipeline.ground_truth.truth import image_name
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.writing import write_atomically
 
@@ -32,8 +32,9 @@ class ImageDetections:
     path: str
     """Relative to the image folder: `event/name.jpg`."""
     width: int
-    """Stored pixels."""
+    """Width in stored pixels."""
     height: int
+    """Height in stored pixels."""
     rows: Float32[np.ndarray, "_ 5"]
     """`x1 y1 x2 y2 score`, best first."""
 
@@ -41,7 +42,7 @@ class ImageDetections:
 def read_detections(
     workspace: Workspace, index: Index, source: Source, config: EvaluateConfig
 ) -> Iterator[ImageDetections]:
-    """Give every readable image's detections after NMS: ranked where `source` has a ranker, else predicted.
+    """Every readable image's detections after NMS: ranked where `source` has a ranker, else predicted.
 
     Raises UserError when candidates or scores are missing or out of date.
     """
@@ -56,16 +57,19 @@ def read_detections(
 
 
 def write_text(path: Path, images: Iterable[ImageDetections], about: Mapping[str, str]) -> None:
-    """Write a folder of WIDER FACE's text results, `x y w h score`; it says nothing of where they are from.
+    """Write a folder of WIDER FACE's text results, `x y w h score`; the format has no place for `about`.
 
     Raises UserError as `write_results` does, and for two images of one name.
     """
     detections: dict[str, np.ndarray] = {}
+    path_of: dict[str, str] = {}
     for image in images:
         name = image_name(image.path)
-        if name in detections:
+        other = path_of.setdefault(name, image.path)
+        if other != image.path:
             raise UserError(
-                f"two images have the name {name} but for the suffix: text results tell no difference"
+                f"two images have the name {name} but for the suffix, {other} and {image.path}: text results cannot "
+                "tell them apart; export as COCO or Parquet"
             )
         corners = image.rows.astype(np.float64)
         detections[name] = np.column_stack([corners[:, :2], corners[:, 2:4] - corners[:, :2], corners[:, 4]])
@@ -75,8 +79,8 @@ def write_text(path: Path, images: Iterable[ImageDetections], about: Mapping[str
 def write_coco(path: Path, images: Iterable[ImageDetections], about: Mapping[str, str]) -> None:
     """Write COCO's result format: a list of `image_id`, `category_id` 1, `bbox` x y w h, `score`.
 
-    `image_id` is the image's path, so that the file needs no other to be understood. The format cannot
-    name an image without detections.
+    `image_id` is the image's path, so that the file can be read without another. The format cannot name an
+    image without detections, and has no place for `about`.
 
     Raises UserError when the file cannot be written.
     """
@@ -89,7 +93,7 @@ def write_coco(path: Path, images: Iterable[ImageDetections], about: Mapping[str
 
 
 def write_parquet(path: Path, images: Iterable[ImageDetections], about: Mapping[str, str]) -> None:
-    """Write one row an image: path, width, height, and lists x1 y1 x2 y2 score; `about` into the metadata.
+    """Write one row per image: path, width, height, and lists x1 y1 x2 y2 score; `about` becomes metadata.
 
     Raises UserError when the file cannot be written.
     """

@@ -1,13 +1,15 @@
 """Labels of the sources carried over to the data set collected from them, as WIDER FACE annotation text."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from crface.text import cropped, quoted
 from pipeline.collect.gathering import SPLIT, Collected
 from pipeline.collect.label_files import LabelledImage, read_labels
 from pipeline.collect.record import Entry
+from pipeline.dataset.names import Matches, match_names
 from pipeline.errors import UserError
 from pipeline.workspace.writing import write_atomically
 
@@ -47,8 +49,10 @@ def label(collected: Collected, paths: Sequence[Path], categories: Sequence[str]
     by_end = _by_end(entries)
     found: dict[str, LabelledImage] = {}
     dropped, unknown = [], []
-    for image in read_labels(paths, categories):
-        entry = _entry(image, by_end)
+    labels = read_labels(paths, categories)
+    matches = match_names((image.name for image in labels), by_end)
+    for image in labels:
+        entry = _entry(image, by_end, matches)
         if entry is None:
             unknown.append(image.name)
         elif entry.outcome != "kept":
@@ -57,7 +61,7 @@ def label(collected: Collected, paths: Sequence[Path], categories: Sequence[str]
             _check_size(image, entry)
             if entry.image in found:
                 raise UserError(
-                    f"{image.source}: {image.name} is labelled already in {found[entry.image].source}"
+                    f"{image.source}: {cropped(image.name)} is labelled already in {found[entry.image].source}"
                 )
             found[entry.image] = image
     if not found:
@@ -86,14 +90,15 @@ def _by_end(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
     return {end: list(found.values()) for end, found in ends.items()}
 
 
-def _entry(image: LabelledImage, by_end: dict[str, list[Entry]]) -> Entry | None:
-    fitting = by_end.get(
-        "/".join(part for part in PurePosixPath(image.name).parts if part not in ("/", ".")), []
-    )
+def _entry(image: LabelledImage, by_end: Mapping[str, Sequence[Entry]], matches: Matches) -> Entry | None:
+    ends: Sequence[str] = matches.ambiguous.get(image.name, ())
+    if not ends and (name := matches.doubled.get(image.name, image.name)) in matches.found:
+        ends = (matches.found[name],)
+    fitting = list({entry.image: entry for end in ends for entry in by_end[end]}.values())
     if len(fitting) > 1:
         names = " and ".join(entry.image for entry in fitting[:2])
         raise UserError(
-            f"{image.source}: {image.name} could be {names}: write more of the path in the labels"
+            f"{image.source}: {quoted(image.name)} could be {names}: write more of the path in the labels"
         )
     return fitting[0] if fitting else None
 
@@ -108,7 +113,7 @@ def _check_size(image: LabelledImage, entry: Entry) -> None:
         else "resized?"
     )
     raise UserError(
-        f"{image.source}: the labels of {image.name} are for {labelled} pixels, it has {is_}: {hint}"
+        f"{image.source}: the labels of {cropped(image.name)} are for {labelled} pixels, it has {is_}: {hint}"
     )
 
 

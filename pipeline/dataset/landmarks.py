@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
+from crface.text import decode_text, quoted
 from pipeline.dataset.index import ImageRow
+from pipeline.dataset.names import match_names
 from pipeline.errors import UserError
 
 _NUM_POINTS = 5
@@ -26,7 +28,7 @@ def read_landmarks(path: Path, rows: Sequence[ImageRow]) -> dict[int, Float32[np
     belongs to a labelled face.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = decode_text(path.read_bytes()).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the landmarks {path}: {error}") from error
     by_image: dict[str, dict[tuple[float, ...], Float32[np.ndarray, "5 2"]]] = {}
@@ -40,7 +42,9 @@ def read_landmarks(path: Path, rows: Sequence[ImageRow]) -> dict[int, Float32[np
             box, points = _face(path, number, line)
             if points is not None:
                 faces[box] = points
-    found = {row.row: _of_row(row, by_image[row.path]) for row in rows if by_image.get(row.path)}
+    names = {path: name for name, path in match_names(by_image, (row.path for row in rows)).found.items()}
+    labelled = {row.row: (row, by_image[names[row.path]]) for row in rows if row.path in names}
+    found = {number: _of_row(row, boxes) for number, (row, boxes) in labelled.items() if boxes}
     found = {row: points for row, points in found.items() if np.isfinite(points).any()}
     if not found:
         raise UserError(f"no face of {path} is labelled in this data set: it is the file of another one")
@@ -55,7 +59,7 @@ def _face(path: Path, number: int, line: str) -> tuple[tuple[float, ...], Float3
     if len(values) not in (_LAST, _LAST + 1) or not np.isfinite(values).all():
         raise UserError(
             f"{path}, line {number}: a face is `x y w h`, five times `x y` and a number, and possibly one number more; "
-            f"found {line[:60]!r}"
+            f"found {quoted(line)}"
         )
     points = values[_FIRST:_LAST].reshape(_NUM_POINTS, 3)[:, :2]
     return tuple(values[:_FIRST].tolist()), None if (points < 0).all() else points

@@ -1,10 +1,11 @@
 """The splits of a data set: a folder in WIDER FACE's layout, or a plain folder of images."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.dataset.annotations import Annotation, parse_annotations
+from pipeline.dataset.names import is_same_spelling, match_names
 from pipeline.errors import UserError
 from pipeline.images.files import is_utf8, passed_over, walk_images
 from pipeline.images.header import SUFFIXES
@@ -81,7 +82,10 @@ def split_files(data_root: Path, split: str) -> SplitFiles:
 
 
 def read_annotations(files: SplitFiles) -> tuple[list[Annotation] | None, bytes]:
-    """A split's annotations and the text they were read from; None and no bytes if it has no text.
+    """A split's annotations, and the text they were read from; None and no bytes if it has no text.
+
+    An image that is not in its place, but whose file has the same name in another Unicode form or case, goes by the
+    file's name: unpacking on another system changes names so.
 
     Raises UserError if the text cannot be read or parsed.
     """
@@ -93,7 +97,19 @@ def read_annotations(files: SplitFiles) -> tuple[list[Annotation] | None, bytes]
         raise UserError(
             f"cannot read the annotations {files.annotations}: {error.strerror or error}"
         ) from error
-    return parse_annotations(data, files.annotations), data
+    annotations = parse_annotations(data, files.annotations)
+    absent = [one.path for one in annotations if not (files.image_folder / one.path).exists()]
+    if not absent:
+        return annotations, data
+    there = {
+        path.relative_to(files.image_folder).as_posix()
+        for kind, path in walk_images(files.image_folder)
+        if kind == "image" and is_utf8(str(path))
+    }
+    listed = {one.path for one in annotations}
+    found = match_names(absent, there - listed).found
+    names = {old: new for old, new in found.items() if is_same_spelling(old, new)}
+    return [replace(one, path=names.get(one.path, one.path)) for one in annotations], data
 
 
 def notes_on(files: SplitFiles, listed: Collection[str] | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""Score a folder of text results against a ground truth: WIDER FACE AP without a workspace and without images."""
+"""WIDER FACE AP of a folder of text results against a ground truth, without a workspace and without images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from pipeline.formats.widerface_text import ResultFiles, count_problems, find_re
 from pipeline.ground_truth.official_val import FACTS, has_events_of_official_val
 from pipeline.ground_truth.truth import GroundTruth, find_ground_truth
 
-_NAMED = 10  # images named in an error; of more, the number is said
+_NAMED = 10  # images named in an error; the others are only counted
 
 Detections = Float[np.ndarray, "_ 5"]
 
@@ -26,9 +26,9 @@ class Results:
     folder: Path
     truth: GroundTruth
     detections: Sequence[Detections]
-    """For each image of the ground truth `x1 y1 x2 y2 score`, highest score first."""
+    """For each image of the ground truth, `x1 y1 x2 y2 score`, highest score first."""
     missing: tuple[str, ...]
-    """Images without a result file: scored as images without a detection."""
+    """Images without a result file, which are scored as images without detections."""
     left_out: Mapping[str, int]
     """What was wrong and is left out, counted by kind; empty unless read leniently."""
     num_unsorted: int
@@ -36,13 +36,13 @@ class Results:
 
     @property
     def num_detections(self) -> int:
-        """Count the detections of all images."""
+        """Number of detections in all images."""
         return sum(map(len, self.detections))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """The AP of results, and all that has to be said beside it."""
+    """The AP of results, and what a reader must know about it."""
 
     results: Results
     iou: float
@@ -52,7 +52,7 @@ class Score:
 
     @property
     def notes(self) -> list[str]:
-        """Sentences on what the figures depend on; empty if there is nothing to say."""
+        """Sentences on what the figures depend on; empty if they need none."""
         return _notes(self)
 
 
@@ -64,21 +64,30 @@ def open_results(
     is_lenient: bool = False,
     allow_missing: bool = False,
 ) -> Results:
-    """Read a folder of text results and the ground truth that lies in another folder.
+    """A folder of text results beside the ground truth in another folder.
 
-    Raises UserError where images have no result file, unless `allow_missing`; for mistakes in the files,
-    unless lenient; for boxes that are not `x y w h` in pixels; and for a ground truth that is not there, or
-    is damaged.
+    Raises UserError when images have no result file, unless `allow_missing`; for mistakes in the files, unless
+    lenient; for boxes that are not `x y w h` in pixels; and for a ground truth that is missing or damaged.
     """
     truth = find_ground_truth(ground_truth, split)
-    return match_results(folder, truth, is_lenient=is_lenient, allow_missing=allow_missing)
+    return match_results(
+        folder, truth, f"WIDER_{split}/images", is_lenient=is_lenient, allow_missing=allow_missing
+    )
 
 
 def match_results(
-    folder: Path, truth: GroundTruth, *, is_lenient: bool = False, allow_missing: bool = False
+    folder: Path,
+    truth: GroundTruth,
+    image_folder: str = "",
+    *,
+    is_lenient: bool = False,
+    allow_missing: bool = False,
 ) -> Results:
-    """Read a folder of text results for a ground truth that was read already; raises as `open_results` does."""
-    files = find_results(folder, truth.names)
+    """A folder of text results beside a ground truth that was read already; raises as `open_results` does.
+
+    The results may be in folders as deep as the images are, in `image_folder`.
+    """
+    files = find_results(folder, truth.names, image_folder)
     missing = tuple(name for name in truth.names if name not in files.paths)
     if missing and not allow_missing:
         raise _missing_error(files, missing, len(truth.names))
@@ -102,16 +111,16 @@ def match_results(
 
 
 def score_results(results: Results, iou: float = 0.5, *, is_spread: bool = False) -> Score:
-    """Take the AP of results, official and exact; `is_spread` replaces every score by its rank first."""
+    """The AP of results, official and exact; with `is_spread`, every score is replaced by its rank first."""
     detections = spread_by_rank(results.detections) if is_spread else results.detections
     evaluation = widerface_ap(detections, results.truth.faces, results.truth.kept, iou)
     return Score(results=results, iou=iou, is_spread=is_spread, evaluation=evaluation)
 
 
 def spread_by_rank(detections: Sequence[Detections]) -> list[Detections]:
-    """Replace the scores of all images together by their ranks, k/n for the k-th lowest of n different ones.
+    """The detections with their scores replaced by ranks over all images: k/n for the k-th lowest of n different ones.
 
-    The order, and what is equal, stay; the thresholds of the official AP then have equal shares of the scores.
+    Order and ties stay as they are; the thresholds of the official AP then have equal shares of the scores.
     """
     scores = np.concatenate([np.zeros(0), *(image[:, 4] for image in detections)])
     values, rank = np.unique(scores, return_inverse=True)
@@ -154,7 +163,7 @@ def _notes(score: Score) -> list[str]:
     if results.num_unsorted:
         notes.append(
             f"{results.num_unsorted} files were not sorted by score, and were sorted here; the usual evaluator "
-            "takes them as they are, and gives a wrong AP"
+            "does not sort them, and gives a wrong AP"
         )
     boxes = np.concatenate([np.zeros((0, 4)), *(image[:, :4] for image in results.detections)])
     if len(boxes) and (boxes == np.round(boxes)).all():

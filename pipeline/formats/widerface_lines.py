@@ -1,4 +1,4 @@
-"""The lines of text results, `x y w h score`: many files at once, and line by line where something is wrong."""
+"""The lines of text results, `x y w h score`: many files at once, line by line where something is wrong."""
 
 import io
 from collections.abc import Sequence
@@ -9,9 +9,12 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
+from crface.text import MAX_QUOTED, quoted
+
 Kind = Literal[
     "unknown event",
     "unknown image",
+    "ambiguous name",
     "doubled file",
     "empty file",
     "wrong name",
@@ -29,11 +32,11 @@ _FIRST_LINE = 3
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that is wrong in a folder of results."""
+    """One mistake in a folder of results."""
 
     path: Path
     line: int
-    """From 1; 0 where it is the file as such."""
+    """Line number from 1; 0 for the file as a whole."""
     kind: Kind
     reason: str
 
@@ -44,17 +47,17 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What is below name and count in one file."""
+    """The part of one file below name and count."""
 
     path: Path
     text: bytes
-    """Lines that end in a newline, the last one in nothing."""
+    """Lines separated by newlines, none after the last."""
     count: int | None
-    """How many lines there should be; None if not known."""
+    """Number of lines that there should be; None if unknown."""
 
 
 def parse_bodies(bodies: Sequence[Body]) -> tuple[list[Float[np.ndarray, "_ 5"]], list[Problem]]:
-    """Give each file's rows `x y w h score` in its order, and all that is wrong; a wrong line gives no row."""
+    """Each file's rows `x y w h score` in its order, and everything that is wrong; a wrong line has no row."""
     rows = _at_once(bodies)
     problems: list[Problem] = []
     for position, body in enumerate(bodies):
@@ -65,8 +68,8 @@ def parse_bodies(bodies: Sequence[Body]) -> tuple[list[Float[np.ndarray, "_ 5"]]
 
 
 def _at_once(bodies: Sequence[Body]) -> list[Float[np.ndarray, "_ 5"] | None]:
-    """Parse all files that look right as one text, which is fast; None for one that has to be looked at."""
-    # a carriage return inside a line would be a line's end to loadtxt, and the next file's rows would shift
+    """The rows of all files that look right, parsed fast as one text; None for a file that needs a closer look."""
+    # loadtxt would end a line at a carriage return inside it, and shift the next file's rows
     is_plain = [body.count == _num_lines(body.text) and b"\r" not in body.text for body in bodies]
     plain = [body for body, is_one in zip(bodies, is_plain, strict=True) if is_one]
     text = b"\n".join(body.text for body in plain if body.text)
@@ -75,7 +78,7 @@ def _at_once(bodies: Sequence[Body]) -> list[Float[np.ndarray, "_ 5"] | None]:
     if text:
         try:
             values = np.loadtxt(io.BytesIO(text), ndmin=2, comments=None, encoding="utf-8")
-        except ValueError:  # one of the files is wrong, but not which
+        except ValueError:  # one of the files is wrong; it does not say which
             return [None] * len(bodies)
     if values.shape != (sum(counts), _COLUMNS):
         return [None] * len(bodies)
@@ -103,8 +106,8 @@ def _line_by_line(body: Body) -> tuple[Float[np.ndarray, "_ 5"], list[Problem]]:
         if complaint is None:
             rows.append([float(column) for column in columns])
         else:
-            shown = line.strip()[:80].decode(errors="replace")
-            problems.append(Problem(body.path, number, complaint[0], f"{complaint[1]}, found {shown!r}"))
+            shown = quoted(line.strip()[: MAX_QUOTED + 1].decode(errors="replace"))
+            problems.append(Problem(body.path, number, complaint[0], f"{complaint[1]}, found {shown}"))
     if body.count is not None and num_lines != body.count:
         reason = f"it says {body.count} detections, but has {num_lines} lines of them"
         problems.append(Problem(body.path, 2, "wrong count", reason))
@@ -113,7 +116,7 @@ def _line_by_line(body: Body) -> tuple[Float[np.ndarray, "_ 5"], list[Problem]]:
 
 def _complaint(columns: Sequence[bytes]) -> tuple[Kind, str] | None:
     expected: tuple[Kind, str] = ("bad line", f"expected {_COLUMNS} numbers x y w h score")
-    # float() takes 1_000 for a number, no other reader of these files does
+    # float() accepts 1_000, which no other reader of these files does
     if len(columns) != _COLUMNS or any(b"_" in column for column in columns):
         return expected
     try:

@@ -1,8 +1,8 @@
 """WIDER FACE's text results: one file an image, `<event>/<image>.txt`, of a name, a count, and `x y w h score` lines.
 
-Read as found in the wild: trailing spaces, CRLF, blank lines, an image's name with or without its folder and
-its suffix, lines in any order. What is wrong beyond that is a `Problem`. Detections are sorted when they are
-read and when they are written: evaluators that take them to be sorted answer nonsense otherwise.
+Read as found in the wild: trailing spaces, CRLF, blank lines, a byte-order mark, UTF-16, an image's name with or
+without its folder and its ending, lines in any order. Anything else that is wrong is a `Problem`. Detections are
+sorted on reading and on writing: evaluators that expect sorted lines give meaningless figures otherwise.
 """
 
 import os
@@ -15,11 +15,13 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
+from crface.text import cropped, decode_text, quoted
+from pipeline.dataset.names import could_be_named, match_names
 from pipeline.errors import UserError
 from pipeline.formats.widerface_lines import Body, Problem, parse_bodies
-from pipeline.images.header import SUFFIXES
 
-_NAMED: Final = 10  # problems named in an error; of more, the number is said
+_SUFFIX: Final = ".txt"
+_NAMED: Final = 10  # problems named in an error; the others are only counted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,46 +29,55 @@ class TextResults:
     """What a folder of text results holds."""
 
     detections: Mapping[str, Float[np.ndarray, "_ 5"]]
-    """By image, `event/stem`: `x y w h score`, highest score first, equal scores in the file's order."""
+    """By image: `x y w h score`, highest score first, equal scores in the file's order."""
     problems: tuple[Problem, ...]
-    """All that was wrong, and left out; empty unless it was read leniently."""
+    """Everything that was wrong and is left out; empty unless read leniently."""
     num_unsorted: int
     """Files whose lines were not sorted by score."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResultFiles:
-    """The files of a folder of text results, by the image that they are of."""
+    """The files of a folder of text results, by image."""
 
     folder: Path
     paths: Mapping[str, Path]
-    """By image, `event/stem`."""
+    """By image, under the name that it was looked for as."""
     problems: tuple[Problem, ...]
-    """Files that are of no known image, or of one that another file is of."""
+    """Files of no known image, of an image that has another file, or of one of several images."""
 
 
-def find_results(folder: Path, names: Iterable[str]) -> ResultFiles:
-    """Find the result files of the images `names` (`event/stem`); nothing is opened.
+def find_results(folder: Path, names: Iterable[str], image_folder: str = "") -> ResultFiles:
+    """The result files of the images `names` (`event/stem`), matched as `match_names` does; none is opened.
 
-    Files with another suffix than `.txt`, and hidden ones, are passed over.
+    Files with another suffix than `.txt` are passed over, and so are hidden ones that are of no image.
 
     Raises UserError if the folder cannot be read, or has no result file at all.
     """
     known = set(names)
     events = {name.rpartition("/")[0] for name in known}
-    paths: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     problems: list[Problem] = []
     for path in sorted(_text_files(folder)):
-        relative = path.relative_to(folder)
-        name = relative.parent.joinpath(_without_suffix(relative.name.removesuffix(".txt"))).as_posix()
-        if name in paths:
-            problems.append(Problem(path, 0, "doubled file", f"{paths[name].name} is of the same image"))
-        elif name in known:
-            paths[name] = path
-        elif relative.parent.as_posix() in events:
+        name = path.relative_to(folder).as_posix()[: -len(_SUFFIX)]
+        if files.setdefault(name, path) != path:  # a.TXT and a.txt
+            problems.append(_doubled(path, files[name]))
+    matches = match_names(files, known, image_folder)
+    for name in files.keys() - matches.found.keys():
+        path = files[name]
+        if name in matches.doubled:
+            problems.append(_doubled(path, files[matches.doubled[name]]))
+        elif name in matches.ambiguous:
+            one, other_image = matches.ambiguous[name]
+            problems.append(Problem(path, 0, "ambiguous name", f"it could be of {one} or {other_image}"))
+        elif any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
+        elif name.rpartition("/")[0] in events:
             problems.append(Problem(path, 0, "unknown image", "the ground truth has no such image"))
         else:
             problems.append(Problem(path, 0, "unknown event", "the ground truth has no such event"))
+    problems.sort(key=lambda problem: problem.path)
+    paths = {image: files[name] for name, image in sorted(matches.found.items())}
     if not paths and not problems:
         raise UserError(f"{folder} has no result files: expected <event>/<image>.txt in it")
     if not paths:
@@ -78,12 +89,12 @@ def find_results(folder: Path, names: Iterable[str]) -> ResultFiles:
 
 
 def read_results(files: ResultFiles, *, is_lenient: bool = False) -> TextResults:
-    """Read the files of `find_results`.
+    """The detections in the files of `find_results`.
 
-    Leniently, what is wrong is left out and counted: a bad line costs that line, an unknown or doubled file
-    that file.
+    Read leniently, what is wrong is left out and counted: a bad line costs that line, an unknown or doubled
+    file costs that file.
 
-    Raises UserError that names file, line and reason of the first problems, unless lenient; and where a file
+    Raises UserError with file, line and reason of the first problems, unless lenient, and for a file that
     cannot be opened.
     """
     names = list(files.paths)
@@ -108,18 +119,23 @@ def read_results(files: ResultFiles, *, is_lenient: bool = False) -> TextResults
 def write_results(folder: Path, detections: Mapping[str, Float[np.ndarray, "_ 5"]]) -> None:
     """Write detections `x y w h score` by image (`event/stem`), highest score first, one file an image.
 
-    Boxes have three decimals, as is usual; scores nine significant digits, which is all of a float32: with
-    three decimals equal scores would hide the order.
+    Boxes have three decimals, as is usual. Scores have nine significant digits, which is all of a float32: three
+    decimals would make ties, and ties have no order.
 
-    Raises UserError if the folder has files already or cannot be written, and for a negative size; ValueError
-    for a name that leads out of the folder.
+    Raises UserError if the folder is not empty or cannot be written, for a negative size, and for a line break in a
+    name; ValueError for a name that leads out of the folder.
     """
     try:
         if folder.exists() and any(folder.iterdir()):
             raise UserError(f"{folder} is not empty: results of two kinds would mix; give another folder")
         for name, rows in detections.items():
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-                raise ValueError(f"the image {name!r} leads out of {folder}")
+                raise ValueError(f"the image {quoted(name)} leads out of {folder}")
+            if "\n" in name:
+                raise UserError(
+                    f"the image {quoted(name)} has a line break in its name, which no line of a text result can "
+                    "hold: rename it, or export as COCO or Parquet"
+                )
             if (rows[:, 2:4] < 0).any():
                 raise UserError(
                     f"the image {name} has a box of negative size: no reader would accept {folder}"
@@ -134,7 +150,7 @@ def write_results(folder: Path, detections: Mapping[str, Float[np.ndarray, "_ 5"
 
 
 def count_problems(problems: Sequence[Problem]) -> dict[str, int]:
-    """Count problems by kind, in order of their first appearance."""
+    """Number of problems of each kind, in order of first appearance."""
     counts: dict[str, int] = {}
     for problem in problems:
         counts[problem.kind] = counts.get(problem.kind, 0) + 1
@@ -142,46 +158,50 @@ def count_problems(problems: Sequence[Problem]) -> dict[str, int]:
 
 
 def _split(path: Path, name: str) -> tuple[Body, list[Problem]]:
-    """Take a file apart, and check its first two lines."""
+    """What is below a file's first two lines, and what is wrong with those two."""
     try:
-        with path.open("rb") as file:
-            data = file.read()
+        data = _without_mark(path.read_bytes())
     except OSError as error:
         raise UserError(f"cannot read the results {path}: {error.strerror or error}") from error
     first, _, rest = data.partition(b"\n")
     second, _, text = rest.partition(b"\n")
     text = text.replace(b"\r\n", b"\n").rstrip()
     problems = []
-    named = first.strip().decode(errors="replace").removeprefix("\ufeff").replace("\\", "/")
     if not data.strip():
         problem = Problem(
             path, 1, "empty file", "expected the image's name, a count, and lines x y w h score"
         )
         return Body(path, b"", None), [problem]
-    if _without_suffix(PurePosixPath(named).name) != PurePosixPath(name).name:
-        reason = f"expected the name of the image {name}, found {named[:80]!r}"
+    named = first.decode(errors="replace").rstrip("\r")
+    if not could_be_named(named, name):
+        reason = f"expected the name of the image {cropped(name)}, found {quoted(named)}"
         problems.append(Problem(path, 1, "wrong name", reason))
     if not re.fullmatch(rb"[0-9]{1,9}", second.strip()):
-        found = second.strip()[:80].decode(errors="replace")
-        problems.append(Problem(path, 2, "no count", f"expected the number of lines below, found {found!r}"))
+        found = quoted(second.strip().decode(errors="replace"))
+        problems.append(Problem(path, 2, "no count", f"expected the number of lines below, found {found}"))
         return Body(path, text, None), problems
     return Body(path, text, int(second)), problems
+
+
+def _without_mark(data: bytes) -> bytes:
+    """The text as UTF-8 without a byte-order mark; bytes that are no text stay, as they make bad lines."""
+    try:
+        return decode_text(data).encode()
+    except UnicodeDecodeError:
+        return data
+
+
+def _doubled(path: Path, other: Path) -> Problem:
+    shown = other.name if other.parent == path.parent else other
+    return Problem(path, 0, "doubled file", f"{shown} is of the same image")
 
 
 def _text_files(folder: Path) -> Iterable[Path]:
     def refuse(error: OSError) -> None:
         raise UserError(f"cannot read the results {error.filename}: {error.strerror}") from error
 
-    for parent, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (
-            Path(parent, name) for name in names if name.endswith(".txt") and not name.startswith(".")
-        )
-
-
-def _without_suffix(name: str) -> str:
-    stem, dot, suffix = name.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in SUFFIXES else name
+    for parent, _, names in os.walk(folder, onerror=refuse):
+        yield from (Path(parent, name) for name in names if name.lower().endswith(_SUFFIX))
 
 
 def _refusal(folder: Path, problems: Sequence[Problem]) -> UserError:

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.dataset.annotations import parse_annotations
 from pipeline.dataset.index import ImageRow, Index
+from pipeline.dataset.names import image_name, match_names
 from pipeline.errors import UserError
 from pipeline.ground_truth.official_files import Faces, Kept, read_faces, read_kept
 from pipeline.ground_truth.official_val import check_official_val
@@ -114,6 +115,14 @@ def find_ground_truth(folder: Path, split: str = "val") -> GroundTruth:
     except OSError as error:
         raise UserError(f"cannot read the ground truth {text}: {error.strerror or error}") from error
     labels = parse_annotations(data, text)
+    path_of: dict[str, str] = {}
+    for label in labels:
+        other = path_of.setdefault(image_name(label.path), label.path)
+        if other != label.path:
+            raise UserError(
+                f"{text} lists {other} and {label.path}, which are both the image {image_name(label.path)} of the "
+                "ground truth: remove one"
+            )
     faces = tuple(label.faces.astype(np.float64) for label in labels)
     return GroundTruth(
         definition="by height",
@@ -166,38 +175,42 @@ def read_official(files: Mapping[str, Path]) -> GroundTruth:
 def overlap(ground_truth: GroundTruth, index: Index) -> Overlap:
     """The images to evaluate: those in the index that decode and that the ground truth knows.
 
-    Raises UserError if two images in the index differ only in their suffix, and if none is known.
+    Raises UserError if two images of the index have the same name but for the suffix, if one could be two images of
+    the ground truth, and if none is known.
     """
-    position = {name: image for image, name in enumerate(ground_truth.names)}
-    rows: list[int] = []
-    images: list[int] = []
-    unlisted: list[str] = []
     path_of: dict[str, str] = {}
     for row in index.ok_rows:
         path = index.row(row).path
-        name = image_name(path)
-        if name in path_of:
+        other = path_of.setdefault(image_name(path), path)
+        if other != path:
             raise UserError(
-                f"{path_of[name]} and {path} are both the image {name} of the ground truth: remove one"
+                f"{other} and {path} are both the image {image_name(path)} of the ground truth: remove one"
             )
-        path_of[name] = path
-        if name in position:
-            rows.append(row)
-            images.append(position[name])
-        else:
+    position = {name: image for image, name in enumerate(ground_truth.names)}
+    matches = match_names(path_of, position)
+    if matches.ambiguous:
+        name, (one, other) = next(iter(matches.ambiguous.items()))
+        raise UserError(
+            f"{path_of[name]} could be the image {one} or {other} of the ground truth {ground_truth.source}: "
+            "give it the name of one of them"
+        )
+    rows: list[int] = []
+    images: list[int] = []
+    unlisted: list[str] = []
+    for row in index.ok_rows:
+        path = index.row(row).path
+        found = matches.found.get(image_name(path))
+        if found is None:
             unlisted.append(path)
+        else:
+            rows.append(row)
+            images.append(position[found])
     if not rows:
         raise UserError(
             f"none of the {len(index.ok_rows)} images of the split {index.split!r} is in the ground truth "
             f"({ground_truth.source}, {len(ground_truth.names)} images): is it that of another data set?"
         )
     return Overlap(tuple(rows), tuple(images), tuple(unlisted), len(ground_truth.names) - len(rows))
-
-
-def image_name(path: str) -> str:
-    """An image's name in the ground truth: `event/name` for `event/name.jpg`."""
-    stem, dot, suffix = path.rpartition(".")
-    return stem if dot and "/" not in suffix else path
 
 
 def _files_in(folders: Sequence[Path], split: str, *, is_named: bool = False) -> dict[str, Path] | None:

@@ -1,4 +1,4 @@
-"""The stage that stores the candidates of a detector that ran elsewhere, like those of one that ran here."""
+"""The stage that stores candidates of a detector that ran elsewhere, as if it had run here."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -8,65 +8,68 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
+from crface.text import cropped, quoted
 from detectors import MAX_CANDIDATES
 from pipeline.blocks.commit import ComputedRow, compute_block
 from pipeline.blocks.ledger import Ledger
 from pipeline.blocks.plan import plan_blocks
 from pipeline.blocks.store import CandidateStore
 from pipeline.dataset.index import ImageRow, Index
+from pipeline.dataset.names import match_names
 from pipeline.errors import UsageError, UserError
 from pipeline.formats.box_units import suspected_units
-from pipeline.formats.foreign import ForeignResults, without_ending
+from pipeline.formats.foreign import ForeignResults
 from pipeline.imports.imported import imported_key, imported_parts, record_import
 from pipeline.workspace.fingerprint import Parts
 from pipeline.workspace.layout import CandidateKey, Workspace, slug
 
 _MAX_SHARE_OUTSIDE = 0.5
-_MAX_RELATIVE_PX = 2.0  # no coordinate beyond: they are shares of the image, not pixels
+_MAX_RELATIVE_PX = 2.0  # coordinates that all stay below are shares of the image, not pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class ImportPlan:
-    """What an import would store, and what is odd about it; made without writing anything."""
+    """What an import would store, and what is odd about it; planning writes nothing."""
 
     workspace: Workspace
     index: Index
     results: ForeignResults
     parts: Parts
     boxes: dict[int, Float32[np.ndarray, "_ 5"]]
-    """By row of the index: its candidates, at most 5000."""
+    """Candidates by row of the index, at most 5000 each."""
     unknown: tuple[str, ...]
-    """Names in the results that the split does not have; they are left out."""
+    """Names in the results of images that the split lacks; they are left out."""
     missing: tuple[str, ...]
-    """Images of the split, readable ones, that the results do not have."""
+    """Readable images of the split that the results lack."""
     cut: tuple[str, ...]
-    """Images that have more than 5000 boxes; the best are kept."""
+    """Images with more than 5000 boxes, of which the best are kept."""
     outside: tuple[str, ...]
-    """`path: n of m boxes` for every image with boxes that lie wholly outside it; they are kept."""
+    """`path: n of m boxes` for every image with boxes wholly outside it, which are kept."""
     num_outside: int
+    """Boxes wholly outside their image, of all images."""
     num_boxes: int
+    """Boxes of all images that would be stored."""
 
     @property
     def key(self) -> CandidateKey:
-        """What the candidates will be filed under."""
+        """The key of the store that the candidates go to."""
         return imported_key(self.index.split, self.parts)
 
     def check(self, is_missing_allowed: bool) -> None:
-        """Raise UserError if this must not be stored.
+        """Refuse what must not be stored.
 
-        That is when something could not be read, an image is missing from the results, none of their names is
-        known, or the boxes are not in the images' pixels.
+        Raises UserError when something could not be read, an image is missing from the results, none of their
+        names is known, or the boxes are not in pixels of the images.
         """
         source = self.results.source
         if self.results.bad:
             raise UserError(
                 f"{_counted(len(self.results.bad), 'entry', 'entries')} of {source} cannot be used"
             )
-        if not self.boxes:
-            example = next(iter(self.results.boxes), "none")
+        if self.results.boxes and not self.boxes:
             raise UserError(
                 f"{source} has results for no image of the {self.index.split} split: its names are like "
-                f"{example!r}, the split's like {self.index.row(0).path!r}"
+                f"{quoted(next(iter(self.results.boxes)))}, the split's like {quoted(self.index.row(0).path)}"
             )
         if self.missing and not is_missing_allowed:
             why = "" if self.results.can_name_empty else ", whose format leaves out images without detections"
@@ -110,30 +113,34 @@ class ImportPlan:
 def plan_import(
     workspace: Workspace, index: Index, results: ForeignResults, name: str, protocol: str
 ) -> ImportPlan:
-    """Match results with a split's images, and look at what is odd about them.
+    """Results matched with a split's images by `match_names`, and what is odd about them.
 
-    A name matches the image of the same path, with or without the ending and the split's image folder before
-    it. `name` and `protocol` are what the detector, and how it was shown the images, will be called.
+    `name` is what the detector will be called, `protocol` how it was shown the images.
 
-    Raises UsageError for a name or protocol that is no file name of letters, digits, dots and dashes.
+    Raises UsageError for a name or protocol that is no file name of letters, digits, dots and dashes; UserError for
+    an image with two results, and for results that could be of two images.
     """
     for what, given in (("--name", name), ("--protocol", protocol)):
         if slug(given) != given:
             raise UsageError(
-                f"{what} {given!r}: use letters, digits, dots, dashes and underscores, as {slug(given)}"
+                f"{what} {quoted(given)}: use letters, digits, dots, dashes and underscores, such as "
+                f"{cropped(slug(given))}"
             )
-    rows = _by_name(index)
+    source, rows = results.source, {row.path: row for row in index.all_rows if row.status != "removed"}
+    matches = match_names(results.boxes, rows, index.header.image_folder)
+    for one, other in matches.doubled.items():
+        path = matches.found[other]
+        raise UserError(f"{source} has results for {path} twice, as {quoted(other)} and as {quoted(one)}")
+    for foreign, (one, other) in matches.ambiguous.items():
+        raise UserError(
+            f"the results in {source} for {quoted(foreign)} could be of {one} or of {other}: name the image as the "
+            "data set does"
+        )
     boxes: dict[int, Float32[np.ndarray, "_ 5"]] = {}
-    unknown, cut, outside = list(results.unknown), list[str](), list[str]()
+    unknown, cut, outside = [*results.unknown, *matches.unknown], list[str](), list[str]()
     num_outside = 0
-    prefix = f"{index.header.image_folder}/"
-    for given, found in results.boxes.items():
-        row = rows.get(given) or rows.get(given.removeprefix(prefix))
-        if row is None:
-            unknown.append(given)
-            continue
-        if row.row in boxes:
-            raise UserError(f"{results.source} has results for {row.path} twice, once as {given}")
+    for foreign, path in matches.found.items():
+        row, found = rows[path], results.boxes[foreign]
         if len(found) > MAX_CANDIDATES:
             cut.append(f"{row.path}: {len(found)} boxes")
         boxes[row.row] = found[:MAX_CANDIDATES]
@@ -158,12 +165,12 @@ def plan_import(
 def store_import(
     plan: ImportPlan, block_images: int, progress: Callable[[int, int], None] | None = None
 ) -> None:
-    """Store a checked import block by block, then let `imported:NAME` stand for it; for one process alone.
+    """Store a checked import block by block, then make `imported:NAME` stand for it; for a single process.
 
-    Images without results become images without candidates, unreadable images stay unreadable ones.
-    Interrupted, the same import goes on where it was. `progress` is called with images done and in all.
+    Images without results are stored without candidates, unreadable images stay unreadable. An import that was
+    interrupted continues where it stopped. `progress` is called with the number of images done and of all.
 
-    Raises UserError when that cannot be written.
+    Raises UserError when the store cannot be written.
     """
     workspace, index, key = plan.workspace, plan.index, plan.key
     path = workspace.candidates(key)
@@ -201,22 +208,13 @@ def store_import(
         raise UserError(f"cannot make the store {path}: {error.strerror or error}") from error
 
 
-def _by_name(index: Index) -> dict[str, ImageRow]:
-    """Find a row by its path, or by its path without the ending where that names one row only."""
-    short: dict[str, list[ImageRow]] = {}
-    for row in index.all_rows:
-        short.setdefault(without_ending(row.path), []).append(row)
-    unique = {name: rows[0] for name, rows in short.items() if len(rows) == 1}
-    return unique | {row.path: row for row in index.all_rows}
-
-
 def _num_outside(boxes: Float32[np.ndarray, "_ 5"], row: ImageRow) -> int:
     x1, y1, x2, y2 = boxes[:, :4].T
     return int(((x2 < 0) | (y2 < 0) | (x1 > row.width) | (y1 > row.height)).sum())
 
 
 def _sha256(index: Index, boxes: Mapping[int, Float32[np.ndarray, "_ 5"]]) -> str:
-    """Hash every image's boxes, whatever file they were read from."""
+    """A hash of every image's boxes, whatever file they were read from."""
     digest = hashlib.sha256()
     for row in sorted(boxes, key=lambda row: index.row(row).path):
         digest.update(f"{index.row(row).path}\0{len(boxes[row])}\n".encode())

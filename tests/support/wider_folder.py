@@ -21,10 +21,11 @@ class Picture:
     """Numbers of faces, from 1, a setting; absent: none."""
     invalid: Sequence[int] = ()
     """Numbers of faces that are flagged invalid."""
+    ending: str = ".jpg"
 
     @property
     def path(self) -> str:
-        return f"{self.event}/{self.stem}.jpg"
+        return f"{self.event}/{self.stem}{self.ending}"
 
 
 def write_data_set(root: Path, pictures: Sequence[Picture], split: str = "val") -> Path:

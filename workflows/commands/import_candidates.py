@@ -1,4 +1,4 @@
-"""Bring in candidates as a user does: what is odd about them is said, and all of them are stored or none."""
+"""The import of candidates: what is odd about them is printed, and all of them are stored or none."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,9 +6,10 @@ from pathlib import Path
 import click
 
 from pipeline.dataset.index import Index
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, UserError
 from pipeline.formats.coco import read_coco_results
 from pipeline.formats.foreign import ForeignResults
+from pipeline.formats.parquet import MARK, read_parquet_results
 from pipeline.formats.widerface_results import read_text_results
 from pipeline.imports.imported import PREFIX
 from pipeline.imports.work import ImportPlan, plan_import, store_import
@@ -23,10 +24,10 @@ _MAX_NAMED = 10
 def import_candidates(
     job: Job, source: Path, images: Path | None, name: str, protocol: str, is_missing_allowed: bool
 ) -> None:
-    """Store the results in `source`, a folder of texts or a COCO file, as `imported:<name>` of one split.
+    """Store the results in `source`, a folder of texts or a COCO or Parquet file, as `imported:<name>` of one split.
 
-    Raises UserError when they cannot be used, after naming everything that is wrong, UsageError for a wrong
-    combination of options.
+    Raises UserError when they cannot be used, after printing what is wrong with them, UsageError for options that do
+    not go together.
     """
     with job.workspace.locked(command_line()):
         index = evaluation_split(update_indexes(job), job.split)
@@ -43,11 +44,22 @@ def import_candidates(
 
 
 def _read(source: Path, images: Path | None, index: Index) -> ForeignResults:
-    if not source.is_dir():
+    is_parquet = source.is_file() and _begins_with(source, MARK)
+    if not source.is_dir() and not is_parquet:
         return read_coco_results(source, images)
     if images is not None:
-        raise UsageError("--images goes with a COCO file; a folder of texts names its images itself")
-    return read_text_results(source, index)
+        raise UsageError(
+            "--images goes with a COCO file; text results and Parquet name their images themselves"
+        )
+    return read_parquet_results(source) if is_parquet else read_text_results(source, index)
+
+
+def _begins_with(file: Path, mark: bytes) -> bool:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(len(mark)) == mark
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
 
 
 def _tell(plan: ImportPlan) -> None:

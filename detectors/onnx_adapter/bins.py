@@ -16,7 +16,7 @@ class Bins(Section):
 
     The first `4 * num_bins` channels are logits of the distance from the cell's middle to the left, top,
     right and bottom edge being 0, 1, 2, ... cells; the distance is the mean of that distribution. The
-    channel after them is the logit of the confidence; channels behind it (landmarks) are not read.
+    next channel is the logit of the confidence; further channels (landmarks) are not read.
     """
 
     scheme: Literal["bins"]
@@ -38,11 +38,11 @@ class Bins(Section):
         return self
 
     def output_names(self) -> tuple[str, ...]:
-        """Name the outputs that are needed."""
+        """The outputs that are needed."""
         return self.outputs
 
     def decode(self, outputs: Outputs, canvases: Canvases) -> Decoded:
-        """Turn the maps into one box per cell, first stride first, row by row."""
+        """One box per cell, first stride first, row by row."""
         boxes, confidences = [], []
         for name, stride in zip(self.outputs, self.strides, strict=True):
             found = maps(outputs, name, canvases, self.num_channels, stride)

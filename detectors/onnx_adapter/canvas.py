@@ -27,15 +27,15 @@ class InputSpec(Section):
     mean: Triple = (0.0, 0.0, 0.0)
     """Subtracted from pixel values 0..255, in the order of `channels`."""
     scale: Triple = (1.0, 1.0, 1.0)
-    """What the difference is multiplied by."""
+    """Factor of pixel value minus mean, in the order of `channels`."""
     pad: int = Field(0, ge=0, le=255)
     """Pixel value of the canvas beside the image."""
     stride: Pixels = 32
-    """An image of free size is padded to a multiple of it."""
+    """Multiple in pixels to which an image of free size is padded."""
     size: tuple[Pixels, Pixels] | None = None
-    """Height and width that every image is fitted into; absent: what the file declares, or free."""
+    """Height and width that every image is fitted into; absent: those that the file declares, or free."""
     max_side: Pixels | None = None
-    """An image of free size with a longer side is reduced to it; absent: images are never reduced."""
+    """Longest side in pixels, to which larger images of free size are reduced; absent: they never are."""
     ignores_declared_size: bool = False
     """Whether the network takes any batch and size although its file declares fixed ones."""
     is_batched: bool = False
@@ -52,20 +52,20 @@ class InputSpec(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CanvasPlacement:
-    """Where an image lies: enlarged or reduced to `image_hw`, in the top left of a canvas of `canvas_hw`."""
+    """The place of an image: enlarged or reduced to `image_hw`, in the top left of a canvas of `canvas_hw`."""
 
     original_hw: tuple[int, int]
     image_hw: tuple[int, int]
     canvas_hw: tuple[int, int]
 
     def to_original(self, boxes_xyxy: Float32[np.ndarray, "n 4"]) -> Float32[np.ndarray, "n 4"]:
-        """Turn boxes on the canvas into boxes in the image's own pixels, not clipped."""
+        """Boxes on the canvas in the image's own pixels, not clipped."""
         y, x = (original / placed for original, placed in zip(self.original_hw, self.image_hw, strict=True))
         return boxes_xyxy * np.array([x, y, x, y], np.float32)
 
 
 def place(original_hw: tuple[int, int], spec: InputSpec, fixed_hw: tuple[int, int] | None) -> CanvasPlacement:
-    """Choose where an image lies: fitted into a fixed canvas, or as it is on one padded to the stride.
+    """The place of an image: fitted into a fixed canvas, or as it is on one padded to the stride.
 
     Fitting keeps the aspect ratio to within a pixel and leaves at least one pixel of each side. A free
     image is reduced only if the descriptor sets `max_side`, and never enlarged.
@@ -85,7 +85,7 @@ def place(original_hw: tuple[int, int], spec: InputSpec, fixed_hw: tuple[int, in
 def network_input(
     image: UInt8[np.ndarray, "_ _ 3"], placement: CanvasPlacement, spec: InputSpec
 ) -> Float32[np.ndarray, "_ _ _"]:
-    """Draw an RGB image on its canvas and normalise it: [3, H, W] or [H, W, 3], as the layout says."""
+    """An RGB image on its canvas, normalised: [3, H, W] or [H, W, 3], as the layout says."""
     height, width = placement.image_hw
     if placement.image_hw != placement.original_hw:
         is_reduced = height < image.shape[0] or width < image.shape[1]

@@ -10,7 +10,7 @@ from detectors.onnx_adapter.section import Section
 
 
 class CentreMap(Section):
-    """Each cell of a map is a candidate: how likely a face's centre, where in the cell, and how large.
+    """Maps whose every cell is a candidate: the probability of a face's centre, its place in the cell, its size.
 
     The maps are [batch, channels, rows, columns]. Every cell is kept, not only the peaks of the map:
     suppression is left to NMS.
@@ -27,11 +27,11 @@ class CentreMap(Section):
     """Output of two channels: the centre's y and x, in cells, from the middle of the cell."""
 
     def output_names(self) -> tuple[str, ...]:
-        """Name the outputs that are needed."""
+        """The outputs that are needed."""
         return self.heat, self.size, self.offset
 
     def decode(self, outputs: Outputs, canvases: Canvases) -> Decoded:
-        """Turn the maps into one box per cell, row by row."""
+        """One box per cell, row by row."""
         heat, size, offset = (
             maps(outputs, name, canvases, channels, self.stride).reshape(canvases.number, channels, -1)
             for name, channels in ((self.heat, 1), (self.size, 2), (self.offset, 2))

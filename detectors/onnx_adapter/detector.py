@@ -1,6 +1,6 @@
 """Candidates of a described ONNX model: the `detectors.Detector` that the pipeline calls."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,13 +11,16 @@ from detectors.base import MAX_CANDIDATES
 from detectors.onnx_adapter.canvas import CanvasPlacement, network_input, place
 from detectors.onnx_adapter.descriptor import Descriptor
 from detectors.onnx_adapter.outputs import Canvases
+from detectors.onnx_adapter.per_stride import PerStride
+from detectors.onnx_adapter.ready_boxes import ReadyBoxes
 from detectors.onnx_adapter.session import OnnxModel
+from detectors.plausible import Fault, faults, in_words
 
 _AXES: Final = {"NCHW": (0, 2, 3), "NHWC": (0, 1, 2)}
-"""Where an input has its batch, height and width."""
+"""Axes of an input's batch, height and width."""
 _MAX_BATCH_PIXELS: Final = 1 << 22
 _ROUNDING: Final = 1e-3
-"""By how much a confidence may leave 0..1, as of networks in reduced precision, before it is none."""
+"""How far a confidence may lie outside 0..1, as rounding in reduced precision puts it."""
 
 
 class OnnxDetector:
@@ -38,16 +41,18 @@ class OnnxDetector:
         self._fixed_hw = self._chosen_size()
         is_batched = self._spec.is_batched and self._model.declared[0] is None
         self._max_batch_pixels = _MAX_BATCH_PIXELS if is_batched else 1
+        self._fixed_batch = self._model.declared[0]
 
     def candidates(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[Float32[np.ndarray, "_ 5"]]:
-        """Give each RGB image's candidates, best first: at most 5000 of all boxes, even at score 0.
+        """The candidates of each RGB image, best first: at most 5000 of all boxes, even at score 0.
 
-        Rows are `x1 y1 x2 y2 confidence` in pixels of the image, not clipped to it; boxes that lie wholly
-        outside of it, as the padding beside a small image has them, are left out. Equal confidences stay in
-        the order in which the network gives them. What else is in the batch does not change the result.
+        Rows are `x1 y1 x2 y2 confidence` in pixels of the image, not clipped to it; boxes wholly outside the image, as
+        in the padding beside a small one, are left out. Equal confidences stay in the network's order. The
+        other images of a batch do not change the result; a file that declares a batch gets it filled up with black.
 
         Raises ValueError for an image without pixels or not uint8 [H, W, 3], and when the network's answer
-        is not finite, no confidences, or of a shape that the descriptor does not describe.
+        is not finite, holds no confidences or boxes that no face can have, or has a shape that the descriptor does
+        not describe.
         """
         by_canvas: dict[tuple[int, int], list[int]] = {}
         placements = []
@@ -61,7 +66,7 @@ class OnnxDetector:
             by_canvas.setdefault(placements[i].canvas_hw, []).append(i)
         results: dict[int, Float32[np.ndarray, "_ 5"]] = {}
         for (height, width), members in by_canvas.items():
-            step = max(1, self._max_batch_pixels // (height * width))
+            step = self._fixed_batch or max(1, self._max_batch_pixels // (height * width))
             for start in range(0, len(members), step):
                 part = members[start : start + step]
                 inputs = [network_input(images[i], placements[i], self._spec) for i in part]
@@ -73,31 +78,42 @@ class OnnxDetector:
         self, batch: Float32[np.ndarray, "_ _ _ _"], placements: list[CanvasPlacement]
     ) -> list[Float32[np.ndarray, "_ 5"]]:
         height, width = placements[0].canvas_hw
+        used = len(placements)
+        if self._fixed_batch is not None and used < self._fixed_batch:
+            blank = np.zeros((self._fixed_batch - used, *batch.shape[1:]), np.float32)
+            batch = np.concatenate([batch, blank])
         outputs = self._model.run(np.ascontiguousarray(batch))
-        canvases = Canvases(number=len(placements), height=height, width=width)
+        canvases = Canvases(number=len(batch), height=height, width=width)
+        where = f"{self._path} on an input of {width} x {height} pixels"
         try:
             # an overflow becomes infinite, which is refused below
             with np.errstate(over="ignore", invalid="ignore"):
                 decoded = self._decoding.decode(outputs, canvases)
         except ValueError as error:
-            raise ValueError(f"{self._path} on an input of {width} x {height} pixels: {error}") from error
-        if not (np.isfinite(decoded.boxes_xyxy).all() and np.isfinite(decoded.confidences).all()):
+            raise ValueError(f"{where}: {error}") from error
+        boxes, confidences = decoded.boxes_xyxy[:used], decoded.confidences[:used]
+        if not (np.isfinite(boxes).all() and np.isfinite(confidences).all()):
             raise ValueError(
                 f"{self._path} gave values that are not finite for an input of {width} x {height} pixels: "
                 "it is damaged, or the descriptor describes another network"
             )
-        if (np.abs(decoded.confidences - 0.5) > 0.5 + _ROUNDING).any():
-            lowest, highest = decoded.confidences.min(), decoded.confidences.max()
+        if (np.abs(confidences - 0.5) > 0.5 + _ROUNDING).any():
             raise ValueError(
-                f"{self._path} gave confidences from {lowest:.3g} to {highest:.3g}, outside 0..1: "
-                "the descriptor names another output or column"
+                f"{self._path} gave confidences from {confidences.min():.3g} to {confidences.max():.3g}, outside "
+                "0..1: the descriptor names another output or column"
             )
+        for of_image, scores in zip(boxes, confidences, strict=True):
+            if found := faults(of_image, scores, height, width):
+                raise ValueError(f"{where}: {in_words(found, self._remedies(found))}")
         return [
-            _best(placement.to_original(boxes), confidences.clip(0.0, 1.0), placement.original_hw)
-            for placement, boxes, confidences in zip(
-                placements, decoded.boxes_xyxy, decoded.confidences, strict=True
-            )
+            _best(placement.to_original(of_image), scores.clip(0.0, 1.0), placement.original_hw)
+            for placement, of_image, scores in zip(placements, boxes, confidences, strict=True)
         ]
+
+    def _remedies(self, found: Iterable[Fault]) -> list[str]:
+        if isinstance(self._decoding, ReadyBoxes | PerStride):
+            return self._decoding.remedies(found)
+        return ["the descriptor describes another network"]
 
     def _chosen_size(self) -> tuple[int, int] | None:
         """The height and width that every image is fitted into; None for any size."""
@@ -107,7 +123,7 @@ class OnnxDetector:
             height, width = declared
             if (height is None) != (width is None):
                 raise ValueError(
-                    f"{self._path} declares only one side of its input: give `size` in the descriptor"
+                    f"{self._path} declares only one side of its input: write `size` in the descriptor"
                 )
             return None if height is None or width is None else (height, width)
         if any(side not in (None, wanted) for side, wanted in zip(declared, self._spec.size, strict=True)):
@@ -125,7 +141,7 @@ def _best(
 ) -> Float32[np.ndarray, "_ 5"]:
     height, width = image_hw
     x1, y1 = boxes_xyxy[:, :2].T
-    # a low-scored box may come out inside out; it gets no area
+    # a low-scored box may come out inside out: it is left without area
     x2, y2 = np.maximum(boxes_xyxy[:, :2], boxes_xyxy[:, 2:]).T
     touching = np.flatnonzero((x2 >= 0) & (y2 >= 0) & (x1 <= width) & (y1 <= height))
     order = touching[np.argsort(-confidences[touching], kind="stable")[:MAX_CANDIDATES]]

@@ -1,7 +1,7 @@
-"""An ONNX file read as data: its digest, the files that belong to it, and what has to be changed before it runs.
+"""An ONNX file read as data: its digest, the files that belong to it, and the changes before it runs.
 
-A file may keep its tensors in others beside it. Those in its own folder belong to it; a path that leads out
-of the folder is refused, for the file could otherwise make this process read anything.
+A file may keep its tensors in others beside it. Those in its own folder belong to it; a path out of that
+folder is refused, for the file could otherwise make this process read anything.
 """
 
 import hashlib
@@ -15,9 +15,11 @@ from detectors.base import file_sha256
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
+_MAX_WORDS = 500
+
 
 def model_sha256(path: Path) -> str:
-    """Hash an ONNX file to 64 hexadecimal digits, together with the files that hold its tensors, if any.
+    """A SHA-256 of an ONNX file and the files that hold its tensors, if any, as 64 hexadecimal digits.
 
     Raises ValueError as `read_model` does.
     """
@@ -30,9 +32,9 @@ def model_sha256(path: Path) -> str:
 
 
 def read_model(path: Path, free_axes: tuple[int, ...] = ()) -> bytes:
-    """Give a model as onnxruntime takes it from memory, its tensors included.
+    """A model as onnxruntime takes it from memory, its tensors included.
 
-    `free_axes` are axes of the input for which the file's declared length is replaced by any length.
+    The input's `free_axes` take any length, whatever the file declares.
 
     Raises ValueError when the file is missing, no ONNX model, or its tensors lie outside its folder.
     """
@@ -43,16 +45,25 @@ def read_model(path: Path, free_axes: tuple[int, ...] = ()) -> bytes:
         try:
             load_external_data_for_model(model, str(path.parent))
         except Exception as error:  # short or damaged companions raise several unrelated classes
-            raise ValueError(f"the tensors beside {path} cannot be read: {first_line(error)}") from error
+            raise ValueError(f"the tensors beside {path} cannot be read: {in_one_line(error)}") from error
     if free_axes:
         _free_axes(model, free_axes)
     content: bytes = model.SerializeToString()
     return content
 
 
-def first_line(error: BaseException) -> str:
-    """Give what an error says, without the details that libraries add below."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def output_names(path: Path) -> tuple[str, ...]:
+    """The names of a model's outputs, in their order.
+
+    Raises ValueError as `read_model` does.
+    """
+    return tuple(output.name for output in _parsed(path).graph.output)
+
+
+def in_one_line(error: BaseException) -> str:
+    """A library's message in one line, cropped where it is very long: onnxruntime names indices on further lines."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    return words if len(words) <= _MAX_WORDS else words[:_MAX_WORDS] + "..."
 
 
 def _parsed(path: Path) -> "ModelProto":
@@ -64,6 +75,8 @@ def _parsed(path: Path) -> "ModelProto":
         content = path.read_bytes()
     except OSError as error:
         raise ValueError(f"the ONNX file {path} cannot be read: {error.strerror}") from error
+    if path.suffix == ".toml":
+        raise ValueError(f"{path} is no ONNX model but a descriptor by its name: use it as onnx@{path}")
     kind = file_kind(path)
     if kind is not None and not kind.is_onnx:
         is_trained = kind.is_checkpoint or kind.is_safetensors
@@ -73,7 +86,7 @@ def _parsed(path: Path) -> "ModelProto":
         model = onnx.load_model_from_string(content)
     except Exception as error:  # the parser's own error class moves from one version to the next
         raise ValueError(
-            f"{path} is no ONNX model, or damaged ({first_line(error)}): fetch it again"
+            f"{path} is no ONNX model, or damaged ({in_one_line(error)}): fetch it again"
         ) from error
     if not model.graph.node:
         raise ValueError(f"{path} is no ONNX model, or damaged (it has no operators): fetch it again")
@@ -81,7 +94,7 @@ def _parsed(path: Path) -> "ModelProto":
 
 
 def _companions(model: "ModelProto", path: Path) -> list[Path]:
-    """Give the files that hold the model's tensors, in order of name."""
+    """The files that hold the model's tensors, in order of name."""
     folder = path.absolute().parent
     companions = set()
     for tensor in _tensors(model):

@@ -1,4 +1,4 @@
-"""What a decoding scheme gets from a network and gives back, with the checks that all schemes share."""
+"""What a decoding scheme takes from a network and returns, with the checks that all schemes share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 Outputs = Mapping[str, np.ndarray]
-"""What a network gave, by the names of its outputs."""
+"""A network's outputs by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canvases:
-    """The canvases of one run: how many, and how large, in pixels."""
+    """The canvases of one run: their number, and their height and width in pixels."""
 
     number: int
     height: int
@@ -22,28 +22,28 @@ class Canvases:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Every box that a network gave: in pixels of the canvas, with confidences in 0..1, in no order."""
+    """All boxes of a network, unsorted: in pixels of the canvas, with confidences in 0..1."""
 
     boxes_xyxy: Float32[np.ndarray, "canvas box 4"]
     confidences: Float32[np.ndarray, "canvas box"]
 
 
 class Decoding(Protocol):
-    """A decoding scheme: the table `[decoding]` of a descriptor, which knows what its outputs mean."""
+    """A decoding scheme: the table `[decoding]` of a descriptor, which knows the meaning of the outputs."""
 
     def output_names(self) -> tuple[str, ...]:
-        """Name the outputs that are needed."""
+        """The outputs that are needed."""
 
     def decode(self, outputs: Outputs, canvases: Canvases) -> Decoded:
-        """Turn outputs into boxes. Raises ValueError for an output of another shape than expected."""
+        """All boxes in the outputs. Raises ValueError for an output of another shape than expected."""
 
 
 def rows(
     outputs: Outputs, name: str, canvases: Canvases, num_rows: int, num_columns: int, why: str
 ) -> Float[np.ndarray, "canvas row column"]:
-    """Give an output as [canvas, row, column], whether or not the network wrote a batch axis of one.
+    """An output as [canvas, row, column], whether or not the network wrote a batch axis of one.
 
-    `why` says where the expected number of rows comes from. Raises ValueError for any other shape.
+    `why` explains the expected number of rows in the message. Raises ValueError for any other shape.
     """
     found = outputs[name]
     expected = (canvases.number, num_rows, num_columns)
@@ -55,7 +55,7 @@ def rows(
 def maps(
     outputs: Outputs, name: str, canvases: Canvases, num_channels: int, stride: int
 ) -> Float[np.ndarray, "canvas channel row column"]:
-    """Give an output that is [canvas, channel, row, column], one cell per `stride` pixels.
+    """An output of [canvas, channel, row, column], one cell per `stride` pixels.
 
     Raises ValueError for any other shape.
     """
@@ -67,19 +67,19 @@ def maps(
 
 
 def cells(canvases: Canvases, stride: int) -> tuple[int, int]:
-    """Count the rows and columns of cells that cover the canvas; the last ones may reach over its edge."""
+    """The number of rows and columns of cells that cover the canvas; the last ones may reach over its edge."""
     return -(-canvases.height // stride), -(-canvases.width // stride)
 
 
 def cell_corners(canvases: Canvases, stride: int) -> Float32[np.ndarray, "cell 2"]:
-    """Give the top left corner (x, y) of each cell in pixels, row by row."""
+    """The top left corner (x, y) of each cell in pixels, row by row."""
     num_rows, num_columns = cells(canvases, stride)
     y, x = np.divmod(np.arange(num_rows * num_columns), num_columns)
     return (np.stack([x, y], axis=-1) * stride).astype(np.float32)
 
 
 def sigmoid(logits: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """Turn logits of any size into probabilities."""
+    """Probabilities of logits of any size."""
     probabilities: np.ndarray = np.exp(-np.logaddexp(np.zeros_like(logits), -logits))
     return probabilities
 

@@ -137,8 +137,9 @@ def test_ready_boxes_are_taken_from_their_columns(tmp_path: Path) -> None:
     """
     found = _candidates(tmp_path, decoding.format("fraction"), {"rows": rows})
     assert found == [pytest.approx([0, 0, 16, 16, 0.8]), pytest.approx([8, 16, 24, 32, 0.6])]
+    rows[:, 1:5] *= 16
     found = _candidates(tmp_path, decoding.format("pixels"), {"rows": rows[None]})
-    assert found[0] == pytest.approx([0, 0, 0.5, 0.5, 0.8])
+    assert found[0] == pytest.approx([0, 0, 8, 8, 0.8])
 
 
 @given(seed=st.integers(0, 2**16), form=st.sampled_from(["edges", "centre"]), anchors=st.integers(1, 3))

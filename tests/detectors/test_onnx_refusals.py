@@ -202,6 +202,58 @@ def test_a_wrong_descriptor_names_the_key(tmp_path: Path, old: str, new: str, co
         detectors.identify(f"onnx@{path}")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        (
+            "score_column = 0",
+            "score_colum = 0",
+            r"decoding\.score_column: field required; decoding\.score_colum: extra",
+        ),
+        ("score_column = 0", "score_column = -1", r"wrong: decoding\.score_column: input should be greater"),
+        (
+            'unit = "pixels"',
+            'unit = "pixel"',
+            r"wrong: decoding\.unit: input should be 'pixels' or 'fraction'",
+        ),
+        ('scheme = "boxes"', 'scheme = "box"', r"wrong: decoding\.scheme: input tag 'box' found"),
+        ('scheme = "boxes"', "", r"wrong: decoding\.scheme: unable to extract tag"),
+    ],
+)
+def test_a_wrong_key_of_the_decoding_is_named_as_the_file_has_it(
+    tmp_path: Path, old: str, new: str, complaint: str
+) -> None:
+    path = write_descriptor(tmp_path / "wrong.toml", READY.replace(old, new, 1), Path("t.onnx"))
+    with pytest.raises(ValueError, match=rf"(?i){complaint}"):
+        detectors.identify(f"onnx@{path}")
+
+
+def test_an_unknown_key_is_told_which_there_are(tmp_path: Path) -> None:
+    path = write_descriptor(tmp_path / "wrong.toml", READY + "colour = 1\n", Path("t.onnx"))
+    with pytest.raises(
+        ValueError, match=r"decoding\.colour: .*, the keys are scheme, boxes, box_column, scores"
+    ):
+        detectors.identify(f"onnx@{path}")
+
+
+def test_an_onnx_file_and_a_descriptor_in_each_others_place_are_told_so(tmp_path: Path) -> None:
+    model = write_centre_map(tmp_path / "t.onnx")
+    descriptor = write_descriptor(tmp_path / "t.toml", CENTRE_MAP, model)
+    with pytest.raises(ValueError, match=r"descriptor .*t\.onnx is not valid TOML but an ONNX file"):
+        detectors.create(f"onnx@{model}")
+    with pytest.raises(ValueError, match=r"t\.toml is no ONNX model but a descriptor.*use it as onnx@"):
+        detectors.create(f"scrfd@{descriptor}")
+
+
+def test_onnxruntimes_message_is_whole_with_the_axes_that_it_names(tmp_path: Path) -> None:
+    model = write_centre_map(tmp_path / "t.onnx", input_shape=(None, 5, None, None))
+    with pytest.raises(ValueError, match=r"cannot be .*(index: 1 Got: 3 Expected: 5|5)") as error:
+        detectors.create(f"onnx@{write_descriptor(tmp_path / 't.toml', CENTRE_MAP, model)}").candidates(
+            [_picture(16, 16)]
+        )
+    assert len(str(error.value).splitlines()) == 1
+
+
 def test_what_follows_the_at_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"scrfd@MODEL\.onnx"):
         detectors.create("scrfd")

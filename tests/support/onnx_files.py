@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 CENTRE_MAP = """
 [input]
@@ -30,15 +30,18 @@ unit = "pixels"
 
 
 def write_constants(
-    path: Path, outputs: Mapping[str, np.ndarray], input_shape: Sequence[int | None] = (1, 3, 32, 32)
+    path: Path,
+    outputs: Mapping[str, np.ndarray],
+    input_shape: Sequence[int | None] = (1, 3, 32, 32),
+    dtype: type = np.float32,
 ) -> Path:
     """Write a model that answers every image with the same numbers."""
     nodes = [
-        helper.make_node("Constant", [], [name], value=numpy_helper.from_array(value.astype(np.float32)))
+        helper.make_node("Constant", [], [name], value=numpy_helper.from_array(value.astype(dtype)))
         for name, value in outputs.items()
     ]
     shapes = {name: value.shape for name, value in outputs.items()}
-    return _write(path, nodes, shapes, input_shape)
+    return _write(path, nodes, shapes, input_shape, dtype=dtype)
 
 
 def write_centre_map(
@@ -83,12 +86,14 @@ def _write(
     shapes: Mapping[str, Sequence[int | None]],
     input_shape: Sequence[int | None],
     weights: Mapping[str, np.ndarray] | None = None,
+    dtype: type = np.float32,
 ) -> Path:
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, input_shape)],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()],
+        [helper.make_tensor_value_info("image", kind, input_shape)],
+        [helper.make_tensor_value_info(name, kind, shape) for name, shape in shapes.items()],
         [numpy_helper.from_array(value, name) for name, value in (weights or {}).items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

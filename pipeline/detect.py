@@ -14,6 +14,7 @@ from jaxtyping import Float32
 
 import detectors
 from crface.detections import detections_of
+from detectors.plausible import misread_corners
 from pipeline.config.sections import EvaluateConfig
 from pipeline.errors import UsageError, UserError
 from pipeline.images.decode import MAX_PIXELS, examined_image, read_bytes
@@ -75,6 +76,8 @@ class FaceFinder:
             rows = self._detector.candidates([image])[0]
         except ValueError as error:  # an image that a detector cannot take, or damaged weights
             raise UserError(f"{path}: {error}") from error
+        if misread := misread_corners(rows, *image.shape[:2]):
+            raise UserError(f"{path}: the detector gave boxes that no face can have: {misread}")
         refined = None if self._ranker is None else self._ranker.refine(image, rows)
         kept = detections_of(
             torch.from_numpy(np.ascontiguousarray(rows, np.float32)),

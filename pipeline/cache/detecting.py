@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from detectors import MAX_CANDIDATES, Detector
+from detectors.plausible import misread_corners
 from detectors.protocols import View, view_candidates
 from pipeline.blocks.commit import ComputedRow
 from pipeline.blocks.decoding import DecodedImage
@@ -19,7 +20,9 @@ def detected(detector: Detector, view: View, batch: Sequence[DecodedImage]) -> I
     """
     found = _found(detector, view, batch) if batch else []
     for image, candidates in zip(batch, found, strict=True):
-        yield ComputedRow(image.row.row, _checked(candidates, image.row.path), image.row.sha256)
+        yield ComputedRow(
+            image.row.row, _checked(candidates, image.row.path, *image.pixels.shape[:2]), image.row.sha256
+        )
 
 
 def _found(detector: Detector, view: View, batch: Sequence[DecodedImage]) -> list[Float32[np.ndarray, "_ 5"]]:
@@ -58,7 +61,9 @@ def _found(detector: Detector, view: View, batch: Sequence[DecodedImage]) -> lis
     return found
 
 
-def _checked(candidates: Float32[np.ndarray, "_ 5"], path: str) -> Float32[np.ndarray, "_ 5"]:
+def _checked(
+    candidates: Float32[np.ndarray, "_ 5"], path: str, height: int, width: int
+) -> Float32[np.ndarray, "_ 5"]:
     """The candidates unchanged; ValueError for what later stages could not rely on."""
     if candidates.ndim != 2 or candidates.shape[1] != 5 or len(candidates) > MAX_CANDIDATES:
         raise ValueError(
@@ -68,4 +73,6 @@ def _checked(candidates: Float32[np.ndarray, "_ 5"], path: str) -> Float32[np.nd
         raise ValueError(f"{path}: the detector gave candidates that are not finite")
     if (np.diff(candidates[:, 4]) > 0).any():
         raise ValueError(f"{path}: the detector's candidates are not sorted by confidence, highest first")
+    if misread := misread_corners(candidates, height, width):
+        raise ValueError(f"{path}: the detector gave boxes that no face can have: {misread}")
     return candidates

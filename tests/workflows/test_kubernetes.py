@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import block_tasks
+import click
 import dask
 import psutil
 import pytest
@@ -114,7 +115,9 @@ def test_dask_has_every_option(name: str, command: Any) -> None:
 def test_crface_has_every_option() -> None:
     program, command, *arguments = container("crface-cache")["args"]
     assert program == "crface"
-    context = cli.commands[command].make_context(command, list(arguments))
+    found = cli.get_command(click.Context(cli), command)
+    assert found is not None
+    context = found.make_context(command, list(arguments))
     assert context.params["cluster"] == "tls://crface-scheduler:8786"
 
 

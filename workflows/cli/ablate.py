@@ -1,20 +1,25 @@
-"""`crface ablate`: the paper's ablations as resumable sweeps."""
+"""`crface ablate`: the paper's ablations, resumable."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.studies.ablation import Sweep
 from workflows.cli.options import job_options, make_job
+
+if TYPE_CHECKING:
+    from pipeline.studies.ablation import Sweep
 
 
 @click.group()
 def ablate() -> None:
-    """Train rankers that differ in one setting, from several seeds each, and compare their AP (paper 5.1)."""
+    """Compare losses or numbers of pairs.
+
+    Rankers that differ in one setting are trained with several seeds each, and their AP is compared (paper 5.1).
+    """
 
 
-def _sweep(name: Sweep, help_text: str) -> None:
+def _sweep(name: "Sweep", help_text: str) -> None:
     @ablate.command(name, help=help_text)
     @click.argument("settings", nargs=-1, metavar="[SETTING]...")
     @job_options("data", "out")
@@ -23,7 +28,8 @@ def _sweep(name: Sweep, help_text: str) -> None:
         default="ablation",
         show_default=True,
         metavar="NAME|FILE",
-        help="ablation, paper, another shipped configuration, or a TOML file: what the settings do not vary.",
+        help="ablation, paper, another shipped configuration, or a TOML file; it sets everything that the ablation"
+        " does not vary.",
     )
     @job_options("detector", "protocol", "cluster", "split", "ground_truth")
     @click.option(
@@ -32,7 +38,7 @@ def _sweep(name: Sweep, help_text: str) -> None:
         default=3,
         show_default=True,
         type=click.IntRange(1),
-        help="Rankers of each setting.",
+        help="Rankers trained for each setting.",
     )
     @click.option("--json", "as_json", is_flag=True, help="Print every row as JSON on standard output.")
     def run(settings: tuple[str, ...], num_seeds: int, as_json: bool, **options: Any) -> None:
@@ -45,14 +51,16 @@ def _sweep(name: Sweep, help_text: str) -> None:
 
 _SHARED = """
 
-Each ranker is a task of the cluster, its AP a row in results/ablation/. The same command again trains only what is
-missing; a training that was cut off goes on from its checkpoint. Candidates of the train split and of the one that AP
-is measured on have to be cached.
+Each ranker is one task on the cluster; its AP becomes a row in results/ablation/. Running the command again trains
+only what is missing, and an interrupted training resumes from its checkpoint. The candidates of the train split and of
+the evaluated split must be cached.
 """
 
 _sweep(
     "losses",
-    f"""Compare losses (Table 1, and the losses beyond the paper).{_SHARED}
+    f"""Compare losses (Table 1).
+
+The losses that go beyond the paper are included.{_SHARED}
 \b
 Example:  crface cache && crface ablate losses
           crface ablate losses rank l2 --seeds 2
@@ -61,7 +69,9 @@ Example:  crface cache && crface ablate losses
 )
 _sweep(
     "pairs",
-    f"""Compare numbers of pairs in the paper's ranking loss (Table 2).{_SHARED}
+    f"""Compare numbers of pairs (Table 2).
+
+The pairs are those of the paper's ranking loss.{_SHARED}
 \b
 Example:  crface cache && crface ablate pairs
           crface ablate pairs 1 10 100

@@ -14,7 +14,10 @@ from workflows.cli.options import job_options, make_job
 
 @click.group()
 def bench() -> None:
-    """Measure how fast things are on this machine; every claim is a ratio within one run."""
+    """Measure speed and cost on this machine.
+
+    Every claim is a ratio within one run.
+    """
 
 
 @bench.command()
@@ -22,7 +25,7 @@ def bench() -> None:
     "--ground-truth",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="FOLDER",
-    help="The official .mat files.  [default: made-up faces]",
+    help="Folder of the official .mat files.  [default: generated faces]",
 )
 @click.option(
     "--images",
@@ -30,14 +33,14 @@ def bench() -> None:
     default=3226,
     show_default=True,
     type=click.IntRange(1),
-    help="How many images of made-up faces; the default is the size of WIDER FACE's validation set.",
+    help="Number of images with generated faces; the default is the size of WIDER FACE's validation set.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on standard output.")
 def evaluation(ground_truth: Path | None, num_images: int, as_json: bool) -> None:
-    """Measure WIDER FACE AP from arrays and from text files beside the protocol's literal form.
+    """Time the computation of WIDER FACE AP.
 
-    The literal form takes each image, setting and threshold in turn, as the usual evaluator does: it runs for
-    more than half a minute.
+    AP from arrays and from text files is compared with the protocol's literal form, which takes each image, setting
+    and threshold in turn, as the usual evaluator does. The literal form runs for more than half a minute.
 
     \b
     Example:  crface bench evaluation
@@ -59,8 +62,8 @@ def evaluation(ground_truth: Path | None, num_images: int, as_json: bool) -> Non
     "protocols",
     multiple=True,
     metavar="NAME|FILE.toml",
-    help=f"How an image is presented to the detector: {NAMES}, or a file; several are separated by spaces or given"
-    " by repeating the option.  [default: the configuration's]",
+    help=f"How images are presented to the detector: {NAMES}, or a file. Separate several by spaces or repeat the"
+    " option.  [default: from the configuration]",
 )
 @job_options("ranker", "split")
 @click.option(
@@ -69,14 +72,14 @@ def evaluation(ground_truth: Path | None, num_images: int, as_json: bool) -> Non
     default=20,
     show_default=True,
     type=click.IntRange(1),
-    help="How many images of the split, spread evenly.",
+    help="Number of images to time, spread evenly over the split.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on standard output.")
 def timings(protocols: tuple[str, ...], num_images: int, as_json: bool, **options: Any) -> None:
-    """Time what an image costs: detector, fusion, NMS and ranker apart, as the paper reports it.
+    """Time detector, fusion, NMS and ranker.
 
-    One image at a time, in one process, on the GPU if there is one, after a warm-up. The table goes to
-    results/timings.parquet of the workspace, and into its report.
+    Each is timed separately, as in the paper: one image at a time, in one process, on the GPU if there is one, after a
+    warm-up. The table is stored in the workspace as results/timings.parquet and shown in its report.
 
     \b
     Example:  crface bench timings --protocol "single multi"
@@ -87,7 +90,7 @@ def timings(protocols: tuple[str, ...], num_images: int, as_json: bool, **option
 
     names = tuple(name for value in protocols for name in value.split())
     for name in names:
-        load_protocol(name)  # a mistake in a name shall not wait for the others to be timed
+        load_protocol(name)  # a misspelt name fails before anything is timed
     job = make_job(**options)
     rows = command.timings(job, names or (job.config.cache.protocol,), num_images, show=not as_json)
     if as_json:
@@ -95,13 +98,26 @@ def timings(protocols: tuple[str, ...], num_images: int, as_json: bool, **option
 
 
 @bench.command()
-@click.option("--images", "num_images", default=10_000, show_default=True, type=click.IntRange(1))
-@click.option("--block-images", default=32, show_default=True, type=click.IntRange(1), help="Images a block.")
+@click.option(
+    "--images",
+    "num_images",
+    default=10_000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of images.",
+)
+@click.option(
+    "--block-images", default=32, show_default=True, type=click.IntRange(1), help="Images per block."
+)
 @click.option("--workers", default=64, show_default=True, type=click.IntRange(1), help="Simulated workers.")
-@click.option("--seconds", default=1.0, show_default=True, type=Number(min=0.001), help="What a block takes.")
+@click.option(
+    "--seconds", default=1.0, show_default=True, type=Number(min=0.001), help="Seconds that each block takes."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on standard output.")
 def scaling(num_images: int, block_images: int, workers: int, seconds: float, as_json: bool) -> None:
-    """Measure what the pipeline itself costs for very many images, with workers that only sleep.
+    """Measure the overhead for many images.
+
+    Only the pipeline's own work is measured: the simulated workers sleep instead of detecting.
 
     \b
     Example:  crface bench scaling --images 100000
@@ -127,20 +143,21 @@ def scaling(num_images: int, block_images: int, workers: int, seconds: float, as
     default=200,
     show_default=True,
     type=click.IntRange(1),
-    help="How many examples.",
+    help="Number of examples to load.",
 )
 @click.option(
     "--threads",
     "threads",
     multiple=True,
     type=click.IntRange(1),
-    help="How many threads make them; may be repeated.  [default: 1 and 2]",
+    help="Number of loader threads; may be repeated.  [default: 1 and 2]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on standard output.")
 def loader(num_images: int, threads: tuple[int, ...], as_json: bool, **options: Any) -> None:
-    """Measure how fast `crface train` gets its examples, and how many cores a GPU needs for them.
+    """Time the loading of training examples.
 
-    Of the train split, whose candidates have to be cached; nothing is kept in memory between two images.
+    Shows how many examples `crface train` can load per second, and so how many cores a GPU needs. The candidates of
+    the train split must be cached; nothing is kept in memory from one image to the next.
 
     \b
     Example:  crface bench loader
@@ -162,7 +179,7 @@ def loader(num_images: int, threads: tuple[int, ...], as_json: bool, **options: 
     default=1024,
     show_default=True,
     type=click.IntRange(64, 4096),
-    help="The long side of the picture, at which rankers look at it.",
+    help="Long side of the image given to the rankers, pixels.",
 )
 @click.option(
     "--candidates",
@@ -170,14 +187,15 @@ def loader(num_images: int, threads: tuple[int, ...], as_json: bool, **options: 
     default=5000,
     show_default=True,
     type=click.IntRange(2, 5000),
-    help="How many it has, all of which are refined.",
+    help="Number of candidates in the image; all are refined.",
 )
-@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Times it is done.")
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Number of repetitions.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on standard output.")
 def rankers(image_side_px: int, num_candidates: int, rounds: int, as_json: bool) -> None:
-    """Measure what each ranker costs beside the small one.
+    """Compare the cost of the rankers.
 
-    Parameters, file, CPU time of one thread for a picture, and the memory that this takes at its peak, weights aside.
+    Prints parameters, file size, CPU time of one thread per image, and peak memory without the weights, each beside
+    that of the small ranker.
 
     \b
     Example:  crface bench rankers

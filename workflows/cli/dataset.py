@@ -1,4 +1,4 @@
-"""`crface dataset`: make the embedded data set, collect one of one's own, index a data set, check one."""
+"""`crface dataset`: make the embedded data set; collect, index or check any other."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from workflows.cli.options import job_options, make_job, max_pixels
 
 @click.group()
 def dataset() -> None:
-    """Make the embedded data set, collect one of your own, index a data set, check one."""
+    """Make, collect, index or check a data set."""
 
 
 @dataset.command()
@@ -22,15 +22,21 @@ def dataset() -> None:
     default="demo",
     show_default=True,
     metavar="NAME|FILE",
-    help="Where the defaults of the following come from.",
+    help="Configuration with the defaults of the following options.",
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Seed of everything that is drawn.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of the random generator.")
 @click.option("--train-images", type=click.IntRange(min=1), help="Images in the train split.")
 @click.option("--val-images", type=click.IntRange(min=1), help="Images in the val split.")
-@click.option("--long-side-px", type=click.IntRange(min=96), help="Longer side of every image, pixels.")
-@click.option("--difficulty", type=Number(0.0, 1.0), help="0: clear faces only; 1: blurred, dark, covered.")
+@click.option("--long-side-px", type=click.IntRange(min=96), help="Long side of every image, pixels.")
+@click.option(
+    "--difficulty",
+    type=Number(0.0, 1.0),
+    help="From 0 (clear faces only) to 1 (blurred, dark and covered faces).",
+)
 def make(folder: Path, config: str, **values: Any) -> None:
-    """Make the embedded data set in FOLDER, in WIDER FACE's layout.
+    """Make the embedded data set in FOLDER.
+
+    It has WIDER FACE's layout.
 
     \b
     Example:  crface dataset make data/embedded --seed 1 --train-images 2000
@@ -46,9 +52,10 @@ def make(folder: Path, config: str, **values: Any) -> None:
 @dataset.command()
 @job_options("data", "out", "config")
 def index(**options: Any) -> None:
-    """Read a data set's annotations and images into the workspace's index.
+    """Index the images and labels of a data set.
 
-    New images get new rows at the end; images that cannot be read are named and left out by later stages.
+    The index is stored in the workspace. New images get new rows at the end; unreadable images are named, and later
+    stages leave them out.
 
     \b
     Example:  crface dataset index --data /data/WIDER_FACE
@@ -62,7 +69,9 @@ def index(**options: Any) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @job_options("max_megapixels")
 def validate(folder: Path, max_megapixels: float | None) -> None:
-    """Check a data set: its layout, every annotation, every image; exit status 1 when something is wrong.
+    """Check a data set for errors.
+
+    Checks the layout, every annotation and every image. The exit status is 1 if anything is wrong.
 
     \b
     Example:  crface dataset validate /data/WIDER_FACE
@@ -79,7 +88,7 @@ def validate(folder: Path, max_megapixels: float | None) -> None:
     required=True,
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
-    help="Where the data set goes: a new folder, or that of an earlier run.",
+    help="Folder of the data set: a new one, or that of an earlier run.",
 )
 @click.option(
     "--labels",
@@ -93,22 +102,22 @@ def validate(folder: Path, max_megapixels: float | None) -> None:
     "categories",
     multiple=True,
     metavar="NAME",
-    help="Which categories of the labels are faces; may be repeated.  [default: face, or the only one]",
+    help="Category of the labels that counts as a face; may be repeated.  [default: face, or the only one]",
 )
 @click.option(
     "--threshold",
     default=0.5,
     show_default=True,
     type=Number(0.0, 1.0),
-    help="An image more similar than this to one that was kept is dropped; 1 keeps all.",
+    help="Drop images that are more similar than this to one already kept; 1 keeps all.",
 )
 @click.option(
     "--every",
     type=click.IntRange(1),
     metavar="N",
-    help="Look at every N-th frame of a video.  [default: 25]",
+    help="Take every N-th frame of a video.  [default: 25]",
 )
-@click.option("--scenes", is_flag=True, help="Look at the first frame of each scene instead.")
+@click.option("--scenes", is_flag=True, help="Take the first frame of each scene instead.")
 @job_options("max_megapixels")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON on standard output.")
 def collect(
@@ -122,11 +131,12 @@ def collect(
     max_megapixels: float | None,
     as_json: bool,
 ) -> None:
-    """Make a data set in WIDER FACE's layout from photographs and videos, near-duplicates left out.
+    """Build a data set from photos and videos.
 
-    A SOURCE is a folder, searched at any depth, or a file. Photographs are copied as they are. Similarity is SSIM of
-    small grey pictures, 0 to 1. With labels, the heights of the faces are counted in the bins of the paper's
-    Figure 5. The same command continues where it was stopped, and reads only what is new.
+    The data set has WIDER FACE's layout, without near-duplicates. A SOURCE is a file, or a folder that is searched at
+    any depth. Photographs are copied unchanged. Similarity is the SSIM of small greyscale copies, 0 to 1. With labels,
+    the heights of the faces are counted in the bins of the paper's Figure 5. Running the command again continues
+    where it stopped and reads only new files.
 
     \b
     Example:  crface dataset collect photos clips --out data/mine --every 50

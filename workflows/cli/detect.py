@@ -1,4 +1,4 @@
-"""`crface detect`: detections drawn on pictures."""
+"""`crface detect`: detections drawn on images."""
 
 import json
 from pathlib import Path
@@ -13,19 +13,25 @@ from workflows.cli.options import job_options, max_pixels
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--detector", default="retinaface-mobilenet0.25", show_default=True, metavar="NAME[@WEIGHTS]")
+@click.option(
+    "--detector",
+    default="retinaface-mobilenet0.25",
+    show_default=True,
+    metavar="NAME[@WEIGHTS]",
+    help="The detector to run.",
+)
 @click.option(
     "--ranker",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="FILE",
-    help="A ranker.safetensors that refines the detector's confidences.",
+    help="A ranker.safetensors to refine the detector's confidences with.",
 )
 @click.option(
     "--threshold",
     default=0.5,
     show_default=True,
     type=Number(0.0, 1.0),
-    help="Detections with a confidence above it are shown.",
+    help="Show detections with a confidence above this.",
 )
 @click.option(
     "--out",
@@ -33,7 +39,7 @@ from workflows.cli.options import job_options, max_pixels
     show_default=True,
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
-    help="Where the pictures go.",
+    help="Folder for the drawn images.",
 )
 @job_options("max_megapixels")
 @click.option("--json", "as_json", is_flag=True, help="Print the boxes as JSON on standard output.")
@@ -46,13 +52,14 @@ def detect(
     max_megapixels: float | None,
     as_json: bool,
 ) -> None:
-    """Draw the faces that a detector finds in IMAGES, one picture each, and print a line about each.
+    """Draw detected faces on images.
 
-    A folder stands for all images in it. A picture is called photo-faces.jpg, or photo-faces-2.jpg where that is
-    another file: no photograph is written over, and no drawing is looked at again.
+    Writes one drawn copy of each of IMAGES and prints a line about it. A folder stands for all images in it. The copy
+    of photo.jpg is photo-faces.jpg, or photo-faces-2.jpg if that is another file: no photograph is overwritten, and no
+    drawn copy is searched for faces again.
 
-    Boxes are x1 y1 x2 y2 in stored pixels (an EXIF orientation is not applied), after suppression at IoU 0.4.
-    An image that cannot be read is named, the others are done, and the exit status is 1.
+    Boxes are x1 y1 x2 y2 in stored pixels (EXIF orientation is not applied), after NMS at IoU 0.4. If an image cannot
+    be read, it is named, the others are still processed, and the exit status is 1.
 
     \b
     Example:  crface detect photo.jpg --threshold 0.3
@@ -100,4 +107,4 @@ def detect(
     if as_json:
         click.echo(json.dumps(answers, indent=2))
     if num_bad:
-        raise UserError(f"{num_bad} of {len(files)} images could not be done")
+        raise UserError(f"{num_bad} of {len(files)} images could not be processed")

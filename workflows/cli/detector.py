@@ -15,7 +15,9 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.command("detectors")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on standard output.")
 def list_detectors(as_json: bool) -> None:
-    """List the detectors that are available, and their shipped weights.
+    """List the available detectors.
+
+    Each is listed with the weights that ship with it.
 
     \b
     Example:  crface detectors
@@ -28,21 +30,31 @@ def list_detectors(as_json: bool) -> None:
         return
     for name, description in found.items():
         click.echo(f"{name}: {description}")
-    click.echo("Your own: package.module:Class, or an entry point in the group crface.detectors.")
+    click.echo("Add your own as package.module:Class, or as an entry point in the group crface.detectors.")
 
 
 @click.command("train-detector")
 @job_options("data", "out")
-@click.option("--detector", default="retinaface-mobilenet0.25", show_default=True, metavar="NAME")
+@click.option(
+    "--detector",
+    default="retinaface-mobilenet0.25",
+    show_default=True,
+    metavar="NAME",
+    help="The detector to train.",
+)
 @click.option(
     "--recipe",
     default="retinaface-mobilenet0.25",
     show_default=True,
     metavar="NAME|FILE",
-    help="How it is trained: a shipped recipe or a TOML file.",
+    help="Training recipe: a shipped one or a TOML file.",
 )
 @click.option(
-    "--threads", default=1, show_default=True, type=click.IntRange(1), help="Threads that read and augment."
+    "--threads",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Threads that read and augment images.",
 )
 @click.option(
     "--weights",
@@ -54,7 +66,7 @@ def list_detectors(as_json: bool) -> None:
     "--trunk-weights",
     type=_FILE,
     metavar="FILE",
-    help="ImageNet weights that the trunk starts from.  [default: random]",
+    help="ImageNet weights to start the trunk from.  [default: random]",
 )
 @click.option(
     "--landmarks",
@@ -73,8 +85,8 @@ def train_detector(
 ) -> None:
     """Train a detector on the train split.
 
-    It starts from random weights, from --weights of the same detector, or with a trunk from --trunk-weights.
-    An interrupted training goes on from its last checkpoint, bit for bit on a CPU. Under torchrun the processes
+    It starts from random weights, from --weights of the same detector, or with a trunk from --trunk-weights. An
+    interrupted training resumes from its last checkpoint, bit for bit on a CPU. Under torchrun, the processes
     share each batch.
 
     \b

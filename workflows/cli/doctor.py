@@ -1,4 +1,4 @@
-"""`crface doctor`: is everything fine for a long job?"""
+"""`crface doctor`: checks before a long job."""
 
 import json
 import shutil
@@ -17,11 +17,11 @@ _NAME_COLUMNS = 11
 @job_options("data", "out", "config", "detector", "max_megapixels")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on standard output.")
 def doctor(as_json: bool, **options: Any) -> None:
-    """Look at the machine, the data set and the detectors before a long job starts.
+    """Check this machine before a long job.
 
-    Each detector is run on a small drawn picture. With shipped weights it must give the stored candidates,
-    with others finite, sorted ones in the image's frame that do not depend on the batch. Exit status 1 if
-    anything fails; warnings do not count.
+    Checks the machine, the data set and the detectors. Each detector runs on a small drawn picture: with shipped
+    weights it must return the stored candidates; with other weights, finite and sorted ones inside the image that do
+    not depend on the batch. The exit status is 1 if a check fails; warnings do not count.
 
     \b
     Example:  crface doctor --data /data/WIDER_FACE
@@ -43,7 +43,7 @@ def doctor(as_json: bool, **options: Any) -> None:
 
 
 def _text(status: str, name: str, found: str, advice: str) -> str:
-    """Set a check in two columns and as many lines as it takes."""
+    """A check in two columns, on as many lines as it takes."""
     width = min(max(shutil.get_terminal_size().columns, 40), 100)
     indent = " " * (5 + _NAME_COLUMNS + 1)
     mark = f"{status.upper() if status != 'ok' else 'ok':5}"

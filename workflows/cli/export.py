@@ -16,21 +16,21 @@ from workflows.cli.options import job_options, make_job
     default="widerface",
     show_default=True,
     type=click.Choice(["widerface", "coco", "parquet"]),
-    help="A folder of WIDER FACE's text results, a COCO list of detections (image_id is the path), or a"
-    " Parquet file with one row an image.",
+    help="WIDER FACE text results (a folder), COCO detections (JSON, image_id is the path), or Parquet with one row"
+    " per image.",
 )
 @click.option(
     "--confidence",
     default="predicted",
     show_default=True,
     type=click.Choice(["predicted", "ranked"]),
-    help="The detector's, or the ranker's (`crface rank`).",
+    help="The detector's confidences, or those refined by `crface rank`.",
 )
 @job_options("data", "out", "config", "detector", "protocol", "ranker", "split")
 def export_detections(output: Path, form: str, confidence: Any, **options: Any) -> None:
-    """Write the detections of one detector, after NMS, to OUTPUT.
+    """Export detections for other programs.
 
-    They are those that `crface evaluate` takes the AP of.
+    Writes one detector's detections after NMS to OUTPUT, the ones `crface evaluate` measures.
 
     \b
     Example:  crface export-detections results/val --out runs/demo

@@ -9,10 +9,10 @@ import click
 @click.argument("ranker", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
 def export_ranker(ranker: Path, output: Path) -> None:
-    """Write a ranker as ONNX, once onnxruntime has given the same confidences as PyTorch.
+    """Export a ranker as an ONNX file.
 
-    RANKER is a ranker.safetensors, OUTPUT the file to write. Its inputs are described in
-    crface/ranker/onnx_export.py; the picture may have any size.
+    RANKER is a ranker.safetensors, OUTPUT the file to write. It is only written if onnxruntime gives the same
+    confidences as PyTorch. Its inputs are described in crface/ranker/onnx_export.py; images may have any size.
 
     \b
     Example:  crface export-ranker runs/demo/rankers/0123456789abcdef/ranker.safetensors ranker.onnx
@@ -20,4 +20,4 @@ def export_ranker(ranker: Path, output: Path) -> None:
     from workflows.commands.export_ranker import write_onnx
 
     difference = write_onnx(ranker, output)
-    click.echo(f"export-ranker: {output}, at most {difference:.1e} from PyTorch")
+    click.echo(f"export-ranker: {output}, differs from PyTorch by at most {difference:.1e}")

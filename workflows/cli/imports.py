@@ -10,34 +10,35 @@ from workflows.cli.options import job_options, make_job
 
 @click.command("import-candidates")
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
-@click.option("--name", required=True, metavar="NAME", help="What the detector is called from now on.")
+@click.option("--name", required=True, metavar="NAME", help="Name to give the detector.")
 @click.option(
     "--images",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="FILE",
-    help="COCO only: the annotation file that names the images. Without it every image_id is a path.",
+    help="For COCO results: the annotation file that names the images. Without it, each image_id must be a path.",
 )
 @click.option(
     "--protocol",
     default="imported",
     show_default=True,
     metavar="NAME",
-    help="How the detector was shown the images, in a word; it stands beside every AP.",
+    help="One word for how the images were presented to the detector; shown beside every AP.",
 )
 @click.option(
-    "--allow-missing", is_flag=True, help="Images that the results do not have are stored as without boxes."
+    "--allow-missing", is_flag=True, help="Store images that are missing from the results as having no boxes."
 )
 @job_options("data", "out", "config")
 @click.option(
-    "--split", metavar="NAME", help="Which split the results are of.  [default: val, or the only one]"
+    "--split", metavar="NAME", help="Split that the results belong to.  [default: val, or the only one]"
 )
 def import_candidates(
     source: Path, name: str, images: Path | None, protocol: str, allow_missing: bool, **options: Any
 ) -> None:
-    """Store the boxes of a detector that ran elsewhere, to be ranked and evaluated as imported:NAME.
+    """Import the boxes of a foreign detector.
 
-    SOURCE is a folder of WIDER FACE text results (<event>/<image>.txt: name, count, lines x y w h score) or
-    a COCO file of detections. What cannot be used is named; all is stored, or nothing.
+    They can then be ranked and evaluated as imported:NAME. SOURCE is a folder of WIDER FACE text results
+    (<event>/<image>.txt: name, count, lines x y w h score) or a COCO file of detections. Anything unusable is named;
+    either everything is stored or nothing.
 
     \b
     Example:  crface import-candidates results/ --name tinaface --data /data/WIDER_FACE

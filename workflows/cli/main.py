@@ -1,35 +1,70 @@
-"""The `crface` command: its group, and how errors end it."""
+"""The `crface` command: its subcommands, and the exit status of every error."""
 
 import os
 import signal
 import sys
+from importlib import import_module
 from typing import Any
 
 import click
 
 from pipeline.errors import UserError
-from workflows.cli import (
-    ablate,
-    bench,
-    dataset,
-    detect,
-    detector,
-    doctor,
-    export,
-    export_ranker,
-    imports,
-    protocols,
-    resolutions,
-    run,
-    score,
-    weights,
-)
 from workflows.cli.streams import make_safe
 
 EXIT_INTERRUPTED = 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_COMMANDS = {
+    "ablate": ("ablate", "ablate", "Compare losses or numbers of pairs."),
+    "bench": ("bench", "bench", "Measure speed and cost on this machine."),
+    "cache": ("run", "cache", "Store the candidates of every image."),
+    "dataset": ("dataset", "dataset", "Make, collect, index or check a data set."),
+    "demo": ("run", "demo", "Run the whole job on the embedded data set."),
+    "detect": ("detect", "detect", "Draw detected faces on images."),
+    "detectors": ("detector", "list_detectors", "List the available detectors."),
+    "doctor": ("doctor", "doctor", "Check this machine before a long job."),
+    "evaluate": ("run", "evaluate", "Measure AP before and after ranking."),
+    "evaluate-protocols": ("protocols", "evaluate_protocols", "Compare protocols and rankers."),
+    "evaluate-resolutions": (
+        "resolutions",
+        "evaluate_resolutions",
+        "Measure AP over image height (Figure 2).",
+    ),
+    "export-detections": ("export", "export_detections", "Export detections for other programs."),
+    "export-ranker": ("export_ranker", "export_ranker", "Export a ranker as an ONNX file."),
+    "import-candidates": ("imports", "import_candidates", "Import the boxes of a foreign detector."),
+    "plan": ("run", "plan", "Show what would be computed, and why."),
+    "rank": ("run", "rank", "Refine the cached confidences with a ranker."),
+    "report": ("run", "report", "Write the HTML report."),
+    "score": ("score", "score", "Score a folder of text results."),
+    "train": ("run", "train", "Train the confidence ranker."),
+    "train-detector": ("detector", "train_detector", "Train a detector on the train split."),
+    "weights": ("weights", "weights", "Import or verify a detector's weights."),
+}
+"""Module of `workflows.cli`, object in it, and the first sentence of its help, for each command."""
+
+
+class _Commands(click.Group):
+    """The commands of the table, each imported when it is called: `--help` waits for none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module, name, _ = _COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(f"workflows.cli.{module}"), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, sentence) for name, (_, _, sentence) in _COMMANDS.items()])
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="crface")
 def cli() -> None:
     """Refine the confidences of any face detector.
@@ -41,42 +76,16 @@ def cli() -> None:
                                                 crface rank --data /data/WIDER_FACE
                                                 crface evaluate --data /data/WIDER_FACE
                                                 crface report --data /data/WIDER_FACE
-    What would be computed now, and why:        crface plan --data /data/WIDER_FACE
+    What would be computed, and why:            crface plan --data /data/WIDER_FACE
 
-    Add --debug to any command for the traceback of an error.
+    Add --debug to any command to see the traceback of an error.
     """
-
-
-for command in (
-    run.demo,
-    run.cache,
-    imports.import_candidates,
-    run.train,
-    run.rank,
-    run.evaluate,
-    resolutions.evaluate_resolutions,
-    protocols.evaluate_protocols,
-    run.report,
-    run.plan,
-    ablate.ablate,
-    score.score,
-    export.export_detections,
-    export_ranker.export_ranker,
-    bench.bench,
-    dataset.dataset,
-    weights.weights,
-    detector.list_detectors,
-    detector.train_detector,
-    detect.detect,
-    doctor.doctor,
-):
-    cli.add_command(command)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; never returns: exit status 0, 1 (failed), 2 (bad usage) or 130 (interrupted)."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    # --debug is understood anywhere on the line, so that a failed command is simply repeated with it at the end
+    # --debug may stand anywhere on the line, so that a failed command can be repeated with it appended
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
@@ -103,15 +112,15 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run_command() -> None:
-    """Run the command line as its own process, and end that process at once when all is said.
+    """Run the command line as a process of its own, which exits immediately after its last output.
 
-    SIGTERM, with which batch systems and containers end a process, is as Ctrl-C, but to one of torchrun's.
+    SIGTERM, sent by batch systems and containers, has the effect of Ctrl-C, except in processes started by torchrun.
 
-    At an ordinary end the interpreter stops daemon threads (Zarr has one, so do the cluster's libraries) wherever
-    they are; one that is inside C++ then aborts the process after all of its work is done and told.
+    The process skips the interpreter's usual shutdown, which stops daemon threads (Zarr and the cluster's libraries
+    have some) wherever they are: one inside C++ would then abort the process after all of its work is done.
     """
-    # by default it would leave a lock in an object store behind, and the first process of a container ignores it;
-    # one of several that train together may be waiting for the others, where no handler is called
+    # by default SIGTERM leaves a lock in an object store behind, and the first process of a container ignores it;
+    # a process that trains together with others may be waiting for them, and then no handler is called
     if "WORLD_SIZE" not in os.environ:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     out = make_safe()

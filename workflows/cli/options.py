@@ -1,4 +1,4 @@
-"""The options that several commands share, and the job they add up to."""
+"""Options shared by several commands, and the job made from them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ Command = TypeVar("Command", bound=Callable[..., object])
 
 
 def job_options(*names: str) -> Callable[[Command], Command]:
-    """Add the named shared options to a command, in the order in which --help shall list them."""
+    """A decorator that adds the named shared options to a command; --help lists them in this order."""
 
     def add(command: Command) -> Command:
         for name in reversed(names):
@@ -43,7 +43,7 @@ def make_job(
     split: str | None = None,
     max_megapixels: float | None = None,
 ) -> Job:
-    """Turn the shared options into a job; what the command line says goes before the configuration.
+    """The job that the shared options describe; the command line overrides the configuration.
 
     Raises UsageError for a configuration or a protocol that cannot be read.
     """
@@ -57,7 +57,7 @@ def make_job(
             **({"max_megapixels": max_megapixels} if max_megapixels else {}),
         }
     )
-    load_protocol(cache.protocol)  # a mistake in its name shall not wait for a data set to be made
+    load_protocol(cache.protocol)  # a misspelt name fails before a data set is made
     return Job(
         out=out,
         data=data,
@@ -70,17 +70,17 @@ def make_job(
 
 
 def max_pixels(max_megapixels: float | None) -> int:
-    """Give the limit of a command without a configuration, in pixels; the configuration's default if None."""
+    """The limit for a command without a configuration, in pixels; the configuration's default if None."""
     return (CacheConfig(max_megapixels=max_megapixels) if max_megapixels else CacheConfig()).max_pixels
 
 
 class _FolderType(click.Path):
-    """A folder of this machine."""
+    """A local folder."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if isinstance(value, str) and "://" in value:
             raise UsageError(
-                "images and ground truth are read from folders, only a workspace (--out) may be a URL: copy the "
+                "images and ground truth are read from folders; only a workspace (--out) may be a URL: copy the "
                 "data set to a disk that every worker sees, or mount its bucket there"
             )
         return super().convert(value, param, ctx)
@@ -111,7 +111,7 @@ def _require_tls(context: click.Context, parameter: click.Parameter, folder: Pat
 
 
 def _cluster(command: Command) -> Command:
-    """Add where blocks are computed, and how that is protected."""
+    """The options --cluster and --tls."""
     return _CLUSTER(_TLS(command))
 
 
@@ -120,9 +120,8 @@ _CLUSTER: Callable[[Command], Command] = click.option(
     default="local",
     show_default=True,
     metavar="local|cuda|FILE.toml|ADDRESS",
-    help="Where blocks are computed: worker processes on this machine (local, local:N), one for each of"
-    " its GPUs (cuda), SSH hosts or Slurm jobs (a TOML file, see docs/clusters.md), or the address or"
-    " scheduler file of a Dask cluster that runs already.",
+    help="Where to compute: worker processes on this machine (local, local:N), one per GPU (cuda), SSH hosts or Slurm"
+    " jobs (a TOML file, see docs/clusters.md), or a running Dask cluster (its address or scheduler file).",
 )
 _TLS: Callable[[Command], Command] = click.option(
     "--tls",
@@ -130,8 +129,8 @@ _TLS: Callable[[Command], Command] = click.option(
     metavar="FOLDER",
     callback=_require_tls,
     expose_value=False,
-    help="Encrypt what Dask's processes say to each other, and turn away who has no certificate: ca.pem, cert.pem"
-    " and key.pem of this folder, made if it is empty or not there.",
+    help="Encrypt Dask's connections and refuse peers without a certificate. The folder holds ca.pem, cert.pem and"
+    " key.pem, which are made if it is empty or missing.",
 )
 
 _OPTIONS: dict[str, Callable[[Command], Command]] = {
@@ -139,58 +138,57 @@ _OPTIONS: dict[str, Callable[[Command], Command]] = {
         "--data",
         type=_FOLDER,
         metavar="FOLDER",
-        help="A data set in WIDER FACE's layout, or a folder of images. Default: the one that the workspace"
-        " was made from, else the embedded data set, made there.",
+        help="A data set in WIDER FACE's layout, or a folder of images.  [default: the one the workspace was made from,"
+        " else the embedded data set]",
     ),
     "out": click.option(
         "--out",
         type=_PlaceType(path_type=Path, file_okay=False),
         metavar="FOLDER|URL",
-        help="The workspace: a folder, or a URL as s3://bucket/run. Default: runs/demo, or runs/<name of the data"
-        " folder>.",
+        help="The workspace: a folder, or a URL such as s3://bucket/run.  [default: runs/demo, or runs/NAME for a"
+        " data folder NAME]",
     ),
     "config": click.option(
         "--config",
         default="demo",
         show_default=True,
         metavar="NAME|FILE",
-        help="demo, paper, smoke, or a TOML file.",
+        help="Configuration: demo, paper, smoke, or a TOML file.",
     ),
     "detector": click.option(
         "--detector",
         multiple=True,
         metavar="NAME[@WEIGHTS]",
-        help="Which detector; several are separated by spaces or given by repeating the option.",
+        help="Detector to use; separate several by spaces or repeat the option.  [default: from the configuration]",
     ),
     "protocol": click.option(
         "--protocol",
         metavar="NAME|FILE.toml",
-        help=f"How an image is presented to the detector: {NAMES}, or a file that says so."
-        "  [default: the configuration's]",
+        help=f"How images are presented to the detector: {NAMES}, or a file.  [default: from the configuration]",
     ),
     "cluster": _cluster,
     "ground_truth": click.option(
         "--ground-truth",
         type=_FOLDER,
         metavar="FOLDER",
-        help="The folder of the official .mat files, when they are not in the data set's own.",
+        help="Folder of the official .mat files, if they are not inside the data set.",
     ),
     "ranker": click.option(
         "--ranker",
         type=click.Path(path_type=Path, exists=True),
         metavar="FILE",
-        help="A ranker.safetensors. Default: the one that `crface train` made with this configuration.",
+        help="A ranker.safetensors.  [default: the ranker trained with this configuration]",
     ),
     "max_megapixels": click.option(
         "--max-megapixels",
         type=Number(0, 1000, min_open=True),
         metavar="N",
-        help="Refuse larger images by their header, before anything is decoded.  [default: 200; where there is"
-        " a configuration, its cache.max_megapixels]",
+        help="Refuse images larger than this, judging by their header.  [default: cache.max_megapixels of the"
+        " configuration, else 200]",
     ),
     "split": click.option(
         "--split",
         metavar="NAME",
-        help="Only this split.  [default: all for cache, val for rank, evaluate and report]",
+        help="Use only this split.  [default: all for cache, val for rank, evaluate and report]",
     ),
 }

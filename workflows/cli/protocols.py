@@ -12,11 +12,11 @@ from workflows.cli.options import job_options, make_job
 @job_options("data", "out", "config", "detector", "cluster", "ranker", "split", "ground_truth")
 @click.option("--json", "as_json", is_flag=True, help="Print every number as JSON on standard output.")
 def evaluate_protocols(as_json: bool, **options: Any) -> None:
-    """Print and store AP and milliseconds of protocols and rankers over the same images (paper Tables 3 and 4).
+    """Compare protocols and rankers.
 
-    Which protocols, rankers, and how many images: [comparison] in the configuration. What is cached or
-    trained already is not computed again. The table is results/protocols.parquet, and in the next
-    `crface report`.
+    Prints and stores AP and milliseconds of all of them on the same images (paper Tables 3 and 4). [comparison] in the
+    configuration names protocols, rankers and the number of images. Only what is neither cached nor trained is
+    computed. The table is stored as results/protocols.parquet and shown in the next `crface report`.
 
     \b
     Example:  crface evaluate-protocols

@@ -9,7 +9,7 @@ from workflows.cli.options import job_options, make_job
 
 
 class _ManyHeights(click.Command):
-    """Takes `--heights 240 480`: to click, an option has one value each time that it is given."""
+    """A command that takes `--heights 240 480`; click itself wants the option repeated for each value."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         words: list[str] = []
@@ -31,11 +31,12 @@ class _ManyHeights(click.Command):
 @job_options("data", "out", "config", "detector", "cluster", "split", "ground_truth")
 @click.option("--json", "as_json", is_flag=True, help="Print every number as JSON on standard output.")
 def evaluate_resolutions(heights: tuple[int, ...], as_json: bool, **options: Any) -> None:
-    """Print and store predicted and oracle AP over image height (the paper's Figure 2).
+    """Measure AP over image height (Figure 2).
 
-    Every image is resized to each height, its shape kept, and detected in one pass; what is cached already is
-    not computed again. The table is results/resolutions.parquet, the figure is in the next `crface report`.
-    On the embedded data set `--split large` makes and takes pictures of single large faces.
+    Prints and stores predicted and oracle AP. Every image is resized to each height, keeping its aspect ratio, and
+    detected in one pass; only what is not cached yet is computed. The table is stored as results/resolutions.parquet,
+    and the next `crface report` shows the figure. On the embedded data set, `--split large` generates and uses images
+    of single large faces.
 
     \b
     Example:  crface evaluate-resolutions --data /data/WIDER_FACE --heights 480 784 1024 1600

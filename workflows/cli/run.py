@@ -1,4 +1,4 @@
-"""The stages as commands: cache, train, rank, evaluate, report; all of them (demo); what they would do (plan)."""
+"""The stages as commands: cache, train, rank, evaluate, report; all of them (demo) and their plan."""
 
 import json
 from typing import Any
@@ -13,10 +13,12 @@ from workflows.cli.options import job_options, make_job
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
-    help="Seed of the embedded data set.  [default: the configuration's]",
+    help="Seed of the embedded data set.  [default: from the configuration]",
 )
 def demo(seed: int | None, **options: Any) -> None:
-    """Run the whole job on the embedded data set: cache, train, rank, evaluate, evaluate-protocols, report.
+    """Run the whole job on the embedded data set.
+
+    The stages are cache, train, rank, evaluate, evaluate-protocols and report.
 
     \b
     Example:  crface demo
@@ -35,13 +37,13 @@ _retry_failed = click.option(
     "--retry-failed",
     "is_retry",
     is_flag=True,
-    help="Also try blocks that failed too often in an earlier run.",
+    help="Also retry blocks that an earlier run set aside.",
 )
 _verify = click.option(
     "--verify",
     "is_verified",
     is_flag=True,
-    help="First read all that is stored, name what is damaged, and make it again.",
+    help="First read everything stored, name what is damaged, and compute it again.",
 )
 
 
@@ -50,10 +52,10 @@ _verify = click.option(
 @_retry_failed
 @_verify
 def cache(is_retry: bool, is_verified: bool, **options: Any) -> None:
-    """Store the candidates of every image, by every detector.
+    """Store the candidates of every image.
 
-    Only what is missing or out of date is computed; an image that cannot be read is named, and the rest goes on.
-    A block that fails three times is set aside and named; then the exit status is 1.
+    Every chosen detector is run on every image; only what is missing or out of date is computed. An unreadable image
+    is named and left out. A block that fails three times is named and set aside, and the exit status is then 1.
 
     \b
     Example:  crface cache --data /data/WIDER_FACE --detector retinaface-mobilenet0.25
@@ -73,19 +75,19 @@ def cache(is_retry: bool, is_verified: bool, **options: Any) -> None:
     default=2,
     show_default=True,
     type=click.IntRange(1),
-    help="Threads that read and augment, in each process (`crface bench loader`).",
+    help="Threads per process that read and augment images (see `crface bench loader`).",
 )
 @click.option(
     "--cluster",
     metavar="local:N|ADDRESS|FILE",
-    help="Train in one fresh process beside each worker of a Dask cluster.  [default: in this process]",
+    help="Train in one new process beside each worker of a Dask cluster.  [default: in this process]",
 )
 @_verify
 def train(num_threads: int, is_verified: bool, cluster: str | None, **options: Any) -> None:
-    """Train the confidence ranker on the cached candidates of the train split.
+    """Train the confidence ranker.
 
-    An interrupted training goes on from its last checkpoint, bit for bit on a CPU. Under torchrun, or with a cluster,
-    the processes share each batch.
+    It learns from the cached candidates of the train split. An interrupted training resumes from its last checkpoint,
+    bit for bit on a CPU. Under torchrun or on a cluster, the processes share each batch.
 
     \b
     Example:  crface train --data /data/WIDER_FACE --config paper
@@ -101,7 +103,7 @@ def train(num_threads: int, is_verified: bool, cluster: str | None, **options: A
     from workflows.cluster.open import open_cluster
     from workflows.worker.beside import run_beside_workers
 
-    make_job(**options)  # a mistake shall not wait for the cluster
+    make_job(**options)  # a mistake in the options fails before a cluster is started
     values = [(name, value) for name, given in options.items() for value in _each(given)]
     arguments = [word for name, value in values for word in (f"--{name}", str(value))]
     if is_verified:
@@ -122,7 +124,7 @@ def _each(given: Any) -> tuple[Any, ...]:
 @_retry_failed
 @_verify
 def rank(is_retry: bool, is_verified: bool, **options: Any) -> None:
-    """Store refined confidences for cached candidates.
+    """Refine the cached confidences with a ranker.
 
     \b
     Example:  crface rank --data /data/WIDER_FACE
@@ -137,11 +139,11 @@ def rank(is_retry: bool, is_verified: bool, **options: Any) -> None:
 @job_options("data", "out", "config", "detector", "protocol", "cluster", "ranker", "split", "ground_truth")
 @click.option("--json", "as_json", is_flag=True, help="Print every number as JSON on standard output.")
 def evaluate(as_json: bool, **options: Any) -> None:
-    """Print and store AP easy / medium / hard for predicted, ranked and oracle confidences.
+    """Measure AP before and after ranking.
 
-    Stored as well: AP of all faces and by face height, 95 % intervals, what fails, and calibration. Without a
-    ranker (neither trained nor given) the table has the rows predicted and oracle. `--cluster local` means
-    threads of this process; `local:N` starts processes.
+    Prints and stores AP easy / medium / hard for predicted, ranked and oracle confidences. Also stores AP of all faces
+    and by face height, 95 % intervals, failures and calibration. Without a ranker (neither trained nor given), the
+    table has no ranked row. `--cluster local` uses threads of this process; `local:N` starts processes.
 
     \b
     Example:  crface evaluate --data /data/WIDER_FACE --json
@@ -157,7 +159,9 @@ def evaluate(as_json: bool, **options: Any) -> None:
 @click.command()
 @job_options("data", "out", "config", "detector", "protocol", "ranker", "split", "ground_truth")
 def report(**options: Any) -> None:
-    """Write report/index.html: the AP table, PR curves, and pictures before and after.
+    """Write the HTML report.
+
+    report/index.html has the AP table, precision-recall curves, and images before and after ranking.
 
     \b
     Example:  crface report --out runs/demo
@@ -171,7 +175,9 @@ def report(**options: Any) -> None:
 @job_options("data", "out", "config", "detector", "protocol", "ranker", "split", "ground_truth")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON on standard output.")
 def plan(as_json: bool, **options: Any) -> None:
-    """Say what the stages would compute now, and why; compute nothing.
+    """Show what would be computed, and why.
+
+    Nothing is computed or written.
 
     \b
     Example:  crface plan --data /data/WIDER_FACE

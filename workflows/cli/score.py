@@ -17,35 +17,33 @@ from workflows.cli.numbers import Number
     required=True,
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="FOLDER",
-    help="The official .mat files, or a data set that has them or an annotation text.",
+    help="Folder of the official .mat files, or a data set with them or with an annotation text.",
 )
-@click.option("--split", default="val", show_default=True, metavar="NAME", help="The ground truth's split.")
+@click.option("--split", default="val", show_default=True, metavar="NAME", help="Split of the ground truth.")
 @click.option(
     "--iou",
     default=0.5,
     show_default=True,
     type=Number(0.0, 1.0, min_open=True),
     metavar="IOU",
-    help="The overlap that makes a hit.",
+    help="IoU from which a detection matches a face.",
 )
-@click.option("--coco", "with_coco", is_flag=True, help="Also AP and AR as COCO measures them (slow).")
+@click.option("--coco", "with_coco", is_flag=True, help="Also compute AP and AR as COCO does (slow).")
 @click.option(
     "--pr-curves",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Write the precision-recall curves to this Parquet file.",
 )
+@click.option("--lenient", "is_lenient", is_flag=True, help="Skip and count what is wrong in the files.")
 @click.option(
-    "--lenient", "is_lenient", is_flag=True, help="Leave out what is wrong in the files, and count it."
-)
-@click.option(
-    "--allow-missing", is_flag=True, help="Images without a result file count as without detections."
+    "--allow-missing", is_flag=True, help="Count images without a result file as having no detections."
 )
 @click.option(
     "--spread-scores",
     "is_spread",
     is_flag=True,
-    help="Replace scores by their ranks before the official AP is taken; the output says so.",
+    help="Replace scores by their ranks before computing the official AP; the output says so.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on standard output.")
 def score(
@@ -60,10 +58,11 @@ def score(
     is_spread: bool,
     as_json: bool,
 ) -> None:
-    """Print WIDER FACE AP easy / medium / hard of a folder of text results; no workspace is needed.
+    """Score a folder of text results.
 
-    PRED_DIR has a file <event>/<image>.txt for every image: its name, the number of detections, and lines
-    x y w h score. Official AP first, then the exact one, for which every score is a threshold.
+    Prints WIDER FACE AP easy / medium / hard; no workspace is needed. PRED_DIR has a file <event>/<image>.txt for every
+    image: its name, the number of detections, and lines x y w h score. The official AP is followed by the exact one,
+    which uses every score as a threshold.
 
     \b
     Example:  crface score results/val --ground-truth /data/WIDER_FACE/ground_truth

@@ -1,4 +1,4 @@
-"""`crface weights`: published checkpoints into this project's files, and a check of them."""
+"""`crface weights`: published checkpoints converted to safetensors, and weights files checked."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from pipeline.errors import UserError
 
 @click.group()
 def weights() -> None:
-    """Import published checkpoints and verify weights."""
+    """Import or verify a detector's weights."""
 
 
 @weights.command("import")
@@ -18,19 +18,21 @@ def weights() -> None:
     "--detector",
     required=True,
     metavar="NAME",
-    help="The detector whose network takes them (see `crface detectors`).",
+    help="Detector that the weights are for (see `crface detectors`).",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The file to write.  [default: SOURCE with the ending .safetensors, in the current folder]",
+    metavar="FILE",
+    help="File to write.  [default: SOURCE's name with the suffix .safetensors, in the current folder]",
 )
-@click.option("--sha256", help="Refuse SOURCE unless its SHA-256 is this.")
+@click.option("--sha256", metavar="HASH", help="Refuse SOURCE unless it has this SHA-256.")
 def import_(source: Path, detector: str, output: Path | None, sha256: str | None) -> None:
-    """Convert a published checkpoint (.pth, .pt, .safetensors) strictly into a safetensors file.
+    """Convert a published checkpoint.
 
-    Missing, unexpected and misshapen keys are listed in an error; weights of another network are refused with its
-    name. Nothing in the file is ever executed. docs/weights.md lists where published checkpoints come from.
+    SOURCE (.pth, .pt or .safetensors) is converted to a safetensors file. Missing, unexpected or misshapen keys are
+    listed as an error; weights of another network are an error that names it. Nothing in the file is ever executed.
+    docs/weights.md says where to find published checkpoints.
 
     \b
     Example:  crface weights import mobilenet0.25_Final.pth --detector retinaface-mobilenet0.25
@@ -47,10 +49,12 @@ def import_(source: Path, detector: str, output: Path | None, sha256: str | None
 
 @weights.command()
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--detector", required=True, metavar="NAME", help="The detector that the weights should fit.")
-@click.option("--sha256", help="Fail unless the file's SHA-256 is this.")
+@click.option("--detector", required=True, metavar="NAME", help="Detector that the weights must fit.")
+@click.option("--sha256", metavar="HASH", help="Fail unless the file has this SHA-256.")
 def verify(file: Path, detector: str, sha256: str | None) -> None:
-    """Check that a weights file is whole and fits a detector's network, key by key; exit status 1 if not.
+    """Check a weights file.
+
+    It must be undamaged and fit the detector's network key by key; the exit status is 1 if not.
 
     \b
     Example:  crface weights verify retinaface.safetensors --detector retinaface-mobilenet0.25

@@ -1,4 +1,4 @@
-"""Where the blocks of an evaluation are computed: in threads of this process, or on a cluster."""
+"""Computing an evaluation's blocks in threads of this process, or on a cluster."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,12 +15,12 @@ Part = TypeVar("Part")
 
 @contextmanager
 def evaluation_runner(cluster: str) -> Iterator[Runner]:
-    """Give something that does an evaluation's blocks; a cluster is closed in the end.
+    """A runner of an evaluation's blocks; its cluster, if any, is closed at the end.
 
-    `local` is threads of this process: starting others, which import everything again, takes longer than
-    evaluating some hundred images. Everything else is as for `open_cluster`.
+    `local` uses threads of this process: starting worker processes, which import everything again, takes longer than
+    evaluating a few hundred images. All other values are as for `open_cluster`.
 
-    Raises UserError and UsageError as `open_cluster` does, and what is run, UserError as `run_blocks` does.
+    Raises UserError and UsageError as `open_cluster` does; the runner raises UserError as `run_blocks` does.
     """
     if cluster == "local":
         yield in_threads

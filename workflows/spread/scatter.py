@@ -1,4 +1,4 @@
-"""Hand blocks to workers: few at a time, again after a failure, none lost and none left waiting."""
+"""Handing blocks to workers: a few at a time, with retries, none lost and none left waiting."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 MAX_TRIES: Final = 3
-"""A block that fails this often is set aside."""
+"""Failures after which a block is set aside."""
 BLOCKS_PER_THREAD: Final = 2
-"""Blocks in flight for each worker thread: one being computed, one waiting so that the thread never is."""
+"""Blocks in flight per worker thread: one being computed and one waiting, so that the thread never waits."""
 
 _RECOUNT_S = 1.0
 _MAX_NAMED = 5
@@ -31,17 +31,17 @@ Report = TypeVar("Report")
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[Report]):
-    """What became of the blocks."""
+    """What became of all blocks."""
 
     done: list[Report] = field(default_factory=list)
-    """What the tasks returned, in the order in which they finished; empty unless it was to be kept."""
+    """What the tasks returned, in the order they finished; empty if results are not kept."""
     set_aside: list[tuple[Block, str]] = field(default_factory=list)
-    """Blocks that failed MAX_TRIES times, and why they did the last time."""
+    """Blocks that failed MAX_TRIES times, each with its last error."""
     num_blocks: int = 0
-    """All that there were."""
+    """Number of all blocks, finished or not."""
 
     def check(self) -> None:
-        """Raise UserError naming what was set aside; nothing happens if nothing was."""
+        """Raise UserError that names the blocks set aside, if any."""
         if not self.set_aside:
             return
         named = [f"images {block.start} to {block.stop - 1}: {why}" for block, why in self.set_aside]
@@ -63,22 +63,22 @@ def run_blocks(
     on_gpu: bool = False,
     on_set_aside: Callable[[Block, str], object] | None = None,
 ) -> Outcome[Report]:
-    """Call `function(spec, block)` for every block on the cluster and give what came back; none for no block.
+    """The outcome of calling `function(spec, block)` for every block on the cluster; empty without blocks.
 
-    What came back is in the outcome if `is_kept`, or else only handed to `on_report`, which may add it up: then no
-    more of it is held than is in flight.
+    With `is_kept`, the outcome holds all results. Otherwise each is only passed to `on_report`, which may add them up,
+    and no more results are held in memory than blocks are in flight.
 
-    With `on_gpu`, workers that have the Dask resource GPU do the work, one block a GPU at a time, as long as there
-    are any; without, or where no worker has it, all do.
+    With `on_gpu`, only workers with the Dask resource GPU take blocks, one per GPU at a time. Without it, or if no
+    worker has the resource, all workers do.
 
     However many blocks there are, only BLOCKS_PER_THREAD per worker thread are in flight. A block that
-    raises, or whose worker dies, is tried again when the others are done, alone on its worker, so that a
-    crash is not blamed on a neighbour; after MAX_TRIES it is set aside. `on_report` is called in this
-    process as blocks finish, `on_set_aside` with the block and the reason as one is set aside.
+    raises, or whose worker dies, is retried after the others, alone on its worker, so that a crash is not
+    blamed on a neighbour; after MAX_TRIES failures it is set aside. `on_report` is called in this process as
+    each block finishes, `on_set_aside` with the block and the reason as each is set aside.
 
-    Raises UserError when a task does (the user can mend that, and every block would meet it), or when the
-    cluster goes away. Then, as on Ctrl-C, queued blocks are dropped, and those being computed finish or
-    not: either is safe.
+    Raises UserError when a task does (the user can fix the cause, and every block would fail of it), or when the
+    cluster goes away. Then, as on Ctrl-C, queued blocks are dropped; those being computed may or may not finish,
+    and both are safe.
     """
     outcome: Outcome[Report] = Outcome(num_blocks=len(blocks))
     fresh, again = deque(blocks), deque[Block]()
@@ -112,7 +112,7 @@ def run_blocks(
 
 
 class _Flight(Generic[Spec, Report]):
-    """The blocks that were handed to workers and have not come back."""
+    """The blocks that were handed to workers and have not returned."""
 
     def __init__(
         self, client: Client, function: Callable[[Spec, Block], Report], spec: Spec, on_gpu: bool
@@ -131,32 +131,32 @@ class _Flight(Generic[Spec, Report]):
 
     @property
     def size(self) -> int:
-        """How many blocks are in flight."""
+        """Number of blocks in flight."""
         return len(self._blocks)
 
     @property
     def is_of_retries_only(self) -> bool:
-        """Whether each block in flight is alone on its worker."""
+        """Whether every block in flight is alone on its worker."""
         return all(worker is not None for _, worker in self._blocks.values())
 
     def num_threads(self) -> int:
-        """Give the threads (or GPUs) of all workers, 1 if there is none now; asked for once a second at most."""
+        """Threads (or GPUs) of all workers, at least 1; looked up once a second at most."""
         if time.monotonic() - self._counted_at > _RECOUNT_S:
             self._num_threads = sum(self._threads().values())
             self._counted_at = time.monotonic()
         return max(1, self._num_threads)
 
     def unused_workers(self) -> list[str]:
-        """Give the workers that no block is alone on and that are not about to leave, as they are at this moment."""
+        """Workers at this moment that have no block to themselves and are not about to leave."""
         used = {worker for _, worker in self._blocks.values()}
-        # a block for one that leaves before it is replaced would wait for it in vain
+        # a block assigned to a worker that leaves would wait for it in vain
         scheduler = self._client.scheduler
         assert scheduler is not None, "the client is connected"
         staying = self._client.sync(scheduler.ncores_running)
         return [worker for worker in self._threads() if worker in staying and worker not in used]
 
     def launch(self, block: Block, alone_on: str | None = None) -> None:
-        """Hand a block to any worker, or to one that has no other."""
+        """Hand a block to any worker, or to one that has no other block."""
         future = self._client.submit(
             carried_out,
             self._function,
@@ -166,13 +166,13 @@ class _Flight(Generic[Spec, Report]):
             pure=False,
             workers=alone_on,
             resources=self._resources,
-            allow_other_workers=alone_on is not None,  # that one may die meanwhile
+            allow_other_workers=alone_on is not None,  # that worker may die meanwhile
         )
         self._blocks[future] = block, alone_on
         self._landed.add(future)
 
     def land(self) -> tuple[Block, Report | BaseException]:
-        """Wait for the next block to come back; give what its task returned, or why it did not."""
+        """The next block to return, with the result of its task, or its error."""
         future, result = next(self._landed)
         block, _ = self._blocks.pop(future)
         # the future's status would not do: a result that is here is "lost" if its worker has died since
@@ -181,7 +181,7 @@ class _Flight(Generic[Spec, Report]):
         return block, result
 
     def drop(self) -> None:
-        """Take what waits off the queue."""
+        """Drop the queued blocks."""
         self._blocks.clear()  # Dask forgets a task whose future nobody holds
         self._landed.clear()
 
@@ -194,7 +194,7 @@ class _Flight(Generic[Spec, Report]):
 
 
 def _reason(error: BaseException) -> str:
-    """Say why a block failed; raise what ends the run."""
+    """Why a block failed, in words; raises the errors that end the run."""
     from distributed import CancelledError
     from distributed.scheduler import KilledWorker, NoWorkerError
 
@@ -208,7 +208,7 @@ def _reason(error: BaseException) -> str:
         raise UserError("no worker is left and none can be started; finished blocks are kept") from error
     if isinstance(error, KilledWorker):
         return "its worker died, which often means that memory ran out"
-    # images that a stage knows to be the cause are noted on its error
+    # stages note the images that caused an error on it
     images: list[str] = getattr(error, "__notes__", [])
     more = [f"{len(images) - _MAX_NAMED} more"] if len(images) > _MAX_NAMED else []
     named = ", ".join([*images[:_MAX_NAMED], *more])

@@ -1,9 +1,9 @@
-"""The blocks of one or more stores, carried out on one cluster: what is done, left out, set aside, and said of it."""
+"""Computing the missing blocks of several stores on one cluster, and reporting what was done, left out or set aside."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -28,11 +28,14 @@ if TYPE_CHECKING:
 _MAX_NAMED = 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """The blocks of one store, and how they are done."""
+    """The missing blocks of one store, and how to compute them."""
 
-    what: str
+    command: Literal["cache", "rank"]
+    """The subcommand of `crface` that computes them."""
+    store: str
+    """The store's name in messages."""
     function: Callable[[Any, "Block"], BlockReport]
     spec: object
     blocks: "Sequence[Block]"
@@ -40,47 +43,54 @@ class Work:
     finish: Callable[[], None]
     set_aside: SetAside
     row_digests: Callable[[], Sequence[str]]
-    """Of the images that the blocks are computed from, by row."""
+    """Digests of the images that the blocks are computed from, by row."""
+
+    @property
+    def title(self) -> str:
+        """The work's name in messages."""
+        return f"{self.command} {self.store}"
 
 
 def cache_work(plan: CachePlan) -> Work:
-    """Give the blocks of a plan of the cache stage, its views' not among them."""
+    """The work of one plan of the cache stage, without that of its views."""
     spec = plan.spec
     return Work(
-        f"cache {plan.key.words}",
-        fuse_block if isinstance(spec, FuseSpec) else cache_block,
-        spec,
-        plan.blocks,
-        lambda: prepare_cache(plan),
-        lambda: finish_cache(plan),
-        SetAside(spec.workspace.candidates_ledger(plan.key)),
-        lambda: planned_index(spec.workspace, plan.key.split, spec.index_digest).row_digests,
+        command="cache",
+        store=plan.key.words,
+        function=fuse_block if isinstance(spec, FuseSpec) else cache_block,
+        spec=spec,
+        blocks=plan.blocks,
+        prepare=lambda: prepare_cache(plan),
+        finish=lambda: finish_cache(plan),
+        set_aside=SetAside(spec.workspace.candidates_ledger(plan.key)),
+        row_digests=lambda: planned_index(spec.workspace, plan.key.split, spec.index_digest).row_digests,
     )
 
 
 def rank_work(plan: "RankPlan") -> Work:
-    """Give the blocks of a plan of the rank stage."""
+    """The work of one plan of the rank stage."""
     from pipeline.rank.work import finish_rank, prepare_rank, rank_block
 
     return Work(
-        f"rank {plan.spec.key.words}",
-        rank_block,
-        plan.spec,
-        plan.blocks,
-        lambda: prepare_rank(plan),
-        lambda: finish_rank(plan),
-        SetAside(plan.spec.workspace.scores_ledger(plan.spec.key, plan.spec.ranker)),
-        lambda: plan.index.row_digests,
+        command="rank",
+        store=plan.spec.key.words,
+        function=rank_block,
+        spec=plan.spec,
+        blocks=plan.blocks,
+        prepare=lambda: prepare_rank(plan),
+        finish=lambda: finish_rank(plan),
+        set_aside=SetAside(plan.spec.workspace.scores_ledger(plan.spec.key, plan.spec.ranker)),
+        row_digests=lambda: plan.index.row_digests,
     )
 
 
 def run_works(works: Sequence[Work], cluster: str, is_retry: bool = False) -> None:
-    """Do the blocks of several stores on one cluster, which is not started when there are none.
+    """Compute the blocks of several stores on one cluster, which is started only if there are any.
 
-    A block that fails MAX_TRIES times is set aside, in the workspace too: later runs leave it unless they are
+    A block that fails MAX_TRIES times is set aside, which the workspace records: later runs skip it unless they are
     a retry.
 
-    Raises UserError when blocks are set aside, now or since before; all others are finished then.
+    Raises UserError when blocks are set aside, in this run or an earlier one; all others are finished by then.
     """
     left: list[SetAsideBlock] = []
     todo: list[Work] = []
@@ -94,7 +104,7 @@ def run_works(works: Sequence[Work], cluster: str, is_retry: bool = False) -> No
         if blocks:
             todo.append(replace(work, blocks=blocks))
         else:
-            click.echo(f"{work.what}: nothing to do" + (" but what is set aside" if aside else ""))
+            click.echo(f"{work.title}: nothing to do" + (" but what is set aside" if aside else ""))
         _name("set aside before", [block.words for block in aside])
     if todo:
         left += _run(todo, cluster)
@@ -102,12 +112,12 @@ def run_works(works: Sequence[Work], cluster: str, is_retry: bool = False) -> No
         raise UserError(
             f"{len(left)} block{'s' * (len(left) > 1)} failed {MAX_TRIES} times and "
             f"{'are' if len(left) > 1 else 'is'} set aside; all others are finished. What is set aside is tried "
-            f"again when its images change, or by `crface {works[0].what.split()[0]} --retry-failed`"
+            f"again when its images change, or by `crface {works[0].command} --retry-failed`"
         )
 
 
 def _run(todo: Sequence[Work], cluster: str) -> list[SetAsideBlock]:
-    """Do blocks; give those that had to be set aside."""
+    """Compute the blocks; the ones that had to be set aside."""
     with ExitStack() as stack:
         for work in todo:
             work.prepare()
@@ -125,10 +135,10 @@ def _run_one(work: Work, client: "Client") -> tuple[Outcome[BlockReport], list[S
     aside: list[SetAsideBlock] = []
 
     def set_aside(block: "Block", why: str) -> None:
-        # at once: an interrupted run shall not have to find out again
+        # at once, so that an interrupted run need not find out again
         aside.append(work.set_aside.add(block, why, work.row_digests()))
 
-    with show_progress(work.what, num_to_compute(work.blocks)) as progress:
+    with show_progress(work.title, num_to_compute(work.blocks)) as progress:
         outcome = run_blocks(
             client,
             work.function,
@@ -145,7 +155,7 @@ def _tell(work: Work, outcome: Outcome[BlockReport], aside: Sequence[SetAsideBlo
     errors = [error for done in outcome.done for error in done.errors]
     total = sum(done.num_images for done in outcome.done)
     click.echo(
-        f"{work.what}: {total - len(errors)} images done"
+        f"{work.title}: {total - len(errors)} images done"
         + (f", {len(errors)} left out" if errors else "")
         + (f", {sum(block.stop - block.start for block in aside)} set aside" if aside else "")
     )

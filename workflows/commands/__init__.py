@@ -1,1 +1,1 @@
-"""What the commands of crface do, one module each, named as the command."""
+"""What each `crface` command does: one module per command, with its name."""

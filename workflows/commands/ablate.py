@@ -1,4 +1,4 @@
-"""Run a sweep of trainings over a cluster as a user does: what is missing is done, then the table is shown."""
+"""crface ablate: trainings on a cluster, as far as they are missing, and the table that compares them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,9 +22,9 @@ from workflows.spread.scatter import MAX_TRIES, Outcome, run_blocks
 def ablate(
     job: Job, sweep: Sweep, settings: Sequence[str], num_seeds: int, show: bool
 ) -> list[dict[str, Any]]:
-    """Train and measure what a sweep lacks, store its rows and table; gives the rows as JSON values.
+    """Compute the missing trainings of a sweep and store its table; the table's rows as JSON values.
 
-    Raises UserError when candidates are missing, or trainings failed: all others are kept, and in the table.
+    Raises UserError when candidates are missing or trainings failed; all others are stored and in the table.
     """
     with job.workspace.locked(command_line()):
         indexes = stored_indexes(job)
@@ -73,7 +73,7 @@ def _run(plan: AblationPlan, cluster: str) -> Outcome[str]:
 
 
 def _check(plan: AblationPlan, outcome: Outcome[str]) -> None:
-    """Raise UserError naming the tasks that were set aside; nothing happens if none were."""
+    """Raise UserError that names the tasks set aside, if any."""
     if not outcome.set_aside:
         return
     tasks = [(plan.spec.tasks[block.number], why) for block, why in outcome.set_aside]

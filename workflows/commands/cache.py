@@ -1,4 +1,4 @@
-"""crface cache: candidates of every image that lacks them."""
+"""crface cache: the candidates of every image that has none."""
 
 from collections.abc import Sequence
 
@@ -19,8 +19,8 @@ from workflows.spread.works import cache_work, run_works
 def cache(job: Job, is_retry: bool = False, is_verified: bool = False) -> None:
     """Store the candidates of every image by every detector.
 
-    With `is_retry`, blocks set aside before are tried, too; with `is_verified`, all that is stored is read
-    first, and what is damaged is computed again.
+    With `is_retry`, blocks set aside earlier are retried; with `is_verified`, everything stored is read first, and
+    what is damaged is computed again.
     """
     with job.workspace.locked(command_line()):
         if is_verified:
@@ -32,7 +32,7 @@ def cache(job: Job, is_retry: bool = False, is_verified: bool = False) -> None:
         plans = JobPlans(job, indexes).candidates(*splits)
         own = [plan for plan in plans if isinstance(plan, CachePlan)]
         for part in (part for plan in own for part in (*plan.views, plan) if is_verified):
-            prepare_cache(part)  # whose attributes may be damaged where there is nothing to compute
+            prepare_cache(part)  # its attributes may be damaged even if no block is missing
         compute_candidates(own, job.cluster, is_retry)
         for imported in (plan for plan in plans if isinstance(plan, ImportedPlan)):
             if imported.blocks:
@@ -41,7 +41,7 @@ def cache(job: Job, is_retry: bool = False, is_verified: bool = False) -> None:
 
 
 def compute_candidates(plans: Sequence[CachePlan], cluster: str, is_retry: bool = False) -> None:
-    """Carry out cache plans on one cluster, and say what was done; the caller holds the workspace's lock.
+    """Carry out cache plans on one cluster and print what was done; the caller holds the workspace's lock.
 
     Raises UserError when blocks are set aside.
     """

@@ -1,4 +1,4 @@
-"""Collect a data set as a user does: gather, label, and say what became of everything."""
+"""crface dataset collect: a data set gathered and labelled, and what became of each source."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,9 +24,9 @@ def run_collect(
     max_pixels: int,
     show: bool,
 ) -> dict[str, Any]:
-    """Make the data set and (with `show`) print what is in it; gives the same as JSON values.
+    """Make the data set and, with `show`, print what it contains; the same facts as JSON values.
 
-    What cannot be read is named on standard error.
+    Unreadable files are named on standard error.
     """
     with shown_if_long("collect", "files") as progress:
         collected = collect(sources, out, threshold, rule, progress, max_pixels)
@@ -68,10 +68,10 @@ def run_collect(
 
 
 def check(found: dict[str, Any]) -> None:
-    """Raise UserError if something could not be read, or nothing is left; after all is said."""
+    """Raise UserError if a file could not be read or no image was kept; to be called after all output."""
     if number := len(found["unreadable"]):
         what = "1 file" if number == 1 else f"{number} files"
-        raise UserError(f"{what} could not be read, or not to the end; mend or remove what is named above")
+        raise UserError(f"{what} could not be read completely: repair or remove what is named above")
     if not found["images"]:
         raise UserError("no image was kept: no video has a frame that its rule chooses")
 

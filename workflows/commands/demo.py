@@ -1,4 +1,4 @@
-"""The whole job on the embedded data set: all stages, one after the other."""
+"""crface demo: all stages on the embedded data set, one after the other."""
 
 from workflows.commands.cache import cache
 from workflows.commands.evaluate import evaluate
@@ -10,7 +10,7 @@ from workflows.job.job import Job
 
 
 def demo(job: Job) -> None:
-    """Run the stages; protocols are compared where the configuration names some."""
+    """Run all stages; protocols are compared only if the configuration names some."""
     cache(job)
     train(job)
     rank(job)

@@ -1,4 +1,4 @@
-"""crface evaluate: the table of AP, computed if anything changed."""
+"""crface evaluate: the AP table, recomputed only if something changed."""
 
 from typing import Any
 
@@ -18,12 +18,12 @@ from workflows.spread.evaluation import evaluation_runner
 
 
 def evaluate(job: Job, show: bool = True) -> list[dict[str, Any]]:
-    """Compute, store and (with `show`) print the AP table; gives its rows as JSON values."""
+    """Compute, store and, with `show`, print the AP table; its rows as JSON values."""
     with job.workspace.locked(command_line()):
         plans = JobPlans(job, stored_indexes(job))
         evaluation = plans.evaluation
         if results.changes(job.workspace, plan_evaluate(evaluation)):
-            # with torch, which a second run need not wait for
+            # needs torch, which a run with nothing to do does not wait for
             from pipeline.evaluate.work import evaluate as run_evaluate
 
             with evaluation_runner(job.cluster) as run, shown_if_long("evaluate") as progress:

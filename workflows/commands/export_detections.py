@@ -1,4 +1,4 @@
-"""Write a detector's stored detections for other programs."""
+"""crface export-detections: a detector's stored detections as files for other programs."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +13,11 @@ from workflows.job.job import Job
 
 
 def export_detections(job: Job, output: Path, form: str, confidence: Confidence) -> None:
-    """Write the detections of the job's one detector after NMS, and say how many.
+    """Write the detections of the job's only detector after NMS, and print how many there are.
 
     Raises UsageError when the job has several detectors, UserError when nothing is stored for it.
     """
-    from pipeline.export import WRITERS, read_detections  # with torch, which --help need not wait for
+    from pipeline.export import WRITERS, read_detections  # needs torch, which --help does not wait for
 
     plans = JobPlans(job, stored_indexes(job))
     sources = plans.sources

@@ -1,4 +1,4 @@
-"""A ranker's ONNX file, written only if it says what the ranker says."""
+"""crface export-ranker: a ranker's ONNX file, written only if it gives the ranker's confidences."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ from pipeline.errors import UserError
 from pipeline.workspace.writing import write_atomically
 
 TOLERANCE = 1e-4
-"""Greatest difference of any confidence that is taken for rounding."""
+"""Largest difference between two confidences that counts as rounding."""
 
 
 def write_onnx(ranker_file: Path, output: Path) -> float:
-    """Write the ranker as ONNX; gives the greatest difference that was found between the two.
+    """Write the ranker as ONNX; the largest difference found between their confidences.
 
     Raises UserError when the file is no ranker, a package is missing, or the two differ by more than 1e-4.
     """

@@ -1,4 +1,4 @@
-"""The import of candidates: what is odd about them is printed, and all of them are stored or none."""
+"""crface import-candidates: foreign results, stored completely or not at all, and what is odd about them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,8 +26,8 @@ def import_candidates(
 ) -> None:
     """Store the results in `source`, a folder of texts or a COCO or Parquet file, as `imported:<name>` of one split.
 
-    Raises UserError when they cannot be used, after printing what is wrong with them, UsageError for options that do
-    not go together.
+    Raises UserError, after naming everything that is wrong, when they cannot be used; UsageError for an invalid
+    combination of options.
     """
     with job.workspace.locked(command_line()):
         index = evaluation_split(update_indexes(job), job.split)

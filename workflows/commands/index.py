@@ -1,4 +1,4 @@
-"""crface dataset index: the index of each split, brought up to date."""
+"""crface dataset index: the up-to-date index of each split."""
 
 from pipeline.workspace.lock import command_line
 from workflows.job.data import update_indexes
@@ -6,6 +6,6 @@ from workflows.job.job import Job
 
 
 def index(job: Job) -> None:
-    """Bring the workspace's index up to date."""
+    """Bring the workspace's indexes up to date."""
     with job.workspace.locked(command_line()):
         update_indexes(job)

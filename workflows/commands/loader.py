@@ -1,4 +1,4 @@
-"""Time how a job's training examples are made."""
+"""crface bench loader: the speed at which a job's training examples are loaded."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from workflows.job.job import Job
 
 
 def time_loader(job: Job, num_images: int, threads: Sequence[int]) -> LoaderBench:
-    """Measure the loader on the train split; raises UserError when its candidates are not cached."""
+    """The loader's speed on the train split; raises UserError when its candidates are not cached."""
     indexes = stored_indexes(job)
     index = chosen_split(indexes, "train")
     stores = [

@@ -1,4 +1,4 @@
-"""What the stages would compute now, and why; nothing is written."""
+"""crface plan: what the stages would compute now, and why; nothing is written."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -28,22 +28,23 @@ class Entry:
     stage: str
     what: str
     todo: str
-    """How much there is to do, in words; empty for nothing."""
+    """Amount of work, in words; empty if there is nothing to do."""
     reasons: tuple[str, ...] = ()
+    """Why there is work, and what is left out of it."""
 
     def as_json(self) -> dict[str, object]:
-        """Give the entry as JSON values."""
+        """The entry as JSON values."""
         return asdict(self)
 
     def as_text(self) -> str:
-        """Give the entry as a line, its reasons indented below."""
+        """The entry as one line, with its reasons indented below."""
         about = f"{self.stage} {self.what}".rstrip()
         lines = [f"{about}: {self.todo or 'nothing to do'}", *(f"    {reason}" for reason in self.reasons)]
         return "\n".join(lines)
 
 
 def plan(job: Job) -> list[Entry]:
-    """Give the entries of all stages in their order.
+    """The entries of all stages, in order.
 
     Raises UserError when the data set or the workspace is damaged.
     """
@@ -63,45 +64,51 @@ def plan(job: Job) -> list[Entry]:
         )
         for split in find_splits(root)
     }
-    indexes = {split: update.index for split, update in updates.items()}
-    entries = [_index_entry(split, update) for split, update in updates.items()]
-    plans = JobPlans(job, indexes)
-    entries += [
-        _blocks_entry(
-            "cache" if isinstance(plan, CachePlan) else "import",
-            p.key,
-            p.blocks,
-            SetAside(job.workspace.candidates_ledger(p.key)).read(indexes[p.key.split].row_digests),
-        )
-        for plan in plans.candidates(*indexes)
-        for p in ((*plan.views, plan) if isinstance(plan, CachePlan) else (plan,))
-    ]
-    if job.ranker is None and "train" in indexes:
+    plans = JobPlans(job, {split: update.index for split, update in updates.items()})
+    entries = [_index_entry(split, update) for split, update in updates.items()] + _cache_entries(plans)
+    if job.ranker is None and "train" in plans.indexes:
         entries.append(_training_entry(plans.training))
         if plans.training.state != "done":
-            because = ("there will be another ranker",)
-            return entries + [
-                Entry(stage=s, what="", todo="all of it", reasons=because) for s in _AFTER_TRAINING
-            ]
+            because = ["there will be another ranker"]
+            return entries + [_whole_entry(stage, because) for stage in _AFTER_TRAINING]
     if plans.ranker is not None:
-        entries += [
-            _blocks_entry(
-                "rank",
-                p.spec.key,
-                p.blocks,
-                SetAside(job.workspace.scores_ledger(p.spec.key, p.spec.ranker)).read(p.index.row_digests),
-            )
-            for p in plans.rankings
-        ]
-    why = results.changes(job.workspace, plan_evaluate(plans.evaluation))
-    entries.append(_whole_entry("evaluate", why))
-    parts = plan_report(ReportInput(plans.evaluation, job.config, plans.title))
+        entries += _rank_entries(plans)
+    return entries + _result_entries(plans)
+
+
+def _cache_entries(plans: JobPlans) -> list[Entry]:
+    workspace = plans.job.workspace
     return [
-        *entries,
-        _whole_entry(
-            "report", ["there will be other results"] if why else report_changes(job.workspace, parts)
-        ),
+        _blocks_entry(
+            "cache" if isinstance(plan, CachePlan) else "import",
+            part.key,
+            part.blocks,
+            SetAside(workspace.candidates_ledger(part.key)).read(plans.indexes[part.key.split].row_digests),
+        )
+        for plan in plans.candidates(*plans.indexes)
+        for part in ((*plan.views, plan) if isinstance(plan, CachePlan) else (plan,))
     ]
+
+
+def _rank_entries(plans: JobPlans) -> list[Entry]:
+    workspace = plans.job.workspace
+    return [
+        _blocks_entry(
+            "rank",
+            plan.spec.key,
+            plan.blocks,
+            SetAside(workspace.scores_ledger(plan.spec.key, plan.spec.ranker)).read(plan.index.row_digests),
+        )
+        for plan in plans.rankings
+    ]
+
+
+def _result_entries(plans: JobPlans) -> list[Entry]:
+    workspace = plans.job.workspace
+    why = results.changes(workspace, plan_evaluate(plans.evaluation))
+    parts = plan_report(ReportInput(plans.evaluation, plans.job.config, plans.title))
+    why_report = ["there will be other results"] if why else report_changes(workspace, parts)
+    return [_whole_entry("evaluate", why), _whole_entry("report", why_report)]
 
 
 def _index_entry(split: str, update: IndexUpdate) -> Entry:

@@ -1,4 +1,4 @@
-"""crface rank: refined confidences of every image that lacks them."""
+"""crface rank: the refined confidences of every image that has none."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from workflows.spread.works import rank_work, run_works
 
 
 def rank(job: Job, is_retry: bool = False, is_verified: bool = False) -> None:
-    """Store refined confidences of the evaluation split's candidates; `is_retry` and `is_verified` as for `cache`."""
+    """Store refined confidences for the evaluation split; `is_retry` and `is_verified` as for `cache`."""
     with job.workspace.locked(command_line()):
         indexes = stored_indexes(job)
         if is_verified:
@@ -23,9 +23,9 @@ def rank(job: Job, is_retry: bool = False, is_verified: bool = False) -> None:
 def compute_scores(
     plans: Sequence[RankPlan], cluster: str, is_retry: bool = False, is_verified: bool = False
 ) -> None:
-    """Carry out ranking plans on one cluster, and say what was done; the caller holds the workspace's lock.
+    """Carry out ranking plans on one cluster and print what was done; the caller holds the workspace's lock.
 
-    `is_retry` and `is_verified` as for `cache`. Raises UserError when blocks failed.
+    `is_retry` and `is_verified` as for `cache`. Raises UserError when blocks are set aside.
     """
     works = [rank_work(plan) for plan in plans]
     for work in works if is_verified else ():

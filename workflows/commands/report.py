@@ -1,4 +1,4 @@
-"""crface report: the HTML page, built if anything changed."""
+"""crface report: the HTML page, rebuilt only if something changed."""
 
 import click
 
@@ -12,7 +12,7 @@ from workflows.job.job import Job
 
 
 def report(job: Job) -> Place:
-    """Write the HTML report; gives its path."""
+    """Write the HTML report; its path."""
     with job.workspace.locked(command_line()):
         plans = JobPlans(job, stored_indexes(job))
         about = ReportInput(plans.evaluation, job.config, plans.title)

@@ -1,4 +1,4 @@
-"""Check a data set as a user does: count what is there, name what is wrong."""
+"""crface dataset validate: the facts about a data set, and everything that is wrong with it."""
 
 import tempfile
 from pathlib import Path
@@ -15,9 +15,9 @@ from workflows.job.progress import shown_if_long
 
 
 def validate(folder: Path, max_pixels: int) -> None:
-    """Read all of a data set and print its facts, a few lines a split; larger images than `max_pixels` are bad.
+    """Read a whole data set and print a few lines about each split; images above `max_pixels` are unreadable.
 
-    Raises UserError when an image cannot be read, after naming all of them, and at the first broken annotation.
+    Raises UserError, after naming all of them, when images cannot be read, and at the first broken annotation.
     """
     num_bad = 0
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,4 +1,4 @@
-"""`--verify`: find what is damaged in a workspace, say what, and have the stage that runs next compute it again."""
+"""`--verify`: damaged parts of a workspace, named and removed so that the stage computes them again."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,9 +18,9 @@ Verify = Callable[[Workspace, Mapping[str, int], Callable[[int, int], None]], li
 
 
 def check_indexes(job: Job) -> None:
-    """Clear damaged indexes of images away and name them; for the start of a command that indexes.
+    """Remove damaged indexes and name them; to be called before a command updates the indexes.
 
-    Raises UserError when nothing else tells where the images are.
+    Raises UserError when nothing else records where the images are.
     """
     damage = verify_indexes(job.workspace)
     _tell(damage)
@@ -30,16 +30,18 @@ def check_indexes(job: Job) -> None:
         and not is_known
         and not (isinstance(job.workspace.root, Path) and (job.workspace.root / EMBEDDED).is_dir())
     ):
-        raise UserError("the index told where the images are: run the same command again with --data FOLDER")
+        raise UserError(
+            "only the index recorded where the images are: run the same command again with --data FOLDER"
+        )
 
 
 def check_candidates(job: Job, indexes: Mapping[str, Index]) -> None:
-    """Read all candidates; clear damaged blocks away and name them."""
+    """Read all candidates; remove damaged blocks and name them."""
     _check(job, indexes, "candidates", verify_candidates)
 
 
 def check_scores(job: Job, indexes: Mapping[str, Index]) -> None:
-    """Read all refined confidences; clear damaged blocks away and name them."""
+    """Read all refined confidences; remove damaged blocks and name them."""
     _check(job, indexes, "scores", verify_scores)
 
 

@@ -1,1 +1,1 @@
-"""A job as a user asks for it: its data, its workspace, its progress."""
+"""A job: its configuration, data set, workspace and progress."""

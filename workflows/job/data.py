@@ -1,4 +1,4 @@
-"""Find a job's data set, make it if it is the embedded one, and bring the workspace's index up to date."""
+"""A job's data set, made first if it is the embedded one, and the workspace's indexes of it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,12 +15,12 @@ from workflows.job.job import Job
 from workflows.job.progress import shown_if_long
 
 EMBEDDED = "data"
-"""The folder of a workspace that holds its embedded data set, if it has one."""
+"""Folder of the embedded data set inside a workspace that has one."""
 _MAX_NAMED = 10
 
 
 def data_root(job: Job) -> Path:
-    """Give the data set's folder: the user's, else what the workspace was made from, else the embedded one's."""
+    """The data set's folder: the user's, else the one the workspace was made from, else that of the embedded one."""
     if job.data is not None:
         return job.data.absolute()
     known = listed(job.workspace.index("x").parent, "*.parquet")
@@ -40,14 +40,14 @@ def data_root(job: Job) -> Path:
 
 
 def is_embedded(workspace: Workspace, root: Path) -> bool:
-    """Tell whether a data set is the workspace's own embedded one, so that its figures can be labelled as such."""
+    """Whether a data set is the workspace's own embedded one, so that its figures can be labelled as such."""
     return root == workspace.root / EMBEDDED
 
 
 def make_embedded(folder: Path, config: DatasetConfig) -> None:
-    """Make the embedded data set where it is not there yet, with progress."""
+    """Make the embedded data set if it does not exist yet, showing progress."""
     from pipeline.embedded import (
-        make_dataset,  # imported here: SciPy and OpenCV, for the one command that draws
+        make_dataset,  # imported here: needs SciPy and OpenCV, which no other command waits for
     )
 
     with shown_if_long("data set") as progress:
@@ -62,9 +62,9 @@ def _make_large_faces(folder: Path, config: DatasetConfig) -> None:
 
 
 def update_indexes(job: Job) -> dict[str, Index]:
-    """Bring the index of every split up to date, saying what changed; gives them by split.
+    """Update the index of every split and print what changed; the indexes by split.
 
-    The embedded data set is made first, its split `large` only for a job of that split.
+    The embedded data set is made first; its split `large` only if the job is of that split.
 
     The caller holds the workspace's lock. Raises UserError when there is no data set, or it is damaged.
     """
@@ -85,9 +85,9 @@ def update_indexes(job: Job) -> dict[str, Index]:
 
 
 def stored_indexes(job: Job) -> dict[str, Index]:
-    """The indexes as they are stored; the data set is not looked at unless it lies in another folder now.
+    """The indexes as stored, by split; the data set is looked at only if it is in another folder now.
 
-    A folder with the same images and labels is the data set in another place; the indexes then say so, too.
+    A folder with the same images and labels is the same data set in another place, which the indexes then record.
 
     Raises UserError when the workspace has no index, or was made from another data set than the job's.
     """
@@ -113,7 +113,7 @@ def stored_indexes(job: Job) -> dict[str, Index]:
 
 
 def _moved(job: Job, data: Path, split: str, before: Path) -> Index:
-    """The index of a split whose images and labels are now in the folder `data`, which it says from now on."""
+    """The index of a split that is now in the folder `data`, stored with that folder."""
     limit = job.config.cache.max_pixels
     try:
         with shown_if_long(f"index of {split}") as progress:
@@ -131,9 +131,9 @@ def _moved(job: Job, data: Path, split: str, before: Path) -> Index:
 
 
 def evaluation_split(indexes: Mapping[str, Index], chosen: str | None) -> Index:
-    """Give the index of the split to evaluate: the chosen one, else val, else the only one there is.
+    """The index of the split to evaluate: the chosen one, else val, else the only one.
 
-    Raises UserError when that is not clear.
+    Raises UserError when none of these exists.
     """
     if chosen is not None:
         return chosen_split(indexes, chosen)
@@ -145,7 +145,7 @@ def evaluation_split(indexes: Mapping[str, Index], chosen: str | None) -> Index:
 
 
 def chosen_split(indexes: Mapping[str, Index], name: str) -> Index:
-    """Give a split's index; raises UserError naming the splits there are."""
+    """A split's index; raises UserError that names the existing splits."""
     if name not in indexes:
         raise UserError(f"the data set has no split {name}: it has {', '.join(indexes)}")
     return indexes[name]

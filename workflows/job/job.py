@@ -1,4 +1,4 @@
-"""A job: one configuration on one data set in one workspace, as the commands hand it to the stages."""
+"""A job: one configuration, applied to one data set, in one workspace."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,28 +10,30 @@ from pipeline.workspace.place import Place
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What a user asked for; everything else is derived from it."""
+    """What the user asked for; everything else is derived from it."""
 
     config: RunConfig
     out: Place | None = None
-    """The workspace; None: a folder named after the data set."""
+    """The workspace; None: a folder in `runs` named after the data set."""
     data: Path | None = None
-    """The data set's folder; None: what the workspace was made from, else the embedded data set."""
+    """The data set's folder; None: the one the workspace was made from, else the embedded data set."""
     cluster: str = "local"
+    """Where blocks are computed, as `open_cluster` takes it."""
     ground_truth: Path | None = None
-    """The folder of the official .mat files; None: where WIDER FACE has them."""
+    """Folder of the official .mat files; None: where WIDER FACE has them."""
     ranker: Place | None = None
-    """The ranker to apply; None: the one that is trained with this configuration."""
+    """The ranker to apply; None: the one trained with this configuration."""
     split: str | None = None
+    """The only split to work on; None: all for the cache stage, val or the only one for later stages."""
 
     @property
     def workspace(self) -> Workspace:
-        """The workspace, whose name tells the data set unless the user chose one."""
+        """The workspace, named after the data set unless the user chose one."""
         if self.out is not None:
             return Workspace(self.out.absolute())
         name = "demo" if self.data is None else self.data.absolute().name
         return Workspace(Path("runs").absolute() / name)
 
     def with_config(self, config: RunConfig) -> "Job":
-        """Give the same job with another configuration."""
+        """The same job with another configuration."""
         return replace(self, config=config)

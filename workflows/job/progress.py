@@ -1,4 +1,4 @@
-"""How far a stage is: a bar with rate and time left on a terminal, a line every few seconds anywhere else."""
+"""A stage's progress: a bar with rate and time left on a terminal, elsewhere a line every few seconds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RATE_WINDOW_S = 30.0
 
 
 class Meter:
-    """Counts what is done and says how fast and how long; a pure reckoner with the clock as an argument."""
+    """Count, rate and time left, computed from a clock that is passed in."""
 
     def __init__(self, total: int, unit: str, done: int, clock: Callable[[], float]):
         self.total = total
@@ -34,7 +34,7 @@ class Meter:
         self._samples = deque([self._first])
 
     def count(self, done: int) -> None:
-        """Take notice that `done` is reached now."""
+        """Record that `done` units are done by now."""
         now = self._clock()
         self.done = done
         self._samples.append((now, done))
@@ -44,27 +44,27 @@ class Meter:
 
     @property
     def rate(self) -> float:
-        """Units a second, lately; 0 before anything is done."""
+        """Recent units per second; 0 before anything is done."""
         (start_s, before), (end_s, after) = self._samples[0], self._samples[-1]
         return (after - before) / (end_s - start_s) if end_s > start_s else 0.0
 
     @property
     def left(self) -> timedelta | None:
-        """Time left at this rate, in whole seconds; None before anything is done."""
+        """Time left at the recent rate, in whole seconds; None before anything is done."""
         if not self.rate:
             return None
         seconds = (self.total - self.done) / self.rate - (self._clock() - self._samples[-1][0])
         return timedelta(seconds=max(0, round(seconds)))
 
     def words(self) -> str:
-        """Give count, rate, time left and note: `96/240 images, 12.3/s, 0:00:12 left, loss 0.31`."""
+        """Count, rate, time left and note: `96/240 images, 12.3/s, 0:00:12 left, loss 0.31`."""
         parts = [f"{self.done}/{self.total} {self.unit}"]
         if (left := self.left) is not None:
             parts += [f"{_rounded(self.rate)}/s", f"{left} left"]
         return ", ".join([*parts, self.note] if self.note else parts)
 
     def summary(self) -> str:
-        """Give count, time and mean rate since the start: `240 images in 0:00:20, 12.0 images/s`."""
+        """Count, time and mean rate since the start: `240 images in 0:00:20, 12.0 images/s`."""
         seconds = self._clock() - self._first[0]
         done = self.done - self._first[1]
         mean = f", {_rounded(done / seconds)} {self.unit}/s" if done and seconds else ""
@@ -73,18 +73,18 @@ class Meter:
 
 
 class Progress:
-    """What a stage calls; made by `show_progress`."""
+    """The progress of one stage, which reports to it; made by `show_progress`."""
 
     def __init__(self, meter: Meter, show: Callable[[], None]):
         self._meter = meter
         self._show = show
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Add to what is done; `note` (a loss, say) replaces the last one."""
+        """Add `count` units to those done; `note` (such as a loss) replaces the last one."""
         self.reach(self._meter.done + count, note=note)
 
     def reach(self, done: int, total: int | None = None, note: str = "") -> None:
-        """Set what is done, and the total if it was not known before."""
+        """Set the number of units done, and the total if it was not known before."""
         if total is not None:
             self._meter.total = total
         self._meter.note = note
@@ -94,10 +94,10 @@ class Progress:
 
 @contextmanager
 def show_progress(what: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Progress]:
-    """Show on standard error how far `what` is, and in the end how long it took; `done` of `total` was done
-    before.
+    """Show the progress of `what` on standard error, and finally how long it took.
 
-    On a terminal a bar of one line, in colour unless NO_COLOR is set; elsewhere plain lines.
+    `done` of `total` units were done before. A terminal gets a one-line bar, coloured unless NO_COLOR is set;
+    anything else gets plain lines.
     """
     meter = Meter(total, unit, done, time.monotonic)
     is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
@@ -107,7 +107,7 @@ def show_progress(what: str, total: int, unit: str = "images", done: int = 0) ->
 
 @contextmanager
 def shown_if_long(what: str, unit: str = "images") -> Iterator[Callable[[int, int], None]]:
-    """Give a callback (done, total) that shows progress once there is something to wait for, and nothing before."""
+    """A callback (done, total) that shows progress, but only once the work has taken longer than a second."""
     with ExitStack() as stack:
         shown: list[Progress] = []
         started = time.monotonic()

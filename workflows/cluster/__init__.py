@@ -1,1 +1,1 @@
-"""Clusters of workers: on this machine, on its GPUs, by SSH, as Slurm jobs, or one that runs already."""
+"""Clusters of workers: on this machine, on its GPUs, over SSH, as Slurm jobs, or a running one."""

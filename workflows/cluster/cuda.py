@@ -1,7 +1,6 @@
 """One worker process for each GPU of this machine.
 
-Every worker sees its own GPU only, from before its process starts: whatever initialises CUDA, and when, it cannot
-take another's.
+A worker's process is started with only its own GPU visible, so it cannot use another, whatever initialises CUDA.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from workflows.cluster.gpus import GPU
 
 
 class CudaCluster(LocalCluster):
-    """A LocalCluster whose workers have the GPUs of `devices`, one each, and the resource GPU.
+    """A LocalCluster with one worker for each GPU of `devices`, which has the resource GPU.
 
-    A worker has two threads: one for GPU work, of which it takes one task at a time, and one for other work beside
-    it. It takes LocalCluster's other arguments.
+    A worker has two threads: one for GPU tasks, which it takes one at a time, and one for other work beside them.
+    All other arguments are LocalCluster's.
     """
 
     def __init__(self, devices: list[str], **options: Any) -> None:
@@ -26,7 +25,7 @@ class CudaCluster(LocalCluster):
         self.scale(len(devices))
 
     def new_worker_spec(self) -> dict[int, dict[str, Any]]:
-        """Give the next worker the next GPU."""
+        """The next worker's specification, with the next GPU."""
         number = len(self.worker_spec)
         options = self.new_spec["options"]
         environment = {**options.get("env", {}), "CUDA_VISIBLE_DEVICES": self._devices[number]}

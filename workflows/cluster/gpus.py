@@ -1,4 +1,4 @@
-"""Which GPUs there are, and that no two workers compute on the same one; all without the driver touching CUDA."""
+"""This machine's GPUs, and a check that no two workers share one, without initialising CUDA in the driver."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 GPU: Final = "GPU"
-"""The Dask resource of a worker that has a GPU of its own: `dask worker --resources GPU=1`."""
+"""Dask resource of a worker with a GPU of its own: `dask worker --resources GPU=1`."""
 
 _DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # of NVIDIA, AMD, and either under Windows
 _WAIT_S = 30
@@ -26,17 +26,17 @@ _WAIT_S = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceReport:
-    """What a worker computes on."""
+    """The device that a worker computes on."""
 
     host: str
     device: str
-    """Identifier of the GPU that it uses; empty: it sees none, and computes on its CPU."""
+    """Identifier of the GPU; empty for a worker that sees none and computes on its CPU."""
 
 
 def visible_gpus() -> list[str]:
-    """Name this machine's GPUs, as CUDA_VISIBLE_DEVICES takes them; none where there are none.
+    """This machine's GPUs, as CUDA_VISIBLE_DEVICES names them; empty without any.
 
-    They are those in CUDA_VISIBLE_DEVICES if it is set, or else what `nvidia-smi` lists.
+    They are taken from CUDA_VISIBLE_DEVICES if it is set, else from `nvidia-smi`.
 
     Raises UserError when `nvidia-smi` fails.
     """
@@ -54,7 +54,7 @@ def visible_gpus() -> list[str]:
 
 
 def report_device() -> DeviceReport:
-    """Say what this worker computes on; where it has a GPU, CUDA is initialised."""
+    """The device that this worker computes on; initialises CUDA if it has a GPU."""
     host = platform.node()
     if os.environ.get("CUDA_VISIBLE_DEVICES") == "" or not any(Path(driver).exists() for driver in _DRIVERS):
         return DeviceReport(host=host, device="")  # without loading torch, which not all work needs
@@ -66,7 +66,7 @@ def report_device() -> DeviceReport:
 
 
 def check_devices(reports: Mapping[str, DeviceReport], gpu_workers: frozenset[str] = frozenset()) -> None:
-    """See that every worker of `reports` has a GPU of its own or none, and each of `gpu_workers` has one.
+    """Check that no two workers of `reports` share a GPU, and that each of `gpu_workers` has one.
 
     Raises UserError that names the workers, their host and the GPU.
     """
@@ -90,7 +90,7 @@ def check_devices(reports: Mapping[str, DeviceReport], gpu_workers: frozenset[st
 
 
 def check_workers(client: Client) -> None:
-    """Ask every worker that there is at this moment for its device.
+    """Check the devices of all workers present at this moment.
 
     Raises UserError as `check_devices` does.
     """
@@ -99,7 +99,7 @@ def check_workers(client: Client) -> None:
 
 
 def gpu_workers(client: Client) -> dict[str, int]:
-    """Give the addresses of the workers that have the resource GPU, and how many each has."""
+    """Number of GPU resources of each worker that has any, by address."""
     workers = client.scheduler_info(n_workers=-1)["workers"]
     return {
         address: int(worker["resources"][GPU])

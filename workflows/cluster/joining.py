@@ -1,4 +1,4 @@
-"""A Dask cluster that runs already, joined in a given time or not at all, with nothing left behind in this process."""
+"""Joining a running Dask cluster within a time limit, or failing without leaving anything behind in this process."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _MAX_FRAMES: Final = 16  # of a scheduler's first message, which has one or two
 
 
 class JoiningClient(Client):
-    """A client that gives up in time, and is then closed with its event loop before the error comes out.
+    """A client that gives up in time, and closes itself and its event loop before it raises the error.
 
     Dask leaves the closing to the garbage collector. A client that is collected while another one starts its event
-    loop waits for a lock that its own thread holds, for ever; and a loop whose client never connected is a thread
-    that nobody ends. Dask also waits without end for the first words of what accepts the connection and is silent: a
-    scheduler that hangs, or another kind of server.
+    loop waits for ever for a lock held by its own thread, and the loop of a client that never connected is a thread
+    that nothing ends. Dask also waits indefinitely for the first message of a peer that accepts the connection and
+    stays silent, such as a hanging scheduler or another kind of server.
     """
 
     def start(self, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""Workers as processes of this machine."""
+"""Workers as processes on this machine."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 from workflows.cluster.dask_config import DASK_SETTINGS
 
 if TYPE_CHECKING:
-    # importing Dask takes a second, which a run with nothing to do should not pay
+    # importing Dask takes a second, which a run with nothing to do should not wait for
     from distributed import Client, LocalCluster
 
-_WORKER_BYTES = 1_500_000_000  # a detector with its activations for an image of some megapixels
+_WORKER_BYTES = 1_500_000_000  # a detector and its activations for an image of a few megapixels
 _DASHBOARD_PORT = 8787
 
 
 def num_workers_for(num_blocks: int | None) -> int:
-    """As many workers as cores, memory and blocks give reason for."""
+    """Number of workers that cores, memory and blocks justify; at least 1."""
     from dask.system import CPU_COUNT
     from distributed.system import MEMORY_LIMIT
 
@@ -32,7 +32,7 @@ def num_workers_for(num_blocks: int | None) -> int:
 
 @contextmanager
 def local_cluster(num_workers: int, devices: list[str] | None = None) -> Iterator[Client]:
-    """A client of worker processes that share the cores; with `devices`, one process for each GPU."""
+    """A client of worker processes that share the cores; with `devices`, one process per GPU."""
     import dask
     from dask.system import CPU_COUNT
     from distributed import Client, LocalCluster
@@ -68,16 +68,16 @@ def local_cluster(num_workers: int, devices: list[str] | None = None) -> Iterato
                 _kill_workers(cluster)
                 cluster.close()
                 for name in os.environ.keys() - inherited.keys():
-                    del os.environ[name]  # what Dask left there for its workers
+                    del os.environ[name]  # what Dask set for its workers
 
 
 def _kill_workers(cluster: LocalCluster) -> None:
-    """End the workers at once: they are idle, or at a block that the next run will compute."""
+    """End the workers at once: they are idle, or on a block that the next run will compute."""
 
     async def close_nannies() -> None:
         nannies = list(cluster.workers.values())
         closing = [asyncio.ensure_future(nanny.close()) for nanny in nannies]
-        await asyncio.sleep(0)  # now they know that they close, and will not start another worker
+        await asyncio.sleep(0)  # the nannies now know that they close, and start no other worker
         for nanny in nannies:
             if nanny.pid:
                 os.kill(nanny.pid, signal.SIGKILL)
@@ -87,7 +87,7 @@ def _kill_workers(cluster: LocalCluster) -> None:
 
 
 def _free_port() -> int:
-    """Give the dashboard's usual port, or 0 for any where that one is taken."""
+    """The dashboard's usual port, or 0 (any port) if that is taken."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -99,12 +99,12 @@ def _free_port() -> int:
 
 @contextmanager
 def _ctrl_c_held() -> Iterator[None]:
-    """Have Ctrl-C wait until the block ends, and keep it from threads and processes started in it for ever.
+    """Delay Ctrl-C until the block ends, and block it for good in threads and processes started inside.
 
-    A terminal sends it to every process; the workers are the driver's to end, and would print a traceback
-    each.
+    A terminal sends Ctrl-C to every process. The driver ends the workers itself; without this, each of them would
+    print a traceback.
     """
-    multiprocessing.resource_tracker.ensure_running()  # starting it later would let the signal through again
+    multiprocessing.resource_tracker.ensure_running()  # if it started later, it would let the signal through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -1,4 +1,4 @@
-"""The workers that blocks are spread over: processes of this machine, other hosts, or a Dask cluster that runs."""
+"""Opening the cluster that computes blocks: processes on this machine, other hosts, or a running Dask cluster."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from workflows.cluster.local import local_cluster, num_workers_for
 from workflows.cluster.settings import SlurmSettings, read_cluster_file
 
 if TYPE_CHECKING:
-    # importing Dask takes a second, which a run with nothing to do should not pay
+    # importing Dask takes a second, which a run with nothing to do should not wait for
     from distributed import Client
 
 _WAIT_S = 30
 _START_S = 120
-_NO_ANSWER = (OSError, ValueError, RuntimeError, TypeError)  # the last two: only one side has TLS
+_NO_ANSWER = (OSError, ValueError, RuntimeError, TypeError)  # the last two if only one side uses TLS
 
 
 @contextmanager
 def open_cluster(address: str, num_blocks: int | None = None) -> Iterator[Client]:
-    """Start or join a cluster; closed in a moment, even on an error or Ctrl-C while it computes.
+    """Start or join a cluster; it is closed promptly, even on an error or Ctrl-C during the work.
 
-    `local` starts worker processes, as many as cores, memory and `num_blocks` give reason for, that share
-    the cores and use no GPU; `local:N` starts N. `cuda` starts one for each GPU of this machine. A worker
-    that dies is replaced. The path of a TOML file starts workers by SSH or as Slurm jobs, as the file says
+    `local` starts as many worker processes as cores, memory and `num_blocks` justify; they share the cores
+    and use no GPU. `local:N` starts N. `cuda` starts one for each GPU of this machine. A worker that dies is
+    replaced. The path of a TOML file starts workers over SSH or as Slurm jobs, as the file says
     (`workflows.cluster.settings`). `tcp://HOST:PORT` (or `tls://`) and the path of a scheduler file join a
-    cluster that runs, with this package and the same folders on every worker; GPUs are used where its
+    running cluster, whose workers must have this package and see the same folders; GPUs are used if its
     workers see any.
 
-    Raises UsageError for another address, UserError when there is no cluster at it, it has no workers, or
+    Raises UsageError for any other address, UserError when no cluster answers there, it has no workers, or
     two of them compute on the same GPU.
     """
     kind, _, rest = address.partition(":")
@@ -69,7 +69,7 @@ def open_cluster(address: str, num_blocks: int | None = None) -> Iterator[Client
 
 
 def dashboard_link(client: Client) -> str | None:
-    """Give the address of Dask's dashboard; None if it has none, because bokeh is not installed."""
+    """Address of Dask's dashboard; None if there is none because bokeh is not installed."""
     return str(client.dashboard_link) if importlib.util.find_spec("bokeh") else None
 
 
@@ -102,7 +102,7 @@ def _joined(address: str) -> Iterator[Client]:
     named = address if where == address else f"{where} (named by {address})"
     try:
         client = JoiningClient(where, timeout=_WAIT_S, set_as_default=False)
-    except Exception as error:  # whatever Dask makes of the first words of a stranger, MemoryError among it
+    except Exception as error:  # Dask raises anything for a foreign server's message, even MemoryError
         if not isinstance(error, _NO_ANSWER) or is_another_service(where):
             raise UserError(
                 f"what answers at {named} is no Dask scheduler: give the scheduler's own address; its port is "

@@ -1,4 +1,4 @@
-"""The file in which a Dask scheduler says where it is (`dask scheduler --scheduler-file`)."""
+"""The file in which a Dask scheduler records its address (`dask scheduler --scheduler-file`)."""
 
 import json
 import time

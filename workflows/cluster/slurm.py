@@ -1,4 +1,4 @@
-"""Workers as jobs of a Slurm cluster, kept at their number while a run goes on."""
+"""Workers as Slurm jobs, whose number is kept up during a run."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _SLURM_S = 60
 _OVER = ("COMPLETING", "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
 
 _CONFIG = {
-    # a job whose worker has left is cancelled, if it has not ended by itself, and replaced after this
+    # after this, a job whose worker has left is cancelled, unless it has ended by itself, and replaced
     "distributed.deploy.lost-worker-timeout": "60 s",
-    # a queue may be long
+    # waiting in the queue may take long
     "distributed.scheduler.no-workers-timeout": None,
 }
 
@@ -41,13 +41,13 @@ _CONFIG = {
 def slurm_cluster(
     settings: SlurmSettings, inherited: dict[str, Any], num_blocks: int | None
 ) -> Iterator[Client]:
-    """Submit jobs, wait for the first of them, and cancel those that are left in the end.
+    """Submit jobs, wait for the first worker, and cancel the remaining jobs at the end.
 
-    The scheduler runs in this process, so nodes must reach this machine. A job that leaves before its walltime
-    (`workflows.worker.leaving`) or dies is replaced by another. `inherited` is Dask's configuration for the
-    scheduler and the workers. At most `num_blocks` jobs are submitted.
+    The scheduler runs in this process, so the nodes must be able to reach this machine. A job that leaves before its
+    walltime (`workflows.worker.leaving`) or dies is replaced. `inherited` is Dask's configuration for the scheduler
+    and the workers. At most `num_blocks` jobs run at once.
 
-    Raises UserError when Slurm refuses the job, or all jobs end before a worker has come.
+    Raises UserError when Slurm refuses the job, or all jobs end before a worker has connected.
     """
     import dask
     from distributed import Client
@@ -70,7 +70,7 @@ def slurm_cluster(
         try:
             _check_submission(cluster.job_script())
             cluster.scale(jobs=num_jobs)
-            # Dask submits what is missing when it is told the number again, not by itself
+            # Dask submits missing jobs only when it is told the number again
             keeper = threading.Thread(target=_keep, args=(cluster, num_jobs, ended), daemon=True)
             keeper.start()
             with Client(cluster, set_as_default=False) as client:
@@ -82,10 +82,10 @@ def slurm_cluster(
 
 
 def _options(settings: SlurmSettings, name: str, dask_config: str) -> dict[str, Any]:
-    threads = 2 if settings.gpu else 1  # beside a GPU block another task may use the CPU
+    threads = 2 if settings.gpu else 1  # another task may use the CPU beside a GPU block
     directives = [
         f"--signal=B:USR1@{settings.leave_early_s}",
-        "--no-requeue",  # Slurm's own second start would be one worker too many
+        "--no-requeue",  # a job that Slurm itself restarts would be one worker too many
         *([f"--gres={settings.gpu}"] if settings.gpu else []),
         *settings.directives,
     ]
@@ -102,7 +102,7 @@ def _options(settings: SlurmSettings, name: str, dask_config: str) -> dict[str, 
         "job_name": name,
         "log_directory": str(Path(settings.log_folder).absolute()),
         "local_directory": "${TMPDIR:-/tmp}",
-        # the shell becomes the worker's nanny, so that Slurm's signal to the shell is a signal to it
+        # exec replaces the shell by the worker's nanny, so that Slurm's signal to the shell reaches it
         "python": f"exec {shlex.quote(settings.python or sys.executable)}",
         "worker_extra_args": [
             *worker_arguments,
@@ -126,7 +126,7 @@ def _options(settings: SlurmSettings, name: str, dask_config: str) -> dict[str, 
 
 
 def _check_submission(script: str) -> None:
-    """Have Slurm say whether it would take such a job; Dask itself would only write a refusal to its log."""
+    """Raise UserError if Slurm would refuse the job; Dask would only write that to its log."""
     test = _slurm("sbatch", "--test-only", text=script)
     if test.returncode:
         raise UserError(f"Slurm refuses the job: {' '.join(test.stderr.split())}")
@@ -137,11 +137,11 @@ def _wait_for_first(client: Client, name: str, num_jobs: int, log_folder: str) -
     while not client.nthreads():
         time.sleep(_POLL_S)
         known = _slurm("squeue", "--noheader", "--states=all", "--format=%T", f"--name={name}")
-        states = known.stdout.split()  # of those that are over, too, for some minutes
+        states = known.stdout.split()  # for some minutes, also of jobs that have ended
         if states and all(state in _OVER for state in states):
             raise UserError(
-                f"the Slurm jobs {name} ended before a worker came: {Path(log_folder).absolute()} has what they "
-                "said; often the nodes lack this Python or, with --tls, the certificates, or cannot reach this "
+                f"the Slurm jobs {name} ended before a worker came: {Path(log_folder).absolute()} has their "
+                "output; often the nodes lack this Python or, with --tls, the certificates, or cannot reach this "
                 "machine (`host`)"
             )
 

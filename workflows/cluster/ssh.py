@@ -1,4 +1,4 @@
-"""Workers on other hosts, started and ended through SSH."""
+"""Workers on other hosts, started and ended over SSH."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _START_S = 120
 
 @contextmanager
 def ssh_cluster(settings: SshSettings, inherited: dict[str, Any]) -> Iterator[Client]:
-    """Start the workers that `settings` asks for, with the scheduler in this process; all end with it.
+    """Start the workers that `settings` describes, with the scheduler in this process; all end with it.
 
-    Hosts are reached as `~/.ssh/config` and the SSH agent say, and must be able to reach this machine. `inherited`
+    The hosts are reached with `~/.ssh/config` and the SSH agent, and must be able to reach this machine. `inherited`
     is Dask's configuration for the scheduler and the workers.
 
     Raises UserError when a host cannot be reached or its worker does not start.
@@ -49,9 +49,9 @@ def ssh_cluster(settings: SshSettings, inherited: dict[str, Any]) -> Iterator[Cl
             cluster = SpecCluster(workers, scheduler, silence_logs="critical")
         except (asyncssh.Error, OSError) as error:
             raise UserError(
-                f"cannot start workers by SSH: {error}; `ssh HOST` must work without a question"
+                f"cannot start workers by SSH: {error}; `ssh HOST` must work without a prompt"
             ) from error
-        except Exception as error:  # Dask has no other word for a remote command that ends
+        except Exception as error:  # Dask raises nothing more specific when a remote command ends
             raise UserError(
                 f"a worker did not start on one of {', '.join(settings.hosts)}: {error}; the hosts need this "
                 "Python with this package (`python`), with --tls its certificates under the same path, and must reach "

@@ -1,9 +1,9 @@
-"""TLS between the driver, the scheduler and the workers: whoever has no certificate of ours is turned away.
+"""TLS between the driver, the scheduler and the workers: peers without a certificate of ours are refused.
 
 `python -m workflows.cluster.tls FOLDER` makes the certificates, for a cluster that is started by other means.
 
-Whoever reaches a Dask scheduler can run code on its workers, so on a network that others use the connections have to
-be closed to them. Both sides of each connection show a certificate that one authority signed.
+Anyone who reaches a Dask scheduler can run code on its workers, so on a shared network the connections must be closed
+to others. Both sides of each connection present a certificate signed by one authority.
 """
 
 import os
@@ -28,17 +28,17 @@ _ROLES: Final = ("CLIENT", "SCHEDULER", "WORKER")
 
 @contextmanager
 def tls_required(folder: Path) -> Iterator[None]:
-    """Have every Dask process that this one starts or joins use TLS with the certificate in a folder.
+    """Make every Dask process that this one starts or joins use TLS with the certificate in a folder.
 
-    The folder holds `ca.pem`, `cert.pem` and `key.pem`; where it is not there yet or empty, they are made. What Dask
-    is told goes through its environment, which workers inherit; it is as before when the block ends.
+    The folder holds `ca.pem`, `cert.pem` and `key.pem`, which are made if it is missing or empty. Dask is configured
+    through its environment, which workers inherit and which is restored when the block ends.
 
     Raises UserError when a file is missing, others can read the key, or no certificate can be made.
     """
     files = _certificate(folder.absolute())
     settings = {
         f"{_PREFIX}REQUIRE_ENCRYPTION": "True",
-        # a scheduler that is given a host and no protocol would take tcp:// otherwise, and refuse itself
+        # a scheduler with a host but no protocol would otherwise use tcp:// and refuse its own connections
         f"{_PREFIX}DEFAULT_SCHEME": "tls",
         f"{_PREFIX}TLS__CA_FILE": str(files[AUTHORITY]),
         **{f"{_PREFIX}TLS__{role}__CERT": str(files[CERTIFICATE]) for role in _ROLES},
@@ -59,7 +59,7 @@ def tls_required(folder: Path) -> Iterator[None]:
 
 
 def _reread() -> None:
-    """Have Dask look at its environment again, if it was imported before; importing it takes a second."""
+    """Make Dask read its environment again if it is imported already; importing it would take a second."""
     if (config := sys.modules.get("dask.config")) is not None:
         config.refresh()
 
@@ -83,7 +83,7 @@ def _certificate(folder: Path) -> dict[str, Path]:
 
 
 def _make(folder: Path) -> None:
-    """Make an authority and one certificate for all; the authority's own key is not kept, so it signs no other."""
+    """Make an authority and one certificate for all; the authority's key is discarded, so it signs no others."""
     try:
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes
@@ -91,7 +91,7 @@ def _make(folder: Path) -> None:
         from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
     except ImportError as error:
         raise UserError(
-            f"there are no certificates in {folder}, and to make them the package cryptography is needed: "
+            f"there are no certificates in {folder}, and making them needs the package cryptography: "
             f"pip install 'crface[tls]', or put {AUTHORITY}, {CERTIFICATE} and {KEY} there"
         ) from error
 
@@ -110,7 +110,7 @@ def _make(folder: Path) -> None:
             subject_name=named(name),
             public_key=public_key,
             serial_number=x509.random_serial_number(),
-            not_valid_before=now - timedelta(hours=1),  # the clocks of a cluster differ
+            not_valid_before=now - timedelta(hours=1),  # clocks in a cluster differ
             not_valid_after=now + timedelta(days=_DAYS),
         )
         builder = builder.add_extension(x509.BasicConstraints(is_authority, path_length=None), critical=True)

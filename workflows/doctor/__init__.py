@@ -1,6 +1,6 @@
-"""`crface doctor`: look at the machine, the data set and the detectors before a long job does.
+"""`crface doctor`: checks of the machine, the data set and the detectors before a long job.
 
-`probes` finds out what there is and decides nothing; `checks` decides what that means and looks at nothing.
+`probes` collects facts and judges nothing; `checks` judges the facts and looks at nothing.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ from workflows.job.job import Job
 
 
 def examine(job: Job) -> Iterator[Check]:
-    """Give what was found about each thing, one after the other, the quick ones first."""
+    """The checks of everything, each as soon as it is done, the quick ones first."""
     machine = probes.machine(job.workspace.root)
     data = probes.data_set(job.data, job.config.cache.max_pixels) if job.data is not None else None
     detectors = job.config.cache.detectors
@@ -32,7 +32,7 @@ def examine(job: Job) -> Iterator[Check]:
 
 
 def is_healthy(found: Sequence[Check]) -> bool:
-    """Tell whether a job can be started: nothing failed, whatever there is to warn of."""
+    """Whether a job can be started: no check failed, warnings aside."""
     return all(check.status != "fail" for check in found)
 
 

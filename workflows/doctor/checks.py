@@ -1,4 +1,4 @@
-"""What the facts about a machine mean for a job: each is fine, to be warned of, or fatal, with the next step."""
+"""What the facts about a machine mean for a job: fine, a warning or a failure, with the next step."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -10,25 +10,25 @@ from pipeline.workspace.place import Place
 Status = Literal["ok", "warn", "fail"]
 
 _GIB = 2**30
-_WORKER_BYTES = 1.5 * _GIB  # what `workflows.cluster.open` reckons for a detector with its activations
+_WORKER_BYTES = 1.5 * _GIB  # what `workflows.cluster.local` assumes for a detector and its activations
 _BYTES_PER_IMAGE = 5000 * 5 * 4 + 5000 * 4  # candidates and refined confidences, before compression
 _SPARE_BYTES = 0.5 * _GIB  # index, ledger, checkpoints, report
-_SHM_BYTES: Final = 64 * 2**20  # what a container gets that nobody gave more
+_SHM_BYTES: Final = 64 * 2**20  # a container's default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     status: Status
     found: str
-    """What was found, in words."""
+    """The facts, in words."""
     advice: str = ""
-    """The next step; empty if there is none to take."""
+    """The next step; empty if none is needed."""
 
     def as_json(self) -> dict[str, str]:
-        """Give the check as JSON values."""
+        """The check as JSON values."""
         return asdict(self)
 
 
@@ -38,15 +38,15 @@ class Package:
 
     name: str
     installed: str | None
-    """None: it is not."""
+    """Its version; None if it is not installed."""
     wanted: str
-    """The range of versions, as `>=2.6`; empty for any."""
+    """The accepted versions, such as `>=2.6`; empty for any."""
     is_in_range: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What a machine has, as far as this process may use it."""
+    """A machine's resources, as far as this process may use them."""
 
     python: str
     system: str
@@ -54,39 +54,39 @@ class Machine:
     memory_bytes: int
     available_bytes: int
     shm_bytes: int | None
-    """Size of /dev/shm; None where there is none."""
+    """Size of /dev/shm; None without one."""
     workspace: Place
     is_writable: bool
     free_bytes: int | None
-    """On the disk that the workspace is, or would be, on; None for a store without a limit."""
+    """Free space on the workspace's disk; None for an object store, which has no limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """What torch and the system say of graphics cards."""
+    """GPUs, according to torch and to the system."""
 
     torch: str
     names: tuple[str, ...]
-    """Of those that torch can use, with their memory."""
+    """Names and memory of the GPUs that torch can use."""
     is_built_for_cuda: bool
     has_nvidia_device: bool
-    """Whether the system has one, whatever torch sees."""
+    """Whether the system has an NVIDIA GPU, even if torch cannot use it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSet:
-    """What was seen of a data set."""
+    """Facts about a data set."""
 
     folder: Path
     num_images: int = 0
     splits: tuple[str, ...] = ()
-    """`val: 3226 images, labelled`."""
+    """Each split in words, such as `val: 3226 images, labelled`."""
     problems: tuple[str, ...] = field(default=())
-    """Why it, or an image that was tried, cannot be read."""
+    """Why the data set, or an image that was tried, cannot be read."""
 
 
 def packages(found: Sequence[Package]) -> Check:
-    """Every package that is needed must be there, in its range of versions."""
+    """Every required package must be installed, in an accepted version."""
     wrong = [package for package in found if not package.is_in_range]
     if wrong:
         words = ", ".join(
@@ -105,13 +105,13 @@ def packages(found: Sequence[Package]) -> Check:
 
 
 def processor(machine: Machine) -> Check:
-    """One core is enough, only slow."""
+    """One core is enough, but slow."""
     cores = f"{machine.num_cores} core{'s' * (machine.num_cores != 1)}"
     return Check(name="processor", status="ok", found=f"{cores}; {machine.system}, Python {machine.python}")
 
 
 def memory(machine: Machine) -> Check:
-    """There must be room for one worker."""
+    """There must be memory for one worker."""
     found = f"{_gib(machine.available_bytes)} of {_gib(machine.memory_bytes)} free"
     if machine.memory_bytes < _WORKER_BYTES:
         return Check(
@@ -132,7 +132,7 @@ def memory(machine: Machine) -> Check:
 
 
 def gpu(found: Gpu) -> Check:
-    """No GPU is fine; one that torch cannot use is not what its owner wants."""
+    """No GPU is fine; a GPU that torch cannot use is worth a warning."""
     if found.names:
         return Check(name="gpu", status="ok", found=f"torch {found.torch}: {', '.join(found.names)}")
     if found.has_nvidia_device:
@@ -141,13 +141,13 @@ def gpu(found: Gpu) -> Check:
             name="gpu",
             status="warn",
             found=f"there is an NVIDIA device, but torch {found.torch} cannot use it: {why}",
-            advice="compare `nvidia-smi` with the builds on pytorch.org, or go on without",
+            advice="compare `nvidia-smi` with the builds on pytorch.org, or continue without it",
         )
     return Check(name="gpu", status="ok", found=f"torch {found.torch}: none, detectors run on the processor")
 
 
 def codecs(broken: dict[str, str]) -> Check:
-    """Every format that data sets may hold must be decodable; `broken` has a reason for each that is not."""
+    """Every image format of data sets must be decodable; `broken` has the reason, or "", for each."""
     failed = {kind: reason for kind, reason in broken.items() if reason}
     if failed:
         return Check(
@@ -160,22 +160,24 @@ def codecs(broken: dict[str, str]) -> Check:
 
 
 def shared_memory(machine: Machine) -> Check:
-    """Little of it kills trainings on several GPUs with a bus error; nothing else here uses it."""
+    """Too little kills training on several GPUs with a bus error; nothing else here uses it."""
     if machine.shm_bytes is None:
-        return Check(name="shared mem", status="ok", found="no /dev/shm, which only several GPUs would use")
+        return Check(
+            name="shared mem", status="ok", found="no /dev/shm, which only training on several GPUs uses"
+        )
     found = f"{machine.shm_bytes / 2**20:,.0f} MiB in /dev/shm"
     if machine.shm_bytes <= _SHM_BYTES:
         return Check(
             name="shared mem",
             status="warn",
             found=found,
-            advice="only a training on several GPUs uses it: give the container more (--shm-size 1g) then",
+            advice="only training on several GPUs uses it: give the container more for that (--shm-size 1g)",
         )
     return Check(name="shared mem", status="ok", found=found)
 
 
 def workspace(machine: Machine, num_images: int, num_detectors: int) -> Check:
-    """It must be writable, on a disk with room for what the stages store of that many images."""
+    """The workspace must be writable, with room for what the stages store for this many images."""
     if not machine.is_writable:
         return Check(
             name="workspace",
@@ -192,13 +194,13 @@ def workspace(machine: Machine, num_images: int, num_detectors: int) -> Check:
             name="workspace",
             status="fail",
             found=f"{found}, {_gib(needed)} may be needed",
-            advice="make room, or choose another disk with --out",
+            advice="free some space, or choose another disk with --out",
         )
     return Check(name="workspace", status="ok", found=f"{found}; at most {_gib(needed)} needed")
 
 
 def data_set(found: DataSet) -> Check:
-    """It must be one, and the images that were tried must decode."""
+    """The data set must be readable, and the images that were tried must decode."""
     if found.problems:
         return Check(
             name="data",

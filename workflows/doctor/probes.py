@@ -1,4 +1,4 @@
-"""Find out what a machine, a data set and a detector are like; nothing is decided, and nothing written, here."""
+"""Facts about a machine, a data set and a detector; nothing is judged or left behind here."""
 
 import os
 import platform
@@ -26,7 +26,7 @@ _IMAGES_TRIED = 5
 
 
 def machine(workspace: Place) -> Machine:
-    """Look at processor, memory and disks, within the limits of a container if this is one."""
+    """Processor, memory and disks, within the limits of a container if this is one."""
     from dask.system import CPU_COUNT
     from distributed.system import MEMORY_LIMIT
 
@@ -60,7 +60,7 @@ def _takes_objects(workspace: UrlPath) -> bool:
 
 
 def packages() -> list[Package]:
-    """Look up what this package needs, without its extras."""
+    """The packages that this one needs, without its extras."""
     found = []
     for line in requires("crface") or []:
         wanted = Requirement(line)
@@ -82,7 +82,7 @@ def packages() -> list[Package]:
 
 
 def gpu() -> Gpu:
-    """Ask torch for graphics cards, and the system."""
+    """GPUs, according to torch and to the system."""
     import torch
 
     properties = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
@@ -95,7 +95,7 @@ def gpu() -> Gpu:
 
 
 def codecs() -> dict[str, str]:
-    """Write a small picture in each format that data sets may hold, and read it; give the reason where that fails."""
+    """For each image format of data sets, why a small picture cannot be written and read back; empty if it can."""
     picture = np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3)
     reasons = {}
     for suffix in sorted(SUFFIXES):
@@ -111,7 +111,7 @@ def codecs() -> dict[str, str]:
 
 
 def data_set(folder: Path, max_pixels: int) -> DataSet:
-    """Look at every split's listing, and read a few of its images from the beginning to the end of it."""
+    """The list of every split, and a few images of each, spread evenly, that were read."""
     splits, problems, total = [], [], 0
     try:
         for split in find_splits(folder):
@@ -132,7 +132,7 @@ def data_set(folder: Path, max_pixels: int) -> DataSet:
 
 
 def detector(spec: str, workspace: Workspace) -> Check:
-    """Run a detector on the golden picture, where a job would run it; imported candidates must be complete."""
+    """A detector's check on the golden picture, on the device a job would use; imported candidates must be complete."""
     name = f"detector {spec}"
     if is_imported(spec):
         return _imported(name, spec, workspace)
@@ -144,14 +144,14 @@ def detector(spec: str, workspace: Workspace) -> Check:
         finding = judge(ask(detectors.create(spec, device=device)), golden)
     except ValueError as error:
         return Check(
-            name=name, status="fail", found=str(error), advice="`crface detectors` lists what there is"
+            name=name, status="fail", found=str(error), advice="`crface detectors` lists the available ones"
         )
-    except Exception as error:  # a detector may be anybody's code
+    except Exception as error:  # a detector may be anyone's code
         return Check(
             name=name,
             status="fail",
             found=f"it fails on a drawn picture: {type(error).__name__}: {error}",
-            advice="mend the detector: any uint8 RGB image must give candidates",
+            advice="fix the detector: any uint8 RGB image must give candidates",
         )
     return Check(
         name=name, status=finding.status, found=f"{finding.found}, on {device}", advice=finding.advice

@@ -1,1 +1,1 @@
-"""What runs in a worker process: leaving in order, being replaced, and what runs beside it."""
+"""Code that runs in or beside a worker process: orderly leaving, replacement, and training."""

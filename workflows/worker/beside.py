@@ -1,7 +1,7 @@
-"""Start one command in a fresh process beside each worker of a Dask cluster, as torchrun would on each host.
+"""One command, run in a new process beside each worker of a Dask cluster, as torchrun would on each host.
 
-A worker itself is no place to train in: Dask's GPU workers see the host's devices in an order of their own each, which
-NCCL cannot work with, and a worker that has touched a GPU keeps it.
+Training cannot run in the workers themselves: each of Dask's GPU workers sees the host's devices in a different order,
+which NCCL cannot work with, and a worker that has used a GPU keeps it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LINES_KEPT: Final = 20
 _COMMAND: Final = """
 import os, sys, threading
 def end_with_worker():
-    sys.stdin.read()  # comes back when the worker is gone, or asks to stop
+    sys.stdin.read()  # returns when the worker is gone, or closes the pipe to stop this
     os._exit(1)
 threading.Thread(target=end_with_worker, daemon=True).start()
 from workflows.cli.main import run_command
@@ -38,15 +38,15 @@ run_command()
 
 
 def run_beside_workers(client: Client, arguments: Sequence[str]) -> None:
-    """Run `crface` with these arguments once beside each worker, the processes knowing of each other as torchrun's do.
+    """Run `crface` with these arguments once beside each worker, in processes connected like torchrun's.
 
-    They run in this process's folder, which every host must have under the same name, and see all GPUs that their
-    worker may see, in the host's order; each takes the one of its number on its host. What the first one prints is
-    printed here in the end. When one fails all are ended, and so are they when this process is interrupted or a
-    worker goes away.
+    They run in this process's working folder, which must exist on every host under the same name. They see all GPUs
+    that their worker may see, in the host's order, and each uses the one with its number on the host. What the first
+    process prints is printed here at the end. All are ended when one fails, when this process is interrupted, or when
+    a worker goes away.
 
-    Raises UserError with the last lines of the one that failed first, or was killed: the others then fail for the want
-    of it, and may do so earlier.
+    Raises UserError with the last lines of the process that was killed, else of the first that failed: others
+    fail as a consequence, sometimes earlier.
     """
     from distributed import Event, as_completed
 
@@ -87,7 +87,7 @@ def run_beside_workers(client: Client, arguments: Sequence[str]) -> None:
 
 
 def _complaint(failed: Sequence[tuple[int, str]]) -> str:
-    """Say why a run ended, from the statuses and last lines of the processes that failed, in their order."""
+    """Why a run ended, from the statuses and last lines of the failed processes, in the order they failed."""
     status, lines = next((end for end in failed if end[0] < 0), failed[0])
     if status < 0:
         name = signal.Signals(-status).name
@@ -96,7 +96,7 @@ def _complaint(failed: Sequence[tuple[int, str]]) -> str:
 
 
 def _run(arguments: Sequence[str], folder: Path, environment: dict[str, str], stop: str) -> tuple[int, str]:
-    """Run one of the processes from a worker's thread; gives its exit status and its last lines."""
+    """Run one of the processes in a worker's thread; its exit status and its last lines."""
     from distributed import Event, get_client
 
     inherited = dict(os.environ)

@@ -1,8 +1,8 @@
-"""A worker that is told to go finishes its block first: `dask worker --preload` and `--preload-nanny` take this module.
+"""Orderly leaving: a preload for `dask worker --preload` and `--preload-nanny`.
 
-On SIGTERM or SIGUSR1, which batch systems send before a job's time is over, it begins no other block, finishes and
-commits the one in hand, hands the rest back to the scheduler, and ends with exit status 0. Dask's own answer to
-SIGTERM is to kill what is not done after eight seconds. Another signal changes nothing: SIGKILL is for haste.
+On SIGTERM or SIGUSR1, which batch systems send before a job's time is over, a worker begins no other block, finishes
+and commits its current one, returns the rest to the scheduler, and ends with exit status 0. Dask's own reaction to
+SIGTERM is to kill what is not done after eight seconds. A second signal changes nothing; SIGKILL ends it at once.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 _SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 _POLL_S = 0.1
 _FETCH_S = 30
-_leaving: set[asyncio.Task[None]] = set()  # the event loop itself would let them be collected
+_leaving: set[asyncio.Task[None]] = set()  # the event loop alone would let them be garbage-collected
 
 
 async def dask_setup(server: Worker | Nanny) -> None:
-    """Have this worker, or a worker's nanny in a process of its own, leave in order on a signal."""
+    """Make this worker, or a nanny in a process of its own, leave in order on a signal."""
     from distributed import Worker
 
     if isinstance(server, Worker):
@@ -37,14 +37,14 @@ async def dask_setup(server: Worker | Nanny) -> None:
 
 
 def leave_soon(worker: Worker, is_replaced: bool) -> None:
-    """Let a worker finish what it computes and end; its nanny starts another if `is_replaced`.
+    """End a worker after its running tasks; its nanny starts another if `is_replaced`.
 
-    To be called in the worker's event loop; when it is leaving already, nothing changes.
+    To be called in the worker's event loop; has no effect on a worker that is already leaving.
     """
     from distributed.core import Status
 
-    if worker.status in (Status.running, Status.paused):  # Dask pauses one whose memory runs out
-        worker.status = Status.closing_gracefully  # from here on it begins no task and is given none
+    if worker.status in (Status.running, Status.paused):  # paused: Dask does that when memory runs out
+        worker.status = Status.closing_gracefully  # from now on it neither begins nor is given tasks
         task = asyncio.ensure_future(_leave(worker, is_replaced))
         _leaving.add(task)
         task.add_done_callback(_leaving.discard)
@@ -53,11 +53,11 @@ def leave_soon(worker: Worker, is_replaced: bool) -> None:
 async def _leave(worker: Worker, is_replaced: bool) -> None:
     while worker.state.executing_count:
         await asyncio.sleep(_POLL_S)
-    # a report that nobody has fetched yet would have its block done again
+    # a block whose report nobody has fetched would be computed again
     fetched_by = time.monotonic() + _FETCH_S
     while worker.data and time.monotonic() < fetched_by:
         await asyncio.sleep(_POLL_S)
-    with suppress(OSError):  # the scheduler may be gone by now
+    with suppress(OSError):  # the scheduler may be gone
         await worker.scheduler.retire_workers(
             workers=[worker.address],
             close_workers=False,
@@ -68,7 +68,7 @@ async def _leave(worker: Worker, is_replaced: bool) -> None:
 
 
 def _pass_on(nanny: Nanny) -> None:
-    """Tell the worker, whose end is the nanny's; a nanny without one has nothing to wait for."""
+    """Signal the worker, whose end also ends the nanny; close a nanny that has no worker."""
     if nanny.pid and nanny.is_alive():
         with suppress(ProcessLookupError):
             os.kill(nanny.pid, signal.SIGUSR1)

@@ -1,7 +1,7 @@
-"""A worker whose GPU no longer answers makes room for a fresh one, before it fails every block that it is given.
+"""Replacing a worker whose GPU no longer responds, before it fails every block that it is given.
 
-After some errors (an illegal memory access, a failed assertion in a kernel) CUDA refuses all that a process asks of it
-from then on. Such a worker fails at once, so it would soon have had each block of the run, three times.
+After some errors (an illegal memory access, a failed assertion in a kernel), CUDA refuses everything that the process
+asks of it. Such a worker fails each block at once, and would soon have failed every block of the run three times.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Report = TypeVar("Report")
 
 
 def carried_out(function: Callable[[Spec, Block], Report], spec: Spec, block: Block) -> Report:
-    """Do a block in a worker's thread; if it fails and the GPU is lost with it, the worker is replaced.
+    """The result of a block, computed in a worker's thread; if it fails and the GPU is lost, the worker is replaced.
 
     Raises what `function` raises.
     """
@@ -34,8 +34,8 @@ def carried_out(function: Callable[[Spec, Block], Report], spec: Spec, block: Bl
 
 
 def is_gpu_lost() -> bool:
-    """Tell whether this process uses a GPU, and can no longer."""
-    torch = sys.modules.get("torch")  # a block that did not load it has used no GPU
+    """Whether this process has used a GPU that no longer responds."""
+    torch = sys.modules.get("torch")  # a process that has not loaded torch has used no GPU
     if torch is None or not torch.cuda.is_initialized():
         return False
     try:
@@ -46,7 +46,7 @@ def is_gpu_lost() -> bool:
 
 
 def _leave() -> None:
-    """Have this worker begin no other block, and end once the one in hand has been answered for."""
+    """Make this worker begin no other block, and end once its current one is reported."""
     from distributed import get_worker
 
     worker = get_worker()

@@ -1,8 +1,8 @@
-"""A worker that has grown too large makes room for a fresh one between two blocks: `dask worker --preload` takes this.
+"""Replacing a worker that has grown too large, between two blocks: a preload for `dask worker --preload`.
 
-Libraries leak. Dask pauses a worker at 80 % of its memory limit, which freezes it for good if no task of its own
-holds the memory, and kills it at 95 %, in the middle of a block. At 70 % this ends it in order, after its block, and
-the nanny starts another.
+Libraries leak memory. At 80 % of its limit, Dask pauses a worker, which freezes it for good if no task of its own
+holds the memory; at 95 % it kills it in the middle of a block. At 70 %, this module ends it in order, after its
+block, and the nanny starts another.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from distributed import Worker
 
 RECYCLED_FROM: Final = 0.7
-"""Share of its memory limit from which a worker is replaced."""
+"""Share of its memory limit at which a worker is replaced."""
 
 _LOOK_EVERY_MS = 1000
 
 
 async def dask_setup(worker: Worker) -> None:
-    """Look at this worker's memory every second; a worker without a limit or a nanny is left alone."""
+    """Watch this worker's memory every second, unless it has no limit or no nanny."""
     from tornado.ioloop import PeriodicCallback
 
     limit = worker.memory_manager.memory_limit
@@ -32,5 +32,5 @@ async def dask_setup(worker: Worker) -> None:
         if worker.monitor.get_process_memory() > RECYCLED_FROM * limit:
             leave_soon(worker, is_replaced=True)
 
-    # beside Dask's own, which the worker starts once it runs and stops when it closes
+    # the worker starts and stops this along with Dask's own callbacks
     worker.periodic_callbacks["crface-recycling"] = PeriodicCallback(look, _LOOK_EVERY_MS)

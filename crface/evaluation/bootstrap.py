@@ -35,11 +35,6 @@ class Interval:
     level: float
     """The share of the resamples between them, in 0..1."""
 
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether a difference is real at this level."""
-        return self.low > 0 or self.high < 0
-
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Resampled:

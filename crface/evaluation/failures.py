@@ -89,11 +89,6 @@ class FaceCounts:
         """False negatives."""
         return self.num_fixable + self.num_unreachable
 
-    @property
-    def fixable_share(self) -> float:
-        """The share of the missed faces that a better confidence would find, 0..1; NaN if none is missed."""
-        return self.num_fixable / self.num_missed if self.num_missed else float("nan")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectionCounts:
@@ -156,37 +151,6 @@ def find_failures(
         detection_outcome=_detection_outcomes(
             hits.face, hits.finder, match(detections, faces, MISPLACED_IOU).face, kept
         )[shown],
-    )
-
-
-def count_faces(failures: Failures, is_in_group: Bool[np.ndarray, " face"] | None = None) -> FaceCounts:
-    """Count what became of the faces of a group, of all if none is given.
-
-    A group is a mask over the rows of faces: a bin of heights (`crface.evaluation.settings.height_bin`), or a
-    value of an attribute (blur, expression, illumination, occlusion, pose, invalid).
-    """
-    outcomes = failures.face_outcome if is_in_group is None else failures.face_outcome[is_in_group]
-    count = np.bincount(outcomes, minlength=len(FaceOutcome)).tolist()
-    return FaceCounts(
-        num_found=count[FaceOutcome.FOUND],
-        num_fixable=count[FaceOutcome.FIXABLE],
-        num_unreachable=count[FaceOutcome.UNREACHABLE],
-    )
-
-
-def count_faces_by(failures: Failures, group: Int[np.ndarray, " face"]) -> dict[int, FaceCounts]:
-    """Count what became of the faces of each group, given as a number a face: a bin, or an attribute's value."""
-    return {int(value): count_faces(failures, group == value) for value in np.unique(group)}
-
-
-def count_detections(failures: Failures) -> DetectionCounts:
-    """Count the detections at or above the threshold by what they are."""
-    count = np.bincount(failures.detection_outcome, minlength=len(DetectionOutcome)).tolist()
-    return DetectionCounts(
-        num_finding=count[DetectionOutcome.FINDS],
-        num_duplicates=count[DetectionOutcome.DUPLICATE],
-        num_misplaced=count[DetectionOutcome.MISPLACED],
-        num_background=count[DetectionOutcome.BACKGROUND],
     )
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from detection_sets import data_sets
+from failure_counts import count_detections, count_faces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ from crface.evaluation import best_f1, match, official_curve
 from crface.evaluation.calibration import reliability
 from crface.evaluation.curves import best_threshold
 from crface.evaluation.failure_tally import tally_failures
-from crface.evaluation.failures import count_detections, count_faces, find_failures
+from crface.evaluation.failures import find_failures
 from crface.evaluation.joining import joined_hits
 from crface.evaluation.tally import score_extremes
 

@@ -3,15 +3,13 @@
 import numpy as np
 import pytest
 from detection_sets import data_sets, random_set, rows
+from failure_counts import count_detections, count_faces
 from hypothesis import given, settings
 
 from crface.evaluation import best_f1, exact_curve, match
 from crface.evaluation.failures import (
     DetectionOutcome,
     FaceOutcome,
-    count_detections,
-    count_faces,
-    count_faces_by,
     find_failures,
 )
 from crface.evaluation.settings import height_bin
@@ -38,7 +36,7 @@ def test_each_kind_of_failure_by_hand() -> None:
     ]  # fmt: skip
     faces, found = count_faces(failures), count_detections(failures)
     assert (faces.num_faces, faces.num_found, faces.num_missed) == (3, 1, 2)
-    assert faces.fixable_share == 0.5
+    assert (faces.num_fixable, faces.num_unreachable) == (1, 1)
     assert (found.num_finding, found.num_false_positives) == (1, 3)
     assert (found.num_duplicates, found.num_misplaced, found.num_background) == (1, 1, 1)
 
@@ -55,7 +53,6 @@ def test_detections_in_an_image_without_faces_are_background() -> None:
     failures = find_failures([found], [found], [rows(width=4)], [np.zeros(0, bool)], 0.5)
     assert failures.detection_outcome.tolist() == [DetectionOutcome.BACKGROUND]
     assert count_faces(failures).num_faces == 0
-    assert np.isnan(count_faces(failures).fixable_share)
 
 
 def test_rows_tell_the_image_and_the_place_in_it() -> None:
@@ -73,11 +70,12 @@ def test_faces_are_counted_by_height_and_by_attribute() -> None:
     faces = rows(A, B, C, width=4)
     found = rows((*A, 0.9))
     failures = find_failures([rows((*A, 0.9), (*B, 0.1))], [found], [faces], [np.ones(3, bool)], 0.5)
-    by_height = count_faces_by(failures, height_bin(faces))
+    heights = height_bin(faces)
+    by_height = {number: count_faces(failures, heights == number) for number in range(3)}
     assert {number: counts.num_found for number, counts in by_height.items()} == {0: 1, 1: 0, 2: 0}
     assert {number: counts.num_missed for number, counts in by_height.items()} == {0: 0, 1: 1, 2: 1}
     occlusion = np.array([0, 2, 2])
-    by_occlusion = count_faces_by(failures, occlusion)
+    by_occlusion = {value: count_faces(failures, occlusion == value) for value in (0, 2)}
     assert (by_occlusion[0].num_missed, by_occlusion[2].num_fixable, by_occlusion[2].num_unreachable) == (
         0,
         1,

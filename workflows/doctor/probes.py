@@ -16,13 +16,14 @@ from pipeline.dataset.index import load_index
 from pipeline.dataset.splits import find_splits, list_images, read_annotations, split_files
 from pipeline.errors import UserError
 from pipeline.images.decode import ImageError, decode_image, read_image
-from pipeline.images.header import SUFFIXES
+from pipeline.images.header import Format
 from pipeline.imports.imported import is_imported, plan_imported
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import Place, UrlPath, listed
 from workflows.doctor.checks import Check, DataSet, Gpu, Machine, Package
 
 _IMAGES_TRIED = 5
+_SUFFIXES: dict[Format, str] = {"JPEG": ".jpg", "PNG": ".png", "WebP": ".webp", "BMP": ".bmp"}
 
 
 def machine(workspace: Place) -> Machine:
@@ -97,16 +98,16 @@ def gpu() -> Gpu:
 def codecs() -> dict[str, str]:
     """For each image format of data sets, why a small picture cannot be written and read back; empty if it can."""
     picture = np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3)
-    reasons = {}
-    for suffix in sorted(SUFFIXES):
+    reasons: dict[str, str] = {}
+    for kind, suffix in _SUFFIXES.items():  # of a format with several suffixes, OpenCV writes some only
         try:
             data = cv2.imencode(suffix, picture)[1].tobytes()
             decode_image(data, Path(f"test{suffix}"))
-            reasons[suffix] = ""
+            reasons[kind] = ""
         except cv2.error as error:
-            reasons[suffix] = error.err or "OpenCV cannot write it"
+            reasons[kind] = error.err or "OpenCV cannot write it"
         except ImageError as error:
-            reasons[suffix] = error.reason
+            reasons[kind] = error.reason
     return reasons
 
 

@@ -37,8 +37,8 @@ def import_candidates(
     """Import the boxes of a foreign detector.
 
     They can then be ranked and evaluated as imported:NAME. SOURCE is a folder of WIDER FACE text results
-    (<event>/<image>.txt: name, count, lines x y w h score) or a COCO file of detections. Anything unusable is named;
-    either everything is stored or nothing.
+    (<event>/<image>.txt: name, count, lines x y w h score), a COCO file of detections, or a Parquet file as
+    `crface export-detections` writes it. Anything unusable is named; either everything is stored or nothing.
 
     \b
     Example:  crface import-candidates results/ --name tinaface --data /data/WIDER_FACE

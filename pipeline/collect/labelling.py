@@ -5,10 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+from jaxtyping import Float64
+
 from crface.text import cropped, quoted
 from pipeline.collect.gathering import SPLIT, Collected
 from pipeline.collect.label_files import LabelledImage, read_labels
 from pipeline.collect.record import Entry
+from pipeline.dataset.label_fit import LabelFit, LabelledSize, label_fit
 from pipeline.dataset.names import Matches, match_names
 from pipeline.errors import UserError
 from pipeline.workspace.writing import write_atomically
@@ -29,6 +33,8 @@ class Labelled:
     """Labelled names whose image was dropped as a near-duplicate."""
     unknown: tuple[str, ...]
     """Labelled names that no image of the sources has."""
+    fit: LabelFit
+    """How the labels fit the images that have some."""
 
 
 def annotation_text(root: Path) -> Path:
@@ -76,7 +82,20 @@ def label(collected: Collected, paths: Sequence[Path], categories: Sequence[str]
         unlabelled=tuple(name for name in kept if name not in found),
         dropped=tuple(dropped),
         unknown=tuple(unknown),
+        fit=label_fit(
+            [
+                LabelledSize(
+                    entry.image, _corners(found[entry.image].boxes_xywh), entry.width or 0, entry.height or 0
+                )
+                for entry in collected.of("kept")
+                if entry.image in found
+            ]
+        ),
     )
+
+
+def _corners(boxes_xywh: Float64[np.ndarray, "face 4"]) -> Float64[np.ndarray, "face 4"]:
+    return np.concatenate([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], axis=1)
 
 
 def _by_end(entries: Sequence[Entry]) -> dict[str, list[Entry]]:

@@ -24,6 +24,7 @@ from pipeline.dataset.index_file import (
     write_index_file,
 )
 from pipeline.dataset.index_scan import scan_images
+from pipeline.dataset.label_fit import index_fit
 from pipeline.dataset.splits import list_images, notes_on, read_annotations, split_files
 from pipeline.errors import UserError
 from pipeline.images.decode import MAX_PIXELS, read_image
@@ -271,9 +272,15 @@ def update_index(
         relabelled=counts["relabelled"],
         removed=counts["removed"],
         unreadable=[(row.path, row.reason) for row in rows if row.status in ("missing", "unreadable")],
-        notes=(*notes, *_damage(rows)),
+        notes=(*notes, *label_notes(rows), *_damage(rows)),
         is_written=is_new and not is_dry_run,
     )
+
+
+def label_notes(rows: Sequence[ImageRow]) -> list[str]:
+    """A sentence on labels that end beyond their images; none if all fit."""
+    sentence = index_fit(rows).sentence
+    return [f"labels: {sentence}"] if sentence else []
 
 
 def _damage(rows: Sequence[ImageRow]) -> list[str]:

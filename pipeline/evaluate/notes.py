@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from pipeline.dataset.index import Index
+from pipeline.dataset.index import Index, label_notes
 from pipeline.ground_truth.truth import GroundTruth, Overlap
 
 _NAMED: Final = 5
@@ -15,7 +15,7 @@ _NAMED: Final = 5
 class Note:
     """One sentence under a table."""
 
-    about: Literal["coverage", "images left out", "intervals", "exact AP"]
+    about: Literal["labels", "coverage", "images left out", "intervals", "exact AP"]
     """coverage: the ground truth knows more images than were evaluated."""
     text: str
 
@@ -24,6 +24,8 @@ def image_notes(
     index: Index, truth: GroundTruth, common: Overlap, unreadable: Sequence[str]
 ) -> Iterator[Note]:
     """Which images do not count and why; `unreadable` are the paths of those that a detector could not read."""
+    for sentence in label_notes(index.rows(0, len(index))):
+        yield Note("labels", sentence)
     if common.num_left_out:
         yield Note(
             "coverage",

@@ -43,7 +43,7 @@ def predicted(run: Run) -> list[ImageDetections]:
 def test_predicted_and_ranked_detections_are_those_after_nms_above_the_threshold(run: Run) -> None:
     found = predicted(run)
     assert [image.path for image in found] == ["event/1.jpg", "event/2.jpg"]  # the third could not be read
-    assert [(image.width, image.height) for image in found] == [(32, 24)] * 2
+    assert [(image.width, image.height) for image in found] == [(260, 60), (32, 24)]
     assert found[0].rows == pytest.approx(rows((*A, 0.9), (*NOWHERE, 0.8), (*B, 0.1)))  # C is below 0.02
     ranked = list(read_detections(run.workspace, run.index, RANKED_SOURCE, CONFIG))
     assert ranked[0].rows == pytest.approx(rows((1, 0, 61, 60, 0.95), (*B, 0.8), (*NOWHERE, 0.3)))

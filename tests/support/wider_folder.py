@@ -24,6 +24,12 @@ class Picture:
     ending: str = ".jpg"
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Height and width: 24 x 32, more where the faces reach further."""
+        reach = [(y + h, x + w) for x, y, w, h in self.faces]
+        return max(24, *(height for height, _ in reach), 0), max(32, *(width for _, width in reach), 0)
+
+    @property
     def path(self) -> str:
         return f"{self.event}/{self.stem}{self.ending}"
 
@@ -34,7 +40,7 @@ def write_data_set(root: Path, pictures: Sequence[Picture], split: str = "val") 
     for number, picture in enumerate(pictures):
         path = root / f"WIDER_{split}" / "images" / picture.path
         path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = np.random.default_rng(number).integers(0, 255, (24, 32, 3), dtype=np.uint8)
+        pixels = np.random.default_rng(number).integers(0, 255, (*picture.size, 3), dtype=np.uint8)
         assert cv2.imwrite(str(path), pixels)
         lines += [picture.path, str(len(picture.faces))]
         for face, box in enumerate(picture.faces, start=1):

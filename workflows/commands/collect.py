@@ -41,6 +41,8 @@ def run_collect(
     if labelled is not None:
         _name("labels of a near-duplicate", labelled.dropped)
         _name("labels of no image", labelled.unknown)
+        if labelled.fit.sentence:
+            click.echo(f"  labels: {labelled.fit.sentence}", err=True)
         if show:
             for line in _label_lines(labelled):
                 click.echo(line)
@@ -62,6 +64,8 @@ def run_collect(
             "unlabelled": list(labelled.unlabelled),
             "dropped": list(labelled.dropped),
             "unknown": list(labelled.unknown),
+            "fit": labelled.fit.sentence,
+            "are_wrong": labelled.fit.is_wrong,
         },
         "heights": None if heights is None else heights.as_json(),
     }
@@ -72,6 +76,8 @@ def check(found: dict[str, Any]) -> None:
     if number := len(found["unreadable"]):
         what = "1 file" if number == 1 else f"{number} files"
         raise UserError(f"{what} could not be read completely: repair or remove what is named above")
+    if found["labels"] is not None and found["labels"]["are_wrong"]:
+        raise UserError("the labels cannot be right, see above: an AP by them would mean nothing")
     if not found["images"]:
         raise UserError("no image was kept: no video has a frame that its rule chooses")
 

@@ -7,6 +7,7 @@ import click
 import numpy as np
 
 from pipeline.dataset.index import Index, update_index
+from pipeline.dataset.label_fit import index_fit
 from pipeline.dataset.splits import find_splits
 from pipeline.errors import UserError
 from pipeline.ground_truth.truth import SETTINGS, load_ground_truth
@@ -17,9 +18,10 @@ from workflows.job.progress import shown_if_long
 def validate(folder: Path, max_pixels: int) -> None:
     """Read a whole data set and print a few lines about each split; images above `max_pixels` are unreadable.
 
-    Raises UserError, after naming all of them, when images cannot be read, and at the first broken annotation.
+    Raises UserError when images cannot be read or labels cannot be right, after all is printed, and at the first broken
+    annotation.
     """
-    num_bad = 0
+    num_bad, is_wrong = 0, False
     with tempfile.TemporaryDirectory() as scratch:
         for split in find_splits(folder):
             with shown_if_long(f"check {split}") as progress:
@@ -27,6 +29,8 @@ def validate(folder: Path, max_pixels: int) -> None:
                     Workspace(Path(scratch)), folder, split, progress, is_dry_run=True, max_pixels=max_pixels
                 )
             num_bad += len(update.unreadable)
+            fit = index_fit(update.index.all_rows)
+            is_wrong |= fit.is_wrong
             for line in (*_facts(update.index), *(f"  {note}" for note in update.notes)):
                 click.echo(line)
             for path, reason in update.unreadable:
@@ -34,6 +38,10 @@ def validate(folder: Path, max_pixels: int) -> None:
     if num_bad:
         raise UserError(
             f"{num_bad} images of {folder} cannot be read; fetch them again, or go on without them"
+        )
+    if is_wrong:
+        raise UserError(
+            f"the labels of {folder} cannot be right, see above: an AP by them would mean nothing"
         )
 
 

@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 import types
+from collections import Counter
 from pathlib import Path
 
 from pipeline.blocks.plan import Block, Cause
@@ -20,6 +21,15 @@ def number(folder: str, block: Block) -> int:
     """Leave a trace of the try in `folder` and give the block's number."""
     (Path(folder) / f"{block.number}-{time.time_ns()}").touch()
     return block.number
+
+
+def tries(folder: Path) -> Counter[int]:
+    """How often each block was tried, by the traces in `folder`."""
+    return Counter(int(path.name.split("-")[0]) for path in folder.iterdir())
+
+
+def ignore(report: object) -> None:
+    """Take a block's report and do nothing with it."""
 
 
 def kills_its_worker_on_three(folder: str, block: Block) -> int:

@@ -73,3 +73,11 @@ class Job:
         return {
             str(path.relative_to(store)): path.read_bytes() for path in store.rglob("*") if path.is_file()
         }
+
+    def undisturbed(self, folder: Path, block_images: int = 4) -> dict[str, bytes]:
+        """The stored files that one run without trouble makes of the same images, in a workspace below `folder`."""
+        folder.mkdir()
+        other = Job(folder)
+        other.photos, other.workspace = self.photos, Workspace(folder / "run")
+        other.run(block_images=block_images)
+        return other.stored_files()

@@ -13,12 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 from cache_job import Job
+from drivers import Start, start_driver, workers_of
 from fake_detector import SLOW
 from places import ROOT, SUPPORT
-from test_scatter import Start, start_driver, workers_of
-
-from pipeline.cache.work import cache_block, prepare_cache
-from pipeline.workspace.layout import Workspace
 
 __all__ = ["start_driver"]  # a fixture
 
@@ -26,17 +23,6 @@ NUM_FORKS_KILLED = 42
 NUM_KILLED = 8
 NUM_IMAGES = 40
 BLOCK_IMAGES = 2
-
-
-def undisturbed(job: Job, folder: Path) -> dict[str, bytes]:
-    """Give the store that a run of one piece makes of the same images."""
-    folder.mkdir()
-    other = Job(folder)
-    other.photos, other.workspace = job.photos, Workspace(folder / "run")
-    prepare_cache(plan := other.plan(block_images=BLOCK_IMAGES))
-    for block in plan.blocks:
-        cache_block(plan.spec, block)
-    return other.stored_files()
 
 
 class Forks:
@@ -117,7 +103,7 @@ def test_runs_killed_at_random_moments_leave_the_store_of_an_undisturbed_run(
     assert job.plan(block_images=BLOCK_IMAGES).blocks == []
     assert num_forwarded(job) <= asked + killed * BLOCK_IMAGES
     assert [path for path in job.workspace.root.rglob(".*") if path.name != ".lock"] == []
-    assert job.stored_files() == undisturbed(job, tmp_path / "undisturbed")
+    assert job.stored_files() == job.undisturbed(tmp_path / "undisturbed", BLOCK_IMAGES)
 
 
 @pytest.mark.timeout(900)
@@ -158,4 +144,4 @@ def test_workers_and_drivers_killed_and_stopped_at_random_leave_the_store_of_an_
     driver.communicate()
     while job.plan(block_images=BLOCK_IMAGES).blocks:
         start_driver(job, "local:2").communicate(timeout=max(1, deadline - time.monotonic()))
-    assert job.stored_files() == undisturbed(job, tmp_path / "undisturbed")
+    assert job.stored_files() == job.undisturbed(tmp_path / "undisturbed", BLOCK_IMAGES)

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from cache_job import Job
 from distributed import Client, LocalCluster
+from drivers import Start, start_driver, wait_for_images, workers_of
 from fake_detector import SLOW, expected
 from places import ROOT, SUPPORT
-from test_scatter import Start, nothing, start_driver, tries, wait_for_images, workers_of
 from thread_cluster import open_thread_cluster
 
 from pipeline.blocks import ledger, store
@@ -42,15 +42,6 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     return job
 
 
-def undisturbed(job: Job, root: Path) -> dict[str, bytes]:
-    """Give the store that another workspace gets from the same images in one go."""
-    root.mkdir()
-    other = Job(root)
-    other.photos, other.workspace = job.photos, Workspace(root / "run")
-    other.run()
-    return other.stored_files()
-
-
 def test_a_worker_that_takes_too_much_memory_is_ended_and_its_block_set_aside(tmp_path: Path) -> None:
     dask_config.silence_dask()
     with (
@@ -65,12 +56,16 @@ def test_a_worker_that_takes_too_much_memory_is_ended_and_its_block_set_aside(tm
         Client(limited, set_as_default=False) as client,
     ):
         outcome = run_blocks(
-            client, block_tasks.takes_all_memory_on_one, str(tmp_path), block_tasks.blocks(3), nothing
+            client,
+            block_tasks.takes_all_memory_on_one,
+            str(tmp_path),
+            block_tasks.blocks(3),
+            block_tasks.ignore,
         )
     assert sorted(outcome.done) == [0, 2]
     ((block, why),) = outcome.set_aside
     assert (block.number, why) == (1, "its worker died, which often means that memory ran out")
-    assert tries(tmp_path)[1] == MAX_TRIES
+    assert block_tasks.tries(tmp_path)[1] == MAX_TRIES
 
 
 @pytest.fixture
@@ -103,7 +98,7 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_the_next_goes_on(
     ballast.unlink()
     job.run()
     assert job.store.counts().tolist() == list(range(1, 11))
-    assert job.stored_files() == undisturbed(job, tmp_path / "other")
+    assert job.stored_files() == job.undisturbed(tmp_path / "other")
 
 
 def on_a_store_that(
@@ -114,7 +109,7 @@ def on_a_store_that(
     with monkeypatch.context() as patch, open_thread_cluster() as client:
         patch.setattr(store, "write_atomically", write)
         patch.setattr(ledger, "write_atomically", write)
-        outcome = run_blocks(client, cache_block, plan.spec, plan.blocks, nothing)
+        outcome = run_blocks(client, cache_block, plan.spec, plan.blocks, block_tasks.ignore)
     finish_cache(plan)
     return [(block.number, why) for block, why in outcome.set_aside]
 
@@ -179,7 +174,7 @@ def test_a_gpu_without_room_for_one_image_fails_the_block_and_is_not_asked_for_e
     plan = job.plan("fake_detector:LIMITED", block_images=10)
     prepare_cache(plan)
     with open_thread_cluster() as client:
-        outcome = run_blocks(client, cache_block, plan.spec, plan.blocks, nothing)
+        outcome = run_blocks(client, cache_block, plan.spec, plan.blocks, block_tasks.ignore)
     ((_, why),) = outcome.set_aside
     assert why == "000.png: OutOfMemoryError: CUDA out of memory (so says the test)"
     assert len(job.log.read_text().splitlines()) == MAX_TRIES * len(("10", "5", "2", "1"))

@@ -3,12 +3,10 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,15 @@ import psutil
 import pytest
 from cache_job import Job
 from distributed import Client
+from drivers import Start, start_driver, wait_for_images, workers_of
 from fake_detector import KILL_ONCE, SLOW
-from places import ROOT, SUPPORT
 
 from pipeline.cache.work import cache_block, prepare_cache
 from pipeline.errors import UsageError, UserError
 from workflows.cluster.open import dashboard_link, open_cluster
 from workflows.spread.scatter import BLOCKS_PER_THREAD, MAX_TRIES, Outcome, run_blocks
+
+__all__ = ["start_driver"]  # a fixture
 
 
 @pytest.fixture(scope="module")
@@ -35,25 +35,17 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
             yield client
 
 
-def tries(folder: Path) -> Counter[int]:
-    return Counter(int(path.name.split("-")[0]) for path in folder.iterdir())
-
-
-def nothing(report: object) -> None:
-    pass
-
-
 def test_every_block_is_done_once_and_reported(client: Client, tmp_path: Path) -> None:
     reports: list[int] = []
     outcome = run_blocks(client, block_tasks.number, str(tmp_path), block_tasks.blocks(20), reports.append)
     assert sorted(outcome.done) == list(range(20))
     assert reports == outcome.done
-    assert tries(tmp_path) == Counter(range(20))
+    assert block_tasks.tries(tmp_path) == Counter(range(20))
     outcome.check()
 
 
 def test_no_block_is_no_work(client: Client, tmp_path: Path) -> None:
-    assert run_blocks(client, block_tasks.number, str(tmp_path), [], nothing) == Outcome([], [])
+    assert run_blocks(client, block_tasks.number, str(tmp_path), [], block_tasks.ignore) == Outcome([], [])
 
 
 def test_what_is_not_to_be_kept_is_reported_and_no_more(client: Client, tmp_path: Path) -> None:
@@ -89,12 +81,14 @@ def test_few_blocks_are_in_flight_however_many_there_are(
 def test_a_block_that_raises_is_set_aside_after_its_tries_and_the_others_are_done(
     client: Client, tmp_path: Path
 ) -> None:
-    outcome = run_blocks(client, block_tasks.raises_on_two, str(tmp_path), block_tasks.blocks(6), nothing)
+    outcome = run_blocks(
+        client, block_tasks.raises_on_two, str(tmp_path), block_tasks.blocks(6), block_tasks.ignore
+    )
     assert sorted(outcome.done) == [0, 1, 3, 4, 5]
     assert [(block.number, why) for block, why in outcome.set_aside] == [
         (2, "ZeroDivisionError: two is not to be had")
     ]
-    assert tries(tmp_path) == Counter({**dict.fromkeys([0, 1, 3, 4, 5], 1), 2: MAX_TRIES})
+    assert block_tasks.tries(tmp_path) == Counter({**dict.fromkeys([0, 1, 3, 4, 5], 1), 2: MAX_TRIES})
     with pytest.raises(UserError, match=r"1 of 6 blocks failed 3 times .* images 2 to 2: ZeroDivisionError"):
         outcome.check()
 
@@ -103,19 +97,25 @@ def test_a_block_that_kills_its_workers_is_set_aside_and_no_neighbour_with_it(
     client: Client, tmp_path: Path
 ) -> None:
     outcome = run_blocks(
-        client, block_tasks.kills_its_worker_on_three, str(tmp_path), block_tasks.blocks(8), nothing
+        client,
+        block_tasks.kills_its_worker_on_three,
+        str(tmp_path),
+        block_tasks.blocks(8),
+        block_tasks.ignore,
     )
     assert sorted(outcome.done) == [0, 1, 2, 4, 5, 6, 7]
     ((block, why),) = outcome.set_aside
     assert (block.number, why) == (3, "its worker died, which often means that memory ran out")
-    assert tries(tmp_path)[3] == MAX_TRIES
+    assert block_tasks.tries(tmp_path)[3] == MAX_TRIES
 
 
 def test_what_the_user_must_mend_ends_the_run_at_once(client: Client, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the disk is full: free some"):
-        run_blocks(client, block_tasks.user_error_on_one, str(tmp_path), block_tasks.blocks(50), nothing)
+        run_blocks(
+            client, block_tasks.user_error_on_one, str(tmp_path), block_tasks.blocks(50), block_tasks.ignore
+        )
     time.sleep(0.5)  # those dropped would go on now
-    assert len(tries(tmp_path)) < 10
+    assert len(block_tasks.tries(tmp_path)) < 10
 
 
 def test_a_worker_killed_in_its_block_changes_nothing_in_the_end(client: Client, tmp_path: Path) -> None:
@@ -129,60 +129,13 @@ def test_a_worker_killed_in_its_block_changes_nothing_in_the_end(client: Client,
     killed, undisturbed = jobs
     plan = killed.plan()
     prepare_cache(plan)
-    outcome = run_blocks(client, cache_block, plan.spec, plan.blocks, nothing)
+    outcome = run_blocks(client, cache_block, plan.spec, plan.blocks, block_tasks.ignore)
     assert not psutil.pid_exists(int(Path(os.environ["FAKE_DETECTOR_FLAG"]).read_text()))
     outcome.check()
     assert sorted(report.block for report in outcome.done) == [0, 1, 2]
     undisturbed.run()  # in this process: the flag is there, so it lives
     assert killed.stored_files() == undisturbed.stored_files()
     assert killed.plan().blocks == []
-
-
-Start = Callable[[Job, str], subprocess.Popen[str]]
-
-
-@pytest.fixture
-def start_driver() -> Iterator[Start]:
-    """Start the cache stage in processes of their own, in a session of their own; none outlives the test."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(job: Job, cluster: str) -> subprocess.Popen[str]:
-        environment = {**os.environ, "FAKE_DETECTOR_LOG": str(job.log), "PYTHONPATH": str(ROOT)}
-        program = SUPPORT / "drive_cache.py"
-        command = [sys.executable, str(program), str(job.workspace.root), str(job.photos), cluster]
-        driver = subprocess.Popen(
-            command,
-            env=environment,
-            text=True,
-            stderr=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-            # a suite that runs in the background of a shell inherits that Ctrl-C is to be ignored
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
-        started.append(driver)
-        return driver
-
-    yield start
-    for driver in started:
-        if driver.poll() is None:
-            os.killpg(driver.pid, signal.SIGKILL)
-            driver.wait()
-        for pipe in (driver.stdout, driver.stderr):
-            assert pipe is not None
-            pipe.close()
-
-
-def wait_for_images(job: Job, num: int) -> None:
-    deadline = time.monotonic() + 150
-    while len(job.forwarded) < num:
-        assert time.monotonic() < deadline, "the driver does not get on"
-        time.sleep(0.02)
-
-
-def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    children = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
 def assert_only_the_missing_was_computed(job: Job, num_done: int) -> None:
@@ -268,7 +221,9 @@ def test_workers_share_the_cores_and_the_driver_keeps_its_environment(
             from dask.system import CPU_COUNT
 
             cores = str(CPU_COUNT)
-            (found,) = run_blocks(client, block_tasks.environment, "", block_tasks.blocks(1), nothing).done
+            (found,) = run_blocks(
+                client, block_tasks.environment, "", block_tasks.blocks(1), block_tasks.ignore
+            ).done
             assert found == {
                 "OMP_NUM_THREADS": cores,
                 "CUDA_VISIBLE_DEVICES": "",
@@ -285,7 +240,7 @@ def test_a_running_cluster_is_joined_and_left_running(client: Client, tmp_path: 
     for address in (client.scheduler.address, str(file)):
         with open_cluster(address) as joined:
             assert run_blocks(
-                joined, block_tasks.number, str(tmp_path), block_tasks.blocks(1), nothing
+                joined, block_tasks.number, str(tmp_path), block_tasks.blocks(1), block_tasks.ignore
             ).done == [0]
     assert len(client.nthreads()) == 2
 
@@ -301,7 +256,7 @@ def test_a_cluster_that_goes_away_is_a_sentence(tmp_path: Path) -> None:
         thread = threading.Thread(target=leave)
         thread.start()
         with pytest.raises(UserError, match=r"the cluster is gone.*finished blocks are kept"):
-            run_blocks(joined, block_tasks.sleeps, str(tmp_path), block_tasks.blocks(4), nothing)
+            run_blocks(joined, block_tasks.sleeps, str(tmp_path), block_tasks.blocks(4), block_tasks.ignore)
         thread.join()
 
 

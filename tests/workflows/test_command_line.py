@@ -3,15 +3,13 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
+from installed_command import Ended, crface
 
 from pipeline.blocks.ledger import Ledger, LedgerRow
 from workflows.cli.options import make_job
@@ -34,29 +32,6 @@ iterations = {iterations}
 num_pairs = {num_pairs}
 checkpoint_every = 2
 """
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    status: int
-    output: str
-    errors: str
-
-
-def crface(*arguments: str | Path, cwd: Path) -> Ended:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80"}
-    command = [
-        sys.executable,
-        "-c",
-        "from workflows.cli.main import run_command; run_command()",
-        *map(str, arguments),
-    ]
-    ended = subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240, check=False
-    )
-    return Ended(ended.returncode, ended.stdout, ended.stderr)
 
 
 def planned(*arguments: str | Path, cwd: Path) -> dict[str, str]:

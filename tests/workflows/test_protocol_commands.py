@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_command_line import Ended, crface
+from installed_command import Ended, crface
 
 CONFIG = """
 [dataset]

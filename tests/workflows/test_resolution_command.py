@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from test_command_line import Ended, crface
+from installed_command import Ended, crface
 
 CONFIG = """
 [dataset]

@@ -7,145 +7,28 @@ import math
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from html_elements import Elements
+from report_world import EVIL, LABELS, RANKER, WIDE, Run, report_run
 
-from pipeline.blocks.ledger import Ledger, LedgerRow
-from pipeline.blocks.store import CandidateStore, RowStore, ScoreStore
-from pipeline.config.sections import RunConfig
-from pipeline.dataset.index import Index, update_index
 from pipeline.errors import UserError
-from pipeline.evaluate.plan import EvaluationInput
-from pipeline.evaluate.sources import Source
-from pipeline.evaluate.work import evaluate
-from pipeline.ground_truth.truth import load_ground_truth
-from pipeline.report import ReportInput, build_report, changes, plan_report
 from pipeline.report.facts import embedded_settings, machine_facts, training_charts, work_facts
-from pipeline.report.pictures import Gallery, gallery, judge
+from pipeline.report.pictures import judge
 from pipeline.report.tables import Cell, ap_tables
 from pipeline.results.ap import read_ap
 from pipeline.results.findings import read_calibration, read_failures
 from pipeline.results.timings import TimingRow, write_timings
 from pipeline.workspace.layout import CandidateKey, Workspace
 
-RANKER = "0123456789abcdef"
-EVIL = "<b onclick=alert(1)>&\"'{{ title }}.jpg"
-WIDE = (100, 1000)
-
-# Faces are xywh with `invalid` last; candidates are x1 y1 x2 y2, predicted, refined. 60 px faces count in all settings.
-LABELS: dict[str, list[tuple[int, int, int, int, int]]] = {
-    "e/plain.jpg": [(10, 10, 60, 60, 0), (110, 10, 60, 60, 0)],
-    f"e/{EVIL}": [(10, 10, 60, 60, 0)],
-    "e/faceless.jpg": [],
-    "e/wide.jpg": [(10, 10, 60, 60, 0), (300, 10, 60, 60, 1)],
-}
-CANDIDATES = {
-    "e/plain.jpg": [
-        (10, 10, 70, 70, 0.9, 0.90),  # the first face
-        (200, 100, 260, 160, 0.8, 0.10),  # nothing
-        (110, 10, 170, 70, 0.3, 0.85),  # the second face
-    ],
-    f"e/{EVIL}": [(10, 10, 70, 70, 0.6, 0.80)],
-    "e/faceless.jpg": [(10, 10, 70, 70, 0.5, 0.05)],
-    "e/wide.jpg": [
-        (10, 10, 70, 70, 0.7, 0.70),  # the face
-        (300, 10, 360, 70, 0.65, 0.75),  # the face that is flagged invalid
-        (500, 10, 560, 70, 0.01, 0.99),  # below the threshold
-    ],
-}
-
-
-@dataclass(frozen=True)
-class Run:
-    workspace: Workspace
-    index: Index
-    sources: Sequence[Source]
-    config: RunConfig
-
-    def build(self, title: str = "A run") -> str:
-        return build_report(self.about(title)).read_text()
-
-    def changes(self, title: str = "A run") -> list[str]:
-        return changes(self.workspace, plan_report(self.about(title)))
-
-    def about(self, title: str) -> ReportInput:
-        return ReportInput(self.evaluation, self.config, title)
-
-    @property
-    def evaluation(self) -> EvaluationInput:
-        return EvaluationInput(
-            workspace=self.workspace,
-            index=self.index,
-            sources=self.sources,
-            config=self.config.evaluate,
-        )
-
-    def gallery(self, num_pictures: int = 12) -> Gallery:
-        truth = load_ground_truth(self.index)
-        (source,) = self.sources
-        return gallery(self.workspace, self.index, source, truth, self.config.evaluate, num_pictures)
-
-
-def _run(folder: Path, *, ranker: str = RANKER) -> Run:
-    data = folder / "data"
-    lines: list[str] = []
-    for number, (path, faces) in enumerate(LABELS.items()):
-        size = WIDE if "wide" in path else (200, 300)
-        pixels = np.random.default_rng(number).integers(0, 255, (*size, 3), dtype=np.uint8)
-        ok, jpeg = cv2.imencode(".jpg", pixels)
-        assert ok
-        file = data / "WIDER_val" / "images" / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(jpeg.tobytes())
-        lines += [path, str(len(faces)), *(f"{x} {y} {w} {h} 0 0 0 {bad} 0 0" for x, y, w, h, bad in faces)]
-    text = data / "wider_face_split" / "wider_face_val_bbx_gt.txt"
-    text.parent.mkdir()
-    text.write_text("\n".join(lines) + "\n")
-
-    workspace = Workspace(folder / "run")
-    index = update_index(workspace, data, "val").index
-    key = CandidateKey("val", "some-detector", "single", "feed")
-    rows = [np.array(CANDIDATES[row.path], np.float32) for row in index.rows(0, len(index))]
-    sizes = _store(CandidateStore, workspace.candidates(key), [row[:, :5] for row in rows])
-    _commit(Ledger(workspace.candidates_ledger(key)), index, sizes)
-    if ranker:
-        sizes = _store(ScoreStore, workspace.scores(key, ranker), [row[:, 5] for row in rows])
-        _commit(Ledger(workspace.scores_ledger(key, ranker)), index, sizes)
-    sources = [Source(key=key, weights="c0ffee" * 10, ranker=ranker, training=ranker)]
-    run = Run(workspace, index, sources, RunConfig())
-    evaluate(run.evaluation)
-    return run
-
-
-def _store(kind: type[RowStore], path: Path, rows: list[np.ndarray]) -> tuple[int, ...]:
-    return kind.create_or_grow(path, len(rows), len(rows), {}).write_block(0, rows)
-
-
-def _commit(ledger: Ledger, index: Index, sizes: tuple[int, ...]) -> None:
-    digests = tuple(index.row_digests)
-    ledger.commit(
-        LedgerRow(
-            shard_bytes=sizes,
-            block=0,
-            start=0,
-            stop=len(index),
-            row_digests=digests,
-            seconds=1.5,
-            worker="w",
-            device="a device",
-        )
-    )
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return _run(tmp_path_factory.mktemp("report"))
+    return report_run(tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture(scope="module")
@@ -153,26 +36,8 @@ def page(run: Run) -> str:
     return run.build()
 
 
-class _Elements(HTMLParser):
-    """Every tag with its attributes, and the text that is seen, with single spaces."""
-
-    def __init__(self, page: str):
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.parts: list[str] = []
-        self.feed(page)
-        self.text = " ".join(" ".join(self.parts).split())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        if self.tags and self.tags[-1][0] != "style":
-            self.parts.append(data)
-
-
 def test_the_page_fetches_nothing(page: str):
-    elements = _Elements(page)
+    elements = Elements(page)
     addresses = [
         value
         for _, attributes in elements.tags
@@ -189,7 +54,7 @@ def test_the_page_fetches_nothing(page: str):
 
 
 def test_every_link_within_the_page_leads_somewhere_and_only_to_one_place(page: str):
-    tags = _Elements(page).tags
+    tags = Elements(page).tags
     places = [attributes["id"] for _, attributes in tags if "id" in attributes]
     targets = {str(attributes["href"])[1:] for tag, attributes in tags if tag == "use"}
     assert len(places) == len(set(places)) == 4
@@ -213,7 +78,7 @@ def test_the_page_is_well_formed(page: str):
 
 
 def test_names_that_look_like_html_are_shown_as_they_are(run: Run):
-    elements = _Elements(run.build("<i>title</i> & {{ 7 * 7 }}"))
+    elements = Elements(run.build("<i>title</i> & {{ 7 * 7 }}"))
     assert "onclick" not in {name for _, attributes in elements.tags for name in attributes}
     assert f"e/{EVIL}" in elements.text
     assert "<i>title</i> & {{ 7 * 7 }}" in elements.text
@@ -222,7 +87,7 @@ def test_names_that_look_like_html_are_shown_as_they_are(run: Run):
 def test_the_numbers_are_those_of_the_results(run: Run, page: str):
     rows = read_ap(run.workspace)
     assert len(rows) == 4 * (3 + 1 + 10) * 2
-    text = _Elements(page).text
+    text = Elements(page).text
     for confidence, candidates in (("predicted", "above 0.02"), ("ranked", "above 0.02"), ("oracle", "all")):
         ap = {
             (row.setting, row.kind): f"{100 * row.ap:.1f}"
@@ -238,7 +103,7 @@ def test_the_numbers_are_those_of_the_results(run: Run, page: str):
 
 
 def test_what_fails_how_sure_it_is_and_calibration_are_those_of_the_results(run: Run, page: str):
-    text = _Elements(page).text
+    text = Elements(page).text
     whole = {row.confidence: row for row in read_failures(run.workspace) if row.group == "all"}
     # by predicted confidence all four faces are found at 0.3, with one box on nothing: precision 4/5; one more
     # is in the image without faces, which precision passes over
@@ -261,7 +126,7 @@ def test_what_fails_how_sure_it_is_and_calibration_are_those_of_the_results(run:
 
 
 def test_what_decides_the_numbers_is_said_beside_them(page: str):
-    text = _Elements(page).text
+    text = Elements(page).text
     for words in (
         *("split: val", "protocol: single", "input size: original", "NMS: IoU 0.4", "a hit: IoU 0.5"),
         *("confidence above 0.02", "by height", "4 images", "weights: c0ffeec0ffee", "4 faces"),
@@ -342,16 +207,16 @@ def test_pictures_are_reduced_and_boxes_stay_in_the_pixels_of_the_image(run: Run
 
 
 def test_an_image_deleted_since_does_not_stop_the_report(tmp_path: Path):
-    run = _run(tmp_path)
+    run = report_run(tmp_path)
     run.index.image_path(0).unlink()
     assert [picture.path for picture in run.gallery().pictures] == list(LABELS)[1:]
 
 
 def test_without_a_ranker_the_right_side_is_the_oracle(tmp_path: Path):
-    run = _run(tmp_path, ranker="")
+    run = report_run(tmp_path, ranker="")
     page = run.build()
     assert run.gallery().after == "oracle"
-    text = _Elements(page).text
+    text = Elements(page).text
     assert "left by predicted confidence, right by oracle" in text
     for absent in ("recovered", "Training of the ranker", "ranked", "→"):
         assert absent not in text
@@ -362,7 +227,7 @@ def test_the_same_results_give_the_same_page(run: Run, page: str):
 
 
 def test_an_unchanged_report_is_current_and_every_change_has_its_reason(tmp_path: Path):
-    run = _run(tmp_path)
+    run = report_run(tmp_path)
     assert run.changes() == ["not written yet"]
     run.build()
     assert run.changes() == []
@@ -389,7 +254,7 @@ def test_an_unchanged_report_is_current_and_every_change_has_its_reason(tmp_path
 
 
 def test_without_results_there_is_a_sentence_and_no_page(tmp_path: Path):
-    run = _run(tmp_path)
+    run = report_run(tmp_path)
     (run.workspace.results / "ap.parquet").unlink()
     with pytest.raises(UserError, match="run `crface evaluate`"):
         run.build()
@@ -476,7 +341,7 @@ def test_training_charts_reach_from_the_first_step_to_the_last(tmp_path: Path):
 
 
 def test_timings_are_shown_once_they_are_measured_and_ask_for_a_new_page(tmp_path: Path) -> None:
-    run = _run(tmp_path, ranker="")
+    run = report_run(tmp_path, ranker="")
     assert "What an image costs" not in run.build()
     row = TimingRow(
         split="val",
@@ -496,6 +361,6 @@ def test_timings_are_shown_once_they_are_measured_and_ask_for_a_new_page(tmp_pat
     )
     write_timings(run.workspace, [row])
     assert any("timings.parquet" in change for change in run.changes())
-    text = _Elements(run.build()).text
+    text = Elements(run.build()).text
     assert "What an image costs detector protocol detector some-detector 8k 1,263 (1,300)" in text
     assert "of 3 images of val" in text

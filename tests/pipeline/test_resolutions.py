@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_report import CANDIDATES, Run, _commit, _Elements, _run, _store
+from html_elements import Elements
+from report_world import CANDIDATES, Run, commit_rows, report_run, store_rows
 
 from pipeline.blocks.ledger import Ledger
 from pipeline.blocks.store import CandidateStore
@@ -33,7 +34,7 @@ FOUND_AT_50 = {"e/plain.jpg": [(10, 10, 70, 70, 0.9)]}
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run whose images of 200 and 100 px were also seen at heights of 50 and 100 px, and evaluated there."""
-    run = _run(tmp_path_factory.mktemp("resolutions"), ranker="")
+    run = report_run(tmp_path_factory.mktemp("resolutions"), ranker="")
     evaluate_resolutions(_evaluation(run), HEIGHTS_PX)
     return run
 
@@ -49,7 +50,7 @@ def _evaluation(run: Run) -> EvaluationInput:
         ]
         ledger = Ledger(run.workspace.candidates_ledger(key))
         if not ledger.read():
-            _commit(ledger, run.index, _store(CandidateStore, run.workspace.candidates(key), rows))
+            commit_rows(ledger, run.index, store_rows(CandidateStore, run.workspace.candidates(key), rows))
         sources.append(Source(key=key, weights="c0ffee" * 10, input_size=f"height {height}"))
     return dataclasses.replace(run.evaluation, sources=sources)
 
@@ -99,7 +100,7 @@ def test_measured_rows_are_not_measured_again_and_every_change_has_its_reason(me
 
 
 def test_rows_of_another_split_stay_and_a_damaged_table_is_a_sentence(tmp_path: Path) -> None:
-    run = _run(tmp_path, ranker="")
+    run = report_run(tmp_path, ranker="")
     assert read_resolutions(run.workspace) == []
     evaluation = _evaluation(run)
     ap = (run.workspace.results / "ap.parquet").read_bytes()
@@ -151,11 +152,11 @@ def test_the_table_has_a_line_a_height_within_80_columns(measured: Run) -> None:
 
 
 def test_the_report_has_the_figure_once_it_is_measured(tmp_path: Path) -> None:
-    run = _run(tmp_path, ranker="")
+    run = report_run(tmp_path, ranker="")
     assert "AP by resolution" not in run.build()
     evaluate_resolutions(_evaluation(run), HEIGHTS_PX)
     assert run.changes() != []
-    elements = _Elements(run.build())
+    elements = Elements(run.build())
     assert run.changes() == []
     assert "some-detector on val" in elements.text
     assert "50 15 " in elements.text

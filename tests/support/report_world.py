@@ -1,0 +1,133 @@
+"""Four labelled images with stored candidates and scores, evaluated, for tests of what the report says of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pipeline.blocks.ledger import Ledger, LedgerRow
+from pipeline.blocks.store import CandidateStore, RowStore, ScoreStore
+from pipeline.config.sections import RunConfig
+from pipeline.dataset.index import Index, update_index
+from pipeline.evaluate.plan import EvaluationInput
+from pipeline.evaluate.sources import Source
+from pipeline.evaluate.work import evaluate
+from pipeline.ground_truth.truth import load_ground_truth
+from pipeline.report import ReportInput, build_report, changes, plan_report
+from pipeline.report.pictures import Gallery, gallery
+from pipeline.workspace.layout import CandidateKey, Workspace
+
+RANKER = "0123456789abcdef"
+EVIL = "<b onclick=alert(1)>&\"'{{ title }}.jpg"
+WIDE = (100, 1000)
+
+# Faces are xywh with `invalid` last; candidates are x1 y1 x2 y2, predicted, refined. 60 px faces count in all settings.
+LABELS: dict[str, list[tuple[int, int, int, int, int]]] = {
+    "e/plain.jpg": [(10, 10, 60, 60, 0), (110, 10, 60, 60, 0)],
+    f"e/{EVIL}": [(10, 10, 60, 60, 0)],
+    "e/faceless.jpg": [],
+    "e/wide.jpg": [(10, 10, 60, 60, 0), (300, 10, 60, 60, 1)],
+}
+CANDIDATES = {
+    "e/plain.jpg": [
+        (10, 10, 70, 70, 0.9, 0.90),  # the first face
+        (200, 100, 260, 160, 0.8, 0.10),  # nothing
+        (110, 10, 170, 70, 0.3, 0.85),  # the second face
+    ],
+    f"e/{EVIL}": [(10, 10, 70, 70, 0.6, 0.80)],
+    "e/faceless.jpg": [(10, 10, 70, 70, 0.5, 0.05)],
+    "e/wide.jpg": [
+        (10, 10, 70, 70, 0.7, 0.70),  # the face
+        (300, 10, 360, 70, 0.65, 0.75),  # the face that is flagged invalid
+        (500, 10, 560, 70, 0.01, 0.99),  # below the threshold
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """An evaluated workspace with a report to be built."""
+
+    workspace: Workspace
+    index: Index
+    sources: Sequence[Source]
+    config: RunConfig
+
+    def build(self, title: str = "A run") -> str:
+        return build_report(self.about(title)).read_text()
+
+    def changes(self, title: str = "A run") -> list[str]:
+        return changes(self.workspace, plan_report(self.about(title)))
+
+    def about(self, title: str) -> ReportInput:
+        return ReportInput(self.evaluation, self.config, title)
+
+    @property
+    def evaluation(self) -> EvaluationInput:
+        return EvaluationInput(
+            workspace=self.workspace,
+            index=self.index,
+            sources=self.sources,
+            config=self.config.evaluate,
+        )
+
+    def gallery(self, num_pictures: int = 12) -> Gallery:
+        truth = load_ground_truth(self.index)
+        (source,) = self.sources
+        return gallery(self.workspace, self.index, source, truth, self.config.evaluate, num_pictures)
+
+
+def report_run(folder: Path, *, ranker: str = RANKER) -> Run:
+    """The four images above, detected, ranked unless `ranker` is empty, and evaluated."""
+    data = folder / "data"
+    lines: list[str] = []
+    for number, (path, faces) in enumerate(LABELS.items()):
+        size = WIDE if "wide" in path else (200, 300)
+        pixels = np.random.default_rng(number).integers(0, 255, (*size, 3), dtype=np.uint8)
+        ok, jpeg = cv2.imencode(".jpg", pixels)
+        assert ok
+        file = data / "WIDER_val" / "images" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(jpeg.tobytes())
+        lines += [path, str(len(faces)), *(f"{x} {y} {w} {h} 0 0 0 {bad} 0 0" for x, y, w, h, bad in faces)]
+    text = data / "wider_face_split" / "wider_face_val_bbx_gt.txt"
+    text.parent.mkdir()
+    text.write_text("\n".join(lines) + "\n")
+
+    workspace = Workspace(folder / "run")
+    index = update_index(workspace, data, "val").index
+    key = CandidateKey("val", "some-detector", "single", "feed")
+    rows = [np.array(CANDIDATES[row.path], np.float32) for row in index.rows(0, len(index))]
+    sizes = store_rows(CandidateStore, workspace.candidates(key), [row[:, :5] for row in rows])
+    commit_rows(Ledger(workspace.candidates_ledger(key)), index, sizes)
+    if ranker:
+        sizes = store_rows(ScoreStore, workspace.scores(key, ranker), [row[:, 5] for row in rows])
+        commit_rows(Ledger(workspace.scores_ledger(key, ranker)), index, sizes)
+    sources = [Source(key=key, weights="c0ffee" * 10, ranker=ranker, training=ranker)]
+    run = Run(workspace, index, sources, RunConfig())
+    evaluate(run.evaluation)
+    return run
+
+
+def store_rows(kind: type[RowStore], path: Path, rows: list[np.ndarray]) -> tuple[int, ...]:
+    """Store each image's rows, all in one block; the sizes of its files."""
+    return kind.create_or_grow(path, len(rows), len(rows), {}).write_block(0, rows)
+
+
+def commit_rows(ledger: Ledger, index: Index, sizes: tuple[int, ...]) -> None:
+    """Record the block of all images as done."""
+    digests = tuple(index.row_digests)
+    ledger.commit(
+        LedgerRow(
+            shard_bytes=sizes,
+            block=0,
+            start=0,
+            stop=len(index),
+            row_digests=digests,
+            seconds=1.5,
+            worker="w",
+            device="a device",
+        )
+    )

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from detection_sets import rows
-from test_evaluate import CANDIDATES, FACES, RANKED_SOURCE, REFINED, A, B, Run
+from evaluation_world import CANDIDATES, FACES, RANKED_SOURCE, REFINED, A, B, Run
 from wider_folder import Picture
 
 import pipeline.evaluate.work

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from test_evaluate import CANDIDATES, FACES, NOWHERE, RANKED_SOURCE, REFINED, SOURCE, A, B, C, Run, rows
+from cache_job import DETECTOR
+from evaluation_world import CANDIDATES, FACES, NOWHERE, RANKED_SOURCE, REFINED, SOURCE, A, B, C, Run, rows
 from wider_folder import Picture, write_data_set
 
 from pipeline.cache.plan import plan_cache
@@ -25,8 +26,6 @@ from workflows.cli.main import main
 
 CONFIG = EvaluateConfig()
 NAMES = ("event/1", "event/2", "event/3")
-
-DETECTOR = "fake_detector:ENTRY"
 
 
 @pytest.fixture

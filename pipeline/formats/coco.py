@@ -2,9 +2,8 @@
 
 import contextlib
 import json
-import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
@@ -23,6 +22,7 @@ from pydantic import (
 from crface.text import cropped, decode_text, quoted
 from pipeline.dataset.names import match_names
 from pipeline.errors import UsageError, UserError
+from pipeline.formats.coco_ids import Identity, id_key, id_range, identity
 from pipeline.formats.foreign import ForeignResults, candidate_rows, complaint
 
 _EXPECTED: Final = '[{"image_id": ..., "bbox": [x, y, w, h], "score": ...}, ...]'
@@ -30,16 +30,7 @@ _FACE: Final = "face"
 _NAMED: Final = 5  # categories named in an error
 
 
-def _identity(value: object) -> int | str:
-    """An id as JSON writers have it: 1, 1.0 (from a column of floats), or a text."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError(f"expected a whole number or a text, found {quoted(value)}")
-    return value
-
-
-Identity = Annotated[int | str, PlainValidator(_identity)]
+_Id = Annotated[Identity, PlainValidator(identity)]
 
 
 class _Reference(BaseModel):
@@ -47,7 +38,7 @@ class _Reference(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True)
 
-    image_id: Identity | None = None
+    image_id: _Id | None = None
     file_name: str | None = None
 
     @model_validator(mode="after")
@@ -58,7 +49,7 @@ class _Reference(BaseModel):
 
 
 class _Detection(_Reference):
-    category_id: Identity = 1
+    category_id: _Id = 1
     bbox: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
     score: FiniteFloat
 
@@ -69,7 +60,7 @@ _DETECTIONS: Final = TypeAdapter(list[_Detection])
 class _Image(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True)
 
-    id: Identity
+    id: _Id
     file_name: str
 
 
@@ -84,10 +75,10 @@ class _Listed:
     """What an annotation file says of its images and categories."""
 
     file: Path
-    names: Mapping[int | str, str]
-    """File name by `_key` of the id."""
-    categories: Mapping[int | str, str]
-    """Name by `_key` of the id; empty if the file has none."""
+    names: Mapping[Identity, str]
+    """File name by `id_key` of the id."""
+    categories: Mapping[Identity, str]
+    """Name by `id_key` of the id; empty if the file has none."""
 
 
 def read_coco_results(file: Path, images: Path | None = None) -> ForeignResults:
@@ -176,43 +167,42 @@ def _read_listed(file: Path) -> _Listed:
         where = cropped(".".join(map(str, first["loc"]))) or "the file"
         message = first["msg"].removeprefix("Value error, ")
         raise UserError(f"{file} is no COCO annotation file: {where}: {message}") from error
-    names: dict[int | str, str] = {}
+    names: dict[Identity, str] = {}
     for image in found.images:
-        if _key(image.id) in names:
+        if id_key(image.id) in names:
             raise UserError(
                 f"{file} lists two images with the id {quoted(image.id)}: which one do its boxes belong to?"
             )
-        names[_key(image.id)] = image.file_name
+        names[id_key(image.id)] = image.file_name
     twice = next((name for name, count in Counter(names.values()).items() if count > 1), None)
     if twice is not None:
-        ids = " and ".join([quoted(identity) for identity, name in names.items() if name == twice][:2])
+        ids = " and ".join([quoted(key) for key, name in names.items() if name == twice][:2])
         raise UserError(f"{file} lists the image {quoted(twice)} twice, with the ids {ids}: keep one")
     return _Listed(file, names, _category_names(found.categories))
 
 
-def _category_names(categories: object) -> dict[int | str, str]:
-    names: dict[int | str, str] = {}
+def _category_names(categories: object) -> dict[Identity, str]:
+    names: dict[Identity, str] = {}
     for category in categories if isinstance(categories, list) else []:
         if isinstance(category, dict) and isinstance(category.get("name"), str):
             with contextlib.suppress(ValueError):
-                names[_key(_identity(category.get("id")))] = category["name"]
+                names[id_key(identity(category.get("id")))] = category["name"]
     return names
 
 
 def _check_categories(file: Path, items: Iterable[_Reference], listed: _Listed | None) -> None:
     names = {} if listed is None else listed.categories
-    counts = Counter(_key(item.category_id) for item in items if isinstance(item, _Detection))
+    counts = Counter(id_key(item.category_id) for item in items if isinstance(item, _Detection))
     found = ", ".join(
-        f"{count} of category {quoted(identity)}"
-        + (f" ({cropped(names[identity])})" if identity in names else "")
-        for identity, count in counts.most_common(_NAMED)
+        f"{count} of category {quoted(key)}" + (f" ({cropped(names[key])})" if key in names else "")
+        for key, count in counts.most_common(_NAMED)
     )
     if len(counts) > 1:
         raise UserError(
             f"{file} has detections of {len(counts)} categories ({found}): keep those that are faces"
         )
-    faces = [identity for identity, name in names.items() if name.casefold() == _FACE]
-    if faces and any(identity in names and identity not in faces for identity in counts):
+    faces = [key for key, name in names.items() if name.casefold() == _FACE]
+    if faces and any(key in names and key not in faces for key in counts):
         assert listed is not None
         raise UserError(
             f"{file} has no detections of faces, but {found}: faces are category {quoted(faces[0])} in {listed.file}"
@@ -227,7 +217,7 @@ def _names(file: Path, items: Mapping[int, _Reference], listed: _Listed | None) 
     matches = match_names((word for word in words if isinstance(word, str)), listed.names.values())
     names, unknown = {}, []
     for number, item in items.items():
-        name = None if item.image_id is None else listed.names.get(_key(item.image_id))
+        name = None if item.image_id is None else listed.names.get(id_key(item.image_id))
         if name is None:
             word = item.file_name if item.image_id is None else item.image_id
             name = matches.found.get(word) if isinstance(word, str) else None
@@ -240,7 +230,7 @@ def _names(file: Path, items: Mapping[int, _Reference], listed: _Listed | None) 
         used = [item.image_id for item in items.values() if item.image_id is not None]
         raise UserError(
             f"{len(unknown)} of the {len(items)} detections in {file} are of images that {listed.file} does not list, "
-            f"the first of {quoted(first)}; the detections have {_range(used)}, the images {_range(listed.names)}: "
+            f"the first of {quoted(first)}; the detections have {id_range(used)}, the images {id_range(listed.names)}: "
             "give the annotation file that these detections were made with"
         )
     return names
@@ -255,22 +245,6 @@ def _own_name(file: Path, item: _Reference) -> str:
         f"{file} numbers its images (image_id {item.image_id}): give the COCO annotation file that names them "
         "with --images"
     )
-
-
-def _key(identity: int | str) -> int | str:
-    """One key for a number and for its digits as text."""
-    if isinstance(identity, str) and re.fullmatch("0|-?[1-9][0-9]{0,17}", identity):
-        return int(identity)
-    return identity
-
-
-def _range(identities: Collection[int | str]) -> str:
-    keys = [_key(identity) for identity in identities]
-    numbers = [key for key in keys if isinstance(key, int)]
-    texts = [key for key in keys if isinstance(key, str)]
-    parts = [f"the ids {min(numbers)} to {max(numbers)}"] if numbers else []
-    parts += [f"ids such as {quoted(texts[0])}"] if texts else []
-    return " and ".join(parts) or "no ids"
 
 
 def _read(file: Path) -> str:

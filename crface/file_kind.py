@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from crface.text import cropped
+
 _HEAD_BYTES: Final = 1024
 _FETCH: Final = "download the file itself"
 
@@ -94,5 +96,5 @@ def _zip_kind(path: Path) -> FileKind | None:
         return None
     if any(name.endswith("data.pkl") for name in names):
         return FileKind(_CHECKPOINT, "give it the ending .pth", is_checkpoint=True)
-    found = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    found = ", ".join(map(cropped, names[:3])) + (", ..." if len(names) > 3 else "")
     return FileKind(f"a zip archive of {found or 'nothing'}", "unpack it and name the file inside")

@@ -1,10 +1,13 @@
 """Text that other programs wrote: decoded by its byte-order mark, and quoted in errors at a bounded length."""
 
 import codecs
+from collections.abc import Sequence
 from typing import Final
 
 MAX_QUOTED: Final = 80
 """Characters of foreign text that a message shows."""
+
+_MAX_COMPLAINTS: Final = 3
 
 # UTF-32 first: its little-endian mark begins with that of UTF-16
 _MARKS: Final = (
@@ -21,15 +24,17 @@ def decode_text(data: bytes) -> str:
 
     Raises UnicodeDecodeError, which is a ValueError.
     """
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            return data.decode(encoding)
-    return data.decode("utf-8")
+    return data.decode(marked_encoding(data) or "utf-8")
 
 
-def cropped(text: str) -> str:
+def marked_encoding(data: bytes) -> str | None:
+    """The encoding that a byte-order mark stands for, None without a mark."""
+    return next((encoding for mark, encoding in _MARKS if data.startswith(mark)), None)
+
+
+def cropped(text: str, longest: int = MAX_QUOTED) -> str:
     """The text itself, or its first characters and an ellipsis if it is too long for a message."""
-    return text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}..."
+    return text if len(text) <= longest else f"{text[:longest]}..."
 
 
 def quoted(value: object) -> str:
@@ -37,3 +42,9 @@ def quoted(value: object) -> str:
     if isinstance(value, str):  # cut before it is written out: a file may be one line of gigabytes
         return cropped(repr(value[: MAX_QUOTED + 1]))
     return cropped(repr(value))
+
+
+def in_words(complaints: Sequence[str]) -> str:
+    """What is wrong with a file as one phrase: the first complaints, and how many more there are."""
+    more = len(complaints) - _MAX_COMPLAINTS
+    return "; ".join([*complaints[:_MAX_COMPLAINTS], *([f"and {more} more"] if more > 0 else [])])

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from crface.file_kind import file_kind
+from crface.text import cropped, quoted
 
 _MAX_LISTED = 5
 _MAX_DEPTH = 4
@@ -62,7 +63,7 @@ def load_state(
         raise ValueError(f"{path} holds no named tensors: a state dict is needed{found}")
     fitting = [state for state in states.values() if len(states) == 1 or (fits is not None and fits(state))]
     if len(fitting) != 1:
-        lookup = "".join(f"[{part!r}]" for part in next(iter(states)).split("."))
+        lookup = "".join(f"[{quoted(part)}]" for part in next(iter(states)).split("."))
         raise ValueError(
             f"{path} holds {len(states)} state dicts, {_shortened(list(states))}: write the one to use to a file of "
             f"its own, as torch.save(torch.load({path.name!r}){lookup}, 'chosen.pth') does"
@@ -182,8 +183,8 @@ def _load_checkpoint(path: Path) -> object:
 
 def _shortened(names: list[str]) -> str:
     more = f", and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
-    return ", ".join(names[:_MAX_LISTED]) + more
+    return ", ".join(map(cropped, names[:_MAX_LISTED])) + more
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return cropped((str(error).splitlines() or [type(error).__name__])[0])

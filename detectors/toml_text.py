@@ -4,6 +4,8 @@ import re
 import tomllib
 from typing import Any, Final
 
+from crface.text import decode_text
+
 MAX_BYTES: Final = 64 * 1024
 """Longer files are refused; this is ten times this project's longest configuration."""
 
@@ -18,7 +20,7 @@ def parse_toml(data: bytes) -> dict[str, Any]:
     """
     if len(data) > MAX_BYTES:
         raise ValueError(f"it is longer than {MAX_BYTES:,} bytes: is it a configuration?")
-    text = data.decode("utf-8")  # its error is a ValueError that names the byte
+    text = decode_text(data)  # its error is a ValueError that names the byte
     for number, line in enumerate(text.splitlines(), start=1):
         if line.lstrip().startswith("#"):
             continue

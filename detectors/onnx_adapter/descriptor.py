@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import BaseModel, Field, ValidationError
 
 from crface.file_kind import kind_of_bytes
+from crface.text import cropped, in_words
 from detectors.onnx_adapter.bins import Bins
 from detectors.onnx_adapter.canvas import InputSpec
 from detectors.onnx_adapter.centre_map import CentreMap
@@ -14,6 +15,9 @@ from detectors.onnx_adapter.per_stride import PerStride
 from detectors.onnx_adapter.ready_boxes import ReadyBoxes
 from detectors.onnx_adapter.section import Section
 from detectors.toml_text import MAX_BYTES, parse_toml
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 _SHIPPED: Final = Path(__file__).parent.parent / "descriptors"
 _OF_OUTPUTS: Final = {"boxes", "scores", "objectness", "outputs", "heat", "size", "offset"}
@@ -83,7 +87,7 @@ def read_descriptor(path: Path) -> Descriptor:
     try:
         descriptor = Descriptor.model_validate(content)
     except ValidationError as error:
-        complaints = "; ".join(_complaint(item["loc"], item["type"], item["msg"]) for item in error.errors())
+        complaints = in_words([_complaint(one["loc"], one["type"], _message(one)) for one in error.errors()])
         raise ValueError(f"the descriptor {path} is wrong: {complaints}") from error
     if descriptor.model is None:
         return descriptor
@@ -99,8 +103,14 @@ def _complaint(location: tuple[int | str, ...], kind: str, message: str) -> str:
         location = ("decoding", *location[2:])
     if kind.startswith("union_tag"):
         location = (*location, "scheme")
-    key = ".".join(str(part) for part in location)
+    key = cropped(".".join(str(part) for part in location))
     words = message.removeprefix("Value error, ")
     if kind == "extra_forbidden" and section is not None:
         words += f", the keys are {', '.join(section.model_fields)}"
     return f"{key}: {words}" if key else words
+
+
+def _message(error: "ErrorDetails") -> str:
+    """What pydantic says, with the scheme that a descriptor names cropped."""
+    tag = str(error.get("ctx", {}).get("tag", ""))
+    return error["msg"].replace(tag, cropped(tag)) if tag else error["msg"]

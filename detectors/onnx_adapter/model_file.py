@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crface.file_kind import file_kind
+from crface.text import quoted
 from detectors.base import file_sha256
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _companions(model: "ModelProto", path: Path) -> list[Path]:
             companion = (folder / entry.value).resolve()
             if Path(entry.value).is_absolute() or folder.resolve() not in companion.parents:
                 raise ValueError(
-                    f"{path} is refused: it wants tensors from {entry.value!r}, outside its own folder; "
+                    f"{path} is refused: it wants tensors from {quoted(entry.value)}, outside its own folder; "
                     "save it as one file"
                 )
             companions.add(companion)

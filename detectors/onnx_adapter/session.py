@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from jaxtyping import Float32
 
+from crface.text import cropped
 from detectors.onnx_adapter.model_file import in_one_line, read_model
 from detectors.onnx_adapter.outputs import Outputs
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _FATAL: Final = 4  # onnxruntime's log level: anything less severe is raised as well, or harmless
 _THREADS: Final = "OMP_NUM_THREADS"
 _PRECISIONS: Final = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+_MAX_NAMED: Final = 20
 
 
 class OnnxModel:
@@ -39,7 +41,9 @@ class OnnxModel:
         self._session = _session(read_model(path, free_axes), path, device)
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _PRECISIONS:
-            found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
+            found = ", ".join(
+                f"{cropped(i.name)} {i.type} {cropped(str(i.shape))}" for i in inputs[:_MAX_NAMED]
+            )
             raise ValueError(
                 f"{path} takes {found}: the adapter runs models with one input, float32 or float16 with four axes"
             )
@@ -47,7 +51,7 @@ class OnnxModel:
         there = [output.name for output in self._session.get_outputs()]
         if missing := [name for name in self._names if name not in there]:
             raise ValueError(
-                f"{path} has no output {', '.join(missing)}; it has {', '.join(there)}: "
+                f"{path} has no output {_named(missing)}; it has {_named(there)}: "
                 "name those in the descriptor"
             )
         self._input = inputs[0].name
@@ -124,3 +128,8 @@ def _no_gpu(device: str) -> ValueError:
         f"the installed onnxruntime cannot use the device {device}: install onnxruntime-gpu in its place, "
         "or hide the GPU with CUDA_VISIBLE_DEVICES= to run on the CPU"
     )
+
+
+def _named(names: Sequence[str]) -> str:
+    more = ", ..." if len(names) > _MAX_NAMED else ""
+    return ", ".join(map(cropped, names[:_MAX_NAMED])) + more

@@ -10,8 +10,10 @@ from xml.etree import ElementTree
 import numpy as np
 from jaxtyping import Float32, Int8
 
+from crface.text import cropped, decode_text, marked_encoding, quoted
 from pipeline.dataset.annotations import ATTRIBUTES, parse_annotations
 from pipeline.errors import UsageError, UserError
+from pipeline.formats.coco_ids import Identity, id_key, id_range, identity
 
 _INVALID = ATTRIBUTES.index("invalid")
 _FACE = "face"
@@ -68,12 +70,13 @@ def read_labels(paths: Sequence[Path], categories: Sequence[str] = ()) -> list[L
             data = path.read_bytes()
         except OSError as error:
             raise UserError(f"cannot read the labels {path}: {error.strerror or error}") from error
-        start = data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+        content = _decoded(data)
+        start = content.lstrip()[:1]
         try:
-            if start == b"<":
-                others += _from_xml(data, path)
-            elif start == b"{":
-                others += _from_coco(json.loads(data), path)
+            if start in ("<", b"<"):
+                others += _from_xml(data if marked_encoding(data) is None else content, path)
+            elif start == "{":
+                others += _from_coco(json.loads(content), path)
             else:
                 wider += _from_wider(data, path)
         # OverflowError: an infinite size; RecursionError: endless brackets; LookupError: also an unknown encoding
@@ -85,10 +88,22 @@ def read_labels(paths: Sequence[Path], categories: Sequence[str] = ()) -> list[L
             OverflowError,
             RecursionError,
         ) as error:
-            what = f"there is no {error}" if isinstance(error, KeyError) else str(error)
+            what = str(error)
+            if isinstance(error, LookupError):  # its words hold what was looked up
+                what = (
+                    f"there is no {quoted(error.args[0])}" if isinstance(error, KeyError) else cropped(what)
+                )
             raise UserError(f"cannot read the labels {path}: {what}") from error
     wanted = _wanted(others, categories)
     return wider + [_labelled(image, wanted) for image in others]
+
+
+def _decoded(data: bytes) -> str | bytes:
+    """The text, or the bytes as they are if only their XML declaration can tell the encoding."""
+    try:
+        return decode_text(data)
+    except UnicodeDecodeError:
+        return data
 
 
 def _files(paths: Sequence[Path]) -> Iterable[Path]:
@@ -115,30 +130,30 @@ def _from_wider(data: bytes, source: Path) -> list[LabelledImage]:
 
 
 def _from_coco(content: dict[str, Any], source: Path) -> list[_Image]:
-    names = {category["id"]: str(category["name"]) for category in content["categories"]}
-    images = {
-        image["id"]: _Image(
-            str(image["file_name"]),
-            (_whole(image["width"]), _whole(image["height"]))
-            if "width" in image and "height" in image
-            else None,
-            [],
-            source,
-        )
-        for image in content["images"]
-    }
+    names = {id_key(identity(one["id"])): str(one["name"]) for one in content["categories"]}
+    images: dict[Identity, _Image] = {}
+    for image in content["images"]:
+        key, size = id_key(identity(image["id"])), None
+        if "width" in image and "height" in image:
+            size = _whole(image["width"]), _whole(image["height"])
+        if key in images:
+            raise ValueError(f"two images have the id {quoted(key)}: which one do its boxes belong to?")
+        images[key] = _Image(str(image["file_name"]), size, [], source)
     for number, annotation in enumerate(content["annotations"]):
-        where = f"annotation {number}"
-        if annotation["image_id"] not in images:
-            raise ValueError(f"{where} is of image {annotation['image_id']!r}, which is not in `images`")
+        key = id_key(identity(annotation["image_id"]))
+        if key not in images:
+            used = [identity(one["image_id"]) for one in content["annotations"]]
+            raise ValueError(
+                f"annotation {number} is of image {quoted(key)}, which is not in `images`: the annotations have "
+                f"{id_range(used)}, the images {id_range(images)}"
+            )
         x, y, width, height = (_number(value) for value in annotation["bbox"])
-        images[annotation["image_id"]].boxes.append(
-            _Box((x, y, width, height), names[annotation["category_id"]], bool(annotation.get("iscrowd", 0)))
-        )
+        category = names[id_key(identity(annotation["category_id"]))]
+        images[key].boxes.append(_Box((x, y, width, height), category, bool(annotation.get("iscrowd", 0))))
     return list(images.values())
 
 
-def _from_xml(data: bytes, source: Path) -> list[_Image]:
+def _from_xml(data: str | bytes, source: Path) -> list[_Image]:
     # not a search for "<!DOCTYPE" in the bytes, which look different in UTF-16
     parser = ElementTree.XMLParser(target=_NoDoctype())  # noqa: S314 - without entities there is nothing to expand
     root = ElementTree.fromstring(data, parser)  # noqa: S314
@@ -147,7 +162,7 @@ def _from_xml(data: bytes, source: Path) -> list[_Image]:
     if root.tag == "dataset" and root.find("images") is not None:
         return [_from_dlib(image, source) for image in root.findall("images/image")]
     raise ValueError(
-        f"its root is <{root.tag}>, neither VOC's <annotation> nor dlib's <dataset> with <images>"
+        f"its root is <{cropped(root.tag)}>, neither VOC's <annotation> nor dlib's <dataset> with <images>"
     )
 
 
@@ -187,29 +202,32 @@ class _NoDoctype(ElementTree.TreeBuilder):
 def _number(value: object) -> float:
     """A number in the notation that every program reads: only Python reads 1_000 and digits of other scripts."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise TypeError(f"{value!r} is no number")
+        raise TypeError(f"{quoted(value)} is no number")
     if isinstance(value, str) and ("_" in value or not value.isascii()):
-        raise ValueError(f"{value!r} is no number")
-    return float(value)
+        raise ValueError(f"{quoted(value)} is no number")
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError(f"{quoted(value)} is no number") from None
 
 
 def _whole(value: object) -> int:
     number = _number(value)
     if number != int(number):
-        raise ValueError(f"{value!r} is no whole number")
+        raise ValueError(f"{quoted(value)} is no whole number")
     return int(number)
 
 
 def _text(element: ElementTree.Element, path: str) -> str:
     text = (element.findtext(path) or "").strip()
     if not text:
-        raise ValueError(f"a <{element.tag}> without <{path}>")
+        raise ValueError(f"a <{cropped(element.tag)}> without <{path}>")
     return text
 
 
 def _wanted(images: Sequence[_Image], categories: Sequence[str]) -> set[str | None]:
     found = {box.category for image in images for box in image.boxes if box.category is not None}
-    named = ", ".join(sorted(found))
+    named = cropped(", ".join(sorted(found)))
     if missing := sorted(set(categories) - found):
         raise UsageError(
             f"no box of the labels has the category {', '.join(missing)}: there are {named or 'none'}"
@@ -229,7 +247,7 @@ def _labelled(image: _Image, wanted: set[str | None]) -> LabelledImage:
         values = np.array([box.xywh for box in boxes], np.float64).astype(np.float32).reshape(-1, 4)
     if not np.isfinite(values).all() or (values[:, 2:] < 0).any():
         raise UserError(
-            f"{image.source}: a box of {image.name} is not finite or has a negative size: mend or remove it"
+            f"{image.source}: a box of {cropped(image.name)} is not finite or has a negative size: mend or remove it"
         )
     attributes = np.zeros((len(boxes), len(ATTRIBUTES)), np.int8)
     attributes[:, _INVALID] = [box.is_invalid for box in boxes]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from crface.text import cropped, in_words, quoted
 from detectors.toml_text import MAX_BYTES, parse_toml
 from pipeline.config.sections import RunConfig
 from pipeline.errors import UsageError
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 Config = TypeVar("Config", bound=BaseModel)
-
-_MAX_SHOWN = 80  # characters of a refused value that a message quotes
 
 
 def load_config(name_or_path: str) -> RunConfig:
@@ -50,17 +49,15 @@ def read_toml(name_or_path: str, kind: type[Config]) -> Config:
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        complaints = "; ".join(_complaint(kind, item) for item in error.errors())
+        complaints = in_words([_complaint(kind, item) for item in error.errors()])
         raise UsageError(f"{name_or_path}: {complaints}") from error
 
 
 def _complaint(kind: type[BaseModel], error: "ErrorDetails") -> str:
-    key = ".".join(str(part) for part in error["loc"])
+    key = cropped(".".join(str(part) for part in error["loc"]))
     if error["type"] == "extra_forbidden":
         return f"there is no key {key}; there are {', '.join(_keys_beside(kind, error['loc']))}"
-    value = repr(error["input"])
-    shown = value if len(value) <= _MAX_SHOWN else value[:_MAX_SHOWN] + "..."
-    return f"{key} = {shown}: {error['msg'][:1].lower()}{error['msg'][1:]}"
+    return f"{key} = {quoted(error['input'])}: {error['msg'][:1].lower()}{error['msg'][1:]}"
 
 
 def _keys_beside(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from jaxtyping import Bool, Float32, Int8
 
+from crface.text import cropped, decode_text, quoted
 from pipeline.errors import UserError
 
 ATTRIBUTES = ("blur", "expression", "illumination", "invalid", "occlusion", "pose")
@@ -41,8 +42,8 @@ def parse_annotations(data: bytes, source: Path | str) -> list[Annotation]:
     """The annotations of a file, one per image, in the file's order; none for an empty file.
 
     A record is a name, a count, and `count` rows of `x y w h` with or without the six attributes. Quirks found
-    in the wild are accepted: CRLF, trailing spaces, blank lines, decimals, boxes without area or beyond the
-    image, and either a row of zeros or no row for an image without faces.
+    in the wild are accepted: a byte-order mark, UTF-16, CRLF, trailing spaces, blank lines, decimals, boxes without
+    area or beyond the image, and either a row of zeros or no row for an image without faces.
 
     Raises UserError naming `source` and the line for anything else: a wrong count; a value that is no number,
     NaN or beyond a million; a negative width or height (as a file of corners x1 y1 x2 y2 would have); an
@@ -50,7 +51,7 @@ def parse_annotations(data: bytes, source: Path | str) -> list[Annotation]:
     (absolute, or with `..`, a backslash, a drive letter or a NUL).
     """
     try:
-        text = data.decode("utf-8-sig")
+        text = decode_text(data)
     except UnicodeDecodeError as error:
         raise UserError(
             f"{source} is not UTF-8 text (byte {error.start}): is it an annotation file?"
@@ -62,7 +63,9 @@ def parse_annotations(data: bytes, source: Path | str) -> list[Annotation]:
     seen: set[str] = set()
     for annotation in annotations:
         if annotation.path in seen:
-            raise UserError(f"{source} lists the image {annotation.path} twice: keep one of the two records")
+            raise UserError(
+                f"{source} lists the image {cropped(annotation.path)} twice: keep one of the two records"
+            )
         seen.add(annotation.path)
     return annotations
 
@@ -79,7 +82,9 @@ def _records(lines: list[_Line], source: Path | str) -> Iterator[Annotation]:
         name = lines[position]
         path = _safe_path(name, source)
         if position + 1 == len(lines) or not re.fullmatch("[0-9]{1,9}", lines[position + 1].text):
-            raise UserError(f"{source} line {name.number}: no count of faces follows the image {name.text!r}")
+            raise UserError(
+                f"{source} line {name.number}: no count of faces follows the image {quoted(name.text)}"
+            )
         count = int(lines[position + 1].text)
         position += 2
         if count == 0 and position < len(lines) and lines[position].text.split() in _NO_FACE:
@@ -87,7 +92,7 @@ def _records(lines: list[_Line], source: Path | str) -> Iterator[Annotation]:
         rows = lines[position : position + count]
         if len(rows) < count:
             raise UserError(
-                f"{source} ends after {len(rows)} of the {count} faces of {path}: is the file cut?"
+                f"{source} ends after {len(rows)} of the {count} faces of {cropped(path)}: is the file cut?"
             )
         yield _annotation(path, rows, source)
         position += count
@@ -125,7 +130,7 @@ def _annotation(path: str, rows: list[_Line], source: Path | str) -> Annotation:
 
 def _bad_row(row: _Line, complaint: str, path: str, source: Path | str) -> UserError:
     return UserError(
-        f"{source} line {row.number}: expected a face of {path}, found {row.text!r}: {complaint}"
+        f"{source} line {row.number}: expected a face of {cropped(path)}, found {quoted(row.text)}: {complaint}"
     )
 
 
@@ -136,11 +141,12 @@ def _safe_path(line: _Line, source: Path | str) -> str:
         raise UserError(f"{where}: expected an image's name, found numbers: does the count above them agree?")
     if name.startswith("/") or re.match(r"[A-Za-z]:", name) or "\\" in name or "\0" in name:
         raise UserError(
-            f"{where}: {name!r} is no path relative to the image folder (event/name.jpg): refused"
+            f"{where}: {quoted(name)} is no path relative to the image folder (event/name.jpg, with forward "
+            "slashes): refused"
         )
     path = PurePosixPath(name)
     if ".." in path.parts or not path.parts:
-        raise UserError(f"{where}: {name!r} leads out of the image folder: refused")
+        raise UserError(f"{where}: {quoted(name)} leads out of the image folder: refused")
     return path.as_posix()
 
 

@@ -17,6 +17,7 @@ Kind = Literal[
     "ambiguous name",
     "doubled file",
     "empty file",
+    "no text",
     "wrong name",
     "no count",
     "wrong count",

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
-from crface.text import cropped, decode_text, quoted
+from crface.text import cropped, decode_text, marked_encoding, quoted
 from pipeline.dataset.names import could_be_named, match_names
 from pipeline.errors import UserError
 from pipeline.formats.widerface_lines import Body, Problem, parse_bodies
@@ -160,9 +160,17 @@ def count_problems(problems: Sequence[Problem]) -> dict[str, int]:
 def _split(path: Path, name: str) -> tuple[Body, list[Problem]]:
     """What is below a file's first two lines, and what is wrong with those two."""
     try:
-        data = _without_mark(path.read_bytes())
+        data = path.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read the results {path}: {error.strerror or error}") from error
+    if encoding := marked_encoding(
+        data
+    ):  # without a mark, bytes that are no text make a bad line, not a bad file
+        try:
+            data = decode_text(data).encode()
+        except UnicodeError:
+            reason = f"its byte-order mark says {encoding}, which it is not"
+            return Body(path, b"", None), [Problem(path, 0, "no text", reason)]
     first, _, rest = data.partition(b"\n")
     second, _, text = rest.partition(b"\n")
     text = text.replace(b"\r\n", b"\n").rstrip()
@@ -181,14 +189,6 @@ def _split(path: Path, name: str) -> tuple[Body, list[Problem]]:
         problems.append(Problem(path, 2, "no count", f"expected the number of lines below, found {found}"))
         return Body(path, text, None), problems
     return Body(path, text, int(second)), problems
-
-
-def _without_mark(data: bytes) -> bytes:
-    """The text as UTF-8 without a byte-order mark; bytes that are no text stay, as they make bad lines."""
-    try:
-        return decode_text(data).encode()
-    except UnicodeDecodeError:
-        return data
 
 
 def _doubled(path: Path, other: Path) -> Problem:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from crface.text import cropped
 from pipeline.errors import UserError
 from pipeline.ground_truth.mat5 import read_mat
 
@@ -33,7 +34,7 @@ def read_faces(path: Path) -> tuple[list[str], list[Faces]]:
         except (ValueError, TypeError):
             is_right = False
         if not is_right:
-            raise _damaged(path, f"the faces of {name} are not rows of four numbers x y w h")
+            raise _damaged(path, f"the faces of {cropped(name)} are not rows of four numbers x y w h")
         # a negative size is no damage: the official file has one, and that face even counts in hard
         faces.append(np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1))
     return names, faces
@@ -56,7 +57,9 @@ def read_kept(path: Path, names: Sequence[str], faces: Sequence[Faces]) -> tuple
                 ((numbers >= 1) & (numbers <= len(boxes)) & (numbers == np.floor(numbers))).all()
             )
             if not is_right or len(np.unique(numbers)) < len(numbers):
-                raise _damaged(path, f"the kept faces of {name} are not different numbers 1..{len(boxes)}")
+                raise _damaged(
+                    path, f"the kept faces of {cropped(name)} are not different numbers 1..{len(boxes)}"
+                )
             is_kept[numbers.astype(int) - 1] = True
         kept.append(is_kept)
     return tuple(kept)
@@ -87,7 +90,7 @@ def _read_names(path: Path, variables: Mapping[str, Any]) -> list[str]:
         raise _damaged(path, f"event_list and file_list are no lists of names ({error})") from error
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise _damaged(path, f"it lists the image {twice[0]} twice")
+        raise _damaged(path, f"it lists the image {cropped(twice[0])} twice")
     return names
 
 

@@ -291,6 +291,43 @@ def test_names_that_fit_two_images_are_refused(tmp_path: Path) -> None:
     assert label(found, [tmp_path / "labels.txt"]).unlabelled == ("0--in--a/x.jpg",)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "caf\u00e9",
+        "cafe\u0301.jpg",
+        "in\\caf\u00e9.jpg",
+        ".\\IN\\CAF\u00c9.JPG",
+        "/elsewhere/in/caf\u00e9.jpg",
+    ],
+)
+def test_labels_name_images_in_any_unicode_form_case_and_with_any_slashes(tmp_path: Path, name: str) -> None:
+    _photograph(tmp_path / "in" / "cafe\u0301.jpg", _scene(1))
+    _photograph(tmp_path / "in" / "y.jpg", _scene(2))
+    found = collect([tmp_path / "in"], tmp_path / "out")
+    content = json.loads(COCO) | {"images": [{"id": 7, "file_name": name}]}
+    (tmp_path / "all.json").write_text(json.dumps(content))
+    result = label(found, [tmp_path / "all.json"])
+    assert (result.num_images, result.num_faces, result.unknown) == (1, 2, ())
+
+
+@pytest.mark.parametrize("written", ['"image_id": "7"', '"image_id": 7.0'])
+def test_ids_of_coco_labels_are_the_same_as_number_and_text(tmp_path: Path, written: str) -> None:
+    text = COCO.replace('"image_id": 7', written).replace('"category_id": 1', '"category_id": "1"')
+    np.testing.assert_array_equal(
+        _labelled(tmp_path, "all.json", text), [[10, 20, 40, 50.5, 0], [0, 0, 5, 6, 1]]
+    )
+
+
+def test_coco_labels_with_an_id_of_two_images_or_of_none_are_refused(tmp_path: Path) -> None:
+    two = json.loads(COCO)
+    two["images"].append({"id": "7", "file_name": "y.jpg"})
+    with pytest.raises(UserError, match="two images have the id 7"):
+        _labelled(tmp_path, "all.json", json.dumps(two))
+    with pytest.raises(UserError, match="the annotations have the ids 6 to 7, the images the ids 7 to 7"):
+        _labelled(tmp_path, "all.json", COCO.replace('"image_id": 7', '"image_id": 6', 1))
+
+
 def test_what_was_collected_is_a_data_set_that_the_stages_index(tmp_path: Path) -> None:
     _photograph(tmp_path / "photos" / "x.jpg", _scene(1))
     found = collect([tmp_path / "photos"], tmp_path / "out")

@@ -109,6 +109,7 @@ BAD_FILES = [
     ("0--Parade/a.txt", "1 2 3 4 0.9\n5 6 7 8 0.5\n", 2, "no count: expected the number of lines below"),
     ("0--Parade/a.txt", "b\n0\n", 1, "wrong name: expected the name of the image 0--Parade/a, found 'b'"),
     ("0--Parade/a.txt", "", 1, "empty file"),
+    ("0--Parade/a.txt", b"\xff\xfea\n0", 0, "no text: its byte-order mark says utf-16, which it is not"),
     ("0--Parade/z.txt", "z\n0\n", 0, "unknown image: the ground truth has no such image"),
     ("7--Nowhere/a.txt", "a\n0\n", 0, "unknown event: the ground truth has no such event"),
 ]

@@ -11,6 +11,7 @@ from fuzz_target import Target, put
 from onnx_files import CENTRE_MAP, READY
 from places import ROOT
 
+from crface.text import decode_text, marked_encoding
 from detectors.onnx_adapter.descriptor import read_descriptor
 from pipeline.cache.protocols import load_protocol
 from pipeline.collect.label_files import read_labels
@@ -71,9 +72,13 @@ def _number(word: str) -> float:
     return float(word)
 
 
+def _decoded(data: bytes) -> str:
+    return decode_text(data) if marked_encoding(data) else data.decode(errors="replace")
+
+
 def _check_annotations(data: bytes, folder: Path) -> None:
     found = parse_annotations(data, "text")
-    lines = [line.strip() for line in re.split("\r?\n", data.decode("utf-8-sig"))]
+    lines = [line.strip() for line in re.split("\r?\n", decode_text(data))]
     lines = [line for line in lines if line]
     for image in found:
         name, count = lines.pop(0), int(lines.pop(0))
@@ -92,11 +97,11 @@ def _check_annotations(data: bytes, folder: Path) -> None:
 def _check_results(data: bytes, folder: Path) -> None:
     put(folder / "0--Parade" / "a.txt", data)
     found = read_results(find_results(folder, ["0--Parade/a"])).detections["0--Parade/a"]
-    lines = [line.split() for line in data.decode(errors="replace").split("\n")[2:]]
+    lines = [line.split() for line in _decoded(data).split("\n")[2:]]
     expected = [[_number(word) for word in words] for words in lines if words]
     expected.sort(key=lambda row: -row[4])
     assert found.tolist() == expected
-    assert len(found) == int(data.split(b"\n")[1])
+    assert len(found) == int(_decoded(data).split("\n")[1])
 
 
 def _labels(name: str) -> Callable[[bytes, Path], None]:
@@ -106,7 +111,7 @@ def _labels(name: str) -> Callable[[bytes, Path], None]:
             assert np.isfinite(image.boxes_xywh).all()
             assert (image.boxes_xywh[:, 2:] >= 0).all()
             # told by its content: "=", then "0", in a file of that name is WIDER FACE's text
-            if data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+            if _decoded(data).lstrip().startswith("{"):
                 content = json.loads(data)
                 (found, *_) = (
                     i for i in content["images"] if i["file_name"].replace("\\", "/") == image.name
@@ -130,7 +135,7 @@ def _check_coco_results(data: bytes, folder: Path) -> None:
 def _check_config(data: bytes, folder: Path) -> None:
     path = put(folder / "config.toml", data)
     config = load_config(str(path)).model_dump()
-    for section, values in tomllib.loads(data.decode()).items():
+    for section, values in tomllib.loads(decode_text(data)).items():
         for key, value in values.items():
             assert _holds(config[section][key], value)
 
@@ -148,7 +153,7 @@ def _holds(kept: object, given: object) -> bool:
 def _check_protocol(data: bytes, folder: Path) -> None:
     path = put(folder / "mine.toml", data)
     protocol = load_protocol(str(path))
-    sections = tomllib.loads(data.decode())["views"]
+    sections = tomllib.loads(decode_text(data))["views"]
     sizes = [size for section in sections for size in section.get("px", [None]) or [None]]
     assert {view.px for view in protocol.views} == set(sizes)
 
@@ -156,7 +161,7 @@ def _check_protocol(data: bytes, folder: Path) -> None:
 def _check_descriptor(data: bytes, folder: Path) -> None:
     path = put(folder / "mine.toml", data)
     descriptor = read_descriptor(path)
-    content = tomllib.loads(data.decode())
+    content = tomllib.loads(decode_text(data))
     assert descriptor.name == content["name"]
     assert descriptor.decoding.scheme == content["decoding"]["scheme"]
 

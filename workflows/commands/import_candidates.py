@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from crface.text import cropped
 from pipeline.dataset.index import Index
 from pipeline.errors import UsageError, UserError
 from pipeline.formats.coco import read_coco_results
@@ -19,6 +20,7 @@ from workflows.job.job import Job
 from workflows.job.progress import shown_if_long
 
 _MAX_NAMED = 10
+_MAX_SHOWN = 1000  # characters: a file's path, and what is wrong in it
 
 
 def import_candidates(
@@ -75,6 +77,6 @@ def _name(what: str, items: Sequence[str]) -> None:
         return
     click.echo(f"{what} ({len(items)}):", err=True)
     for item in items[:_MAX_NAMED]:
-        click.echo(f"  {item}", err=True)
+        click.echo(f"  {cropped(item, _MAX_SHOWN)}", err=True)
     if len(items) > _MAX_NAMED:
         click.echo(f"  and {len(items) - _MAX_NAMED} more", err=True)

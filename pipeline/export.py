@@ -20,7 +20,7 @@ from pipeline.evaluate.detections import stored_detections
 from pipeline.evaluate.sources import Source, open_source
 from pipeline.formats.widerface_text import write_results
 from pipeline.workspace.layout import Workspace
-from pipeline.workspace.writing import write_atomically
+from pipeline.workspace.writing import refuse_to_replace, write_atomically
 
 Format = Literal["widerface", "coco", "parquet"]
 
@@ -89,7 +89,7 @@ def write_coco(path: Path, images: Iterable[ImageDetections], about: Mapping[str
         for image in images
         for x1, y1, x2, y2, score in image.rows.tolist()
     ]
-    _write(path, json.dumps(items).encode())
+    _write(path, json.dumps(items).encode(), "list of detections", _is_json_list)
 
 
 def write_parquet(path: Path, images: Iterable[ImageDetections], about: Mapping[str, str]) -> None:
@@ -116,7 +116,12 @@ def write_parquet(path: Path, images: Iterable[ImageDetections], about: Mapping[
     )
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
-    _write(path, buffer.getvalue())
+    _write(
+        path,
+        buffer.getvalue(),
+        "Parquet file of detections",
+        lambda old: pq.read_schema(old).names == table.schema.names,
+    )
 
 
 WRITERS: Final[Mapping[Format, Callable[[Path, Iterable[ImageDetections], Mapping[str, str]], None]]] = {
@@ -126,7 +131,13 @@ WRITERS: Final[Mapping[Format, Callable[[Path, Iterable[ImageDetections], Mappin
 }
 
 
-def _write(path: Path, data: bytes) -> None:
+def _is_json_list(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(64).lstrip().startswith(b"[")
+
+
+def _write(path: Path, data: bytes, what: str, is_such: Callable[[Path], bool]) -> None:
+    refuse_to_replace(path, what, is_such)
     try:
         write_atomically(path, data)
     except OSError as error:

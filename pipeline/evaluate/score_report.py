@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 from pipeline.evaluate.coco import CocoResult
 from pipeline.evaluate.score import Score
 from pipeline.ground_truth.truth import SETTINGS
-from pipeline.workspace.writing import write_atomically
+from pipeline.workspace.writing import refuse_to_replace, write_atomically
 
 _WIDTH = 80
 
@@ -95,6 +95,8 @@ def write_curves(path: Path, score: Score) -> None:
         )
         for setting in SETTINGS
     ]
+    columns = list(rows[0])
+    refuse_to_replace(path, "Parquet file of such curves", lambda old: pq.read_schema(old).names == columns)
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, _CURVES), buffer, compression="zstd")
     try:

@@ -2,8 +2,10 @@
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+from pipeline.errors import UserError
 from pipeline.workspace.place import Place, UrlPath
 
 
@@ -27,3 +29,21 @@ def write_atomically(path: Place, data: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def refuse_to_replace(path: Path, what: str, is_such: Callable[[Path], bool]) -> None:
+    """Let a command write to a path that its user names, unless another kind of file is there.
+
+    `is_such` tells whether the file is what the command writes, `what` says so in words; an empty file may always be
+    replaced.
+
+    Raises UserError that names the file when it is something else.
+    """
+    if not os.path.lexists(path):
+        return
+    try:
+        is_replaceable = path.is_file() and (path.stat().st_size == 0 or is_such(path))
+    except (OSError, ValueError):
+        is_replaceable = False
+    if not is_replaceable:
+        raise UserError(f"{path} is there already and is no {what}: it is not replaced; choose another file")

@@ -37,9 +37,16 @@ def import_(source: Path, detector: str, output: Path | None, sha256: str | None
     \b
     Example:  crface weights import mobilenet0.25_Final.pth --detector retinaface-mobilenet0.25
     """
-    from detectors.conversion import import_checkpoint  # with torch, which --help need not wait for
+    # with torch, which --help need not wait for
+    from crface.weights import read_metadata
+    from detectors.conversion import import_checkpoint
+    from pipeline.workspace.writing import refuse_to_replace
 
     destination = output or Path(source.with_suffix(".safetensors").name)
+    if destination.resolve() != source.resolve():  # which has a sentence of its own
+        refuse_to_replace(
+            destination, "file of imported weights", lambda path: "source_sha256" in read_metadata(path)
+        )
     try:
         import_checkpoint(source, detector, destination, sha256=sha256)
     except ValueError as error:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline.errors import UserError
-from pipeline.workspace.writing import write_atomically
+from pipeline.workspace.writing import refuse_to_replace, write_atomically
 
 TOLERANCE = 1e-4
 """Largest difference between two confidences that counts as rounding."""
@@ -15,8 +15,12 @@ def write_onnx(ranker_file: Path, output: Path) -> float:
     Raises UserError when the file is no ranker, a package is missing, or the two differ by more than 1e-4.
     """
     from crface import ranker
+    from crface.file_kind import file_kind
     from crface.ranker.onnx_export import largest_difference, to_onnx
 
+    refuse_to_replace(
+        output, "ONNX file", lambda path: (kind := file_kind(path)) is not None and kind.is_onnx
+    )
     try:
         model = ranker.load(ranker_file)
         content = to_onnx(model)

@@ -1,4 +1,4 @@
-"""AP and AR as COCO measures them, with pycocotools: on any data set with labels, from the same detections."""
+"""AP and AR as COCO measures them, with pycocotools, on any data set with labels."""
 
 import contextlib
 import io
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 MAX_DETECTIONS: Final = 100
-"""Of an image; more of them do not count. A crowd with more faces cannot be found whole: COCO is like that."""
+"""Best detections of an image that count. In a crowd of more faces, COCO's recall therefore stays below 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,16 +18,19 @@ class CocoResult:
     """COCO's figures, 0..1; NaN where there is no face (of that size)."""
 
     ap: float
-    """Mean over IoU 0.50, 0.55, ..., 0.95."""
+    """Mean AP over IoU 0.50, 0.55, ..., 0.95."""
     ap50: float
+    """AP at IoU 0.50."""
     ap75: float
+    """AP at IoU 0.75."""
     ap_small: float
-    """Faces of less than 32 x 32 pixels by area."""
+    """AP of faces with an area below 32 x 32 pixels."""
     ap_medium: float
+    """AP of faces with an area of 32 x 32 to 96 x 96 pixels."""
     ap_large: float
-    """Faces of 96 x 96 pixels or more."""
+    """AP of faces with an area of 96 x 96 pixels or more."""
     ar_1: float
-    """Mean recall over the same IoUs with the best detection of each image."""
+    """Mean recall over the same IoUs, with the best detection of each image."""
     ar_10: float
     ar_100: float
     ar_small: float
@@ -35,22 +38,22 @@ class CocoResult:
     ar_large: float
     num_images: int
     num_faces: int
-    """All with an area, whatever a setting of WIDER FACE would ignore."""
+    """Faces with an area, including those that a setting of WIDER FACE would ignore."""
 
 
 def coco_ap(
     detections: Sequence[Float[np.ndarray, "_ 5"]], faces: Sequence[Float[np.ndarray, "_ 4"]]
 ) -> CocoResult:
-    """Measure detections against faces, one category, nothing ignored; prints nothing.
+    """COCO's figures for detections and faces of one category, with no face ignored; prints nothing.
 
-    Both have one item an image: detections `x1 y1 x2 y2 score` in any order, faces `x1 y1 x2 y2`. Faces
-    without area are left out. Overlaps are those of continuous coordinates, without WIDER FACE's extra pixel.
+    Both sequences have one item per image: detections `x1 y1 x2 y2 score` in any order, faces `x1 y1 x2 y2`. Faces
+    without area are left out. Overlaps use continuous coordinates, without WIDER FACE's extra pixel.
 
-    Raises ValueError where the numbers of images differ.
+    Raises ValueError when the numbers of images differ.
     """
     if len(detections) != len(faces):
         raise ValueError(f"{len(faces)} images in `faces`, but {len(detections)} in the detections")
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports on itself at every step
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints at every step
         figures, num_faces = _evaluate(detections, faces)
     return CocoResult(
         **{

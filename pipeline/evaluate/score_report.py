@@ -1,4 +1,4 @@
-"""A score for people (80 columns), for programs (JSON), and its precision-recall curves (Parquet)."""
+"""A score as text of 80 columns, as JSON, and its precision-recall curves as Parquet."""
 
 import io
 import math
@@ -21,7 +21,7 @@ _WIDTH = 80
 
 
 def as_text(score: Score, coco: CocoResult | None = None) -> str:
-    """Set a score as a table, official AP first, with its notes below; in percent, a dash where no face counts."""
+    """A table of a score in percent, official AP first, with the notes below; a dash where no face counts."""
     results, truth, found = score.results, score.results.truth, score.evaluation
     kind = "WIDER FACE's validation set, official" if truth.is_official_val else truth.definition
     introduction = (
@@ -44,7 +44,7 @@ def as_text(score: Score, coco: CocoResult | None = None) -> str:
 
 
 def as_json(score: Score, coco: CocoResult | None = None) -> dict[str, Any]:
-    """Give a score as JSON values: official AP at the top by setting, 0..1, null where no face counts."""
+    """A score as JSON values, 0..1: official AP by setting at the top level, null where no face counts."""
     results, truth, found = score.results, score.results.truth, score.evaluation
     values = {
         **_settings(found.ap),
@@ -71,7 +71,7 @@ def as_json(score: Score, coco: CocoResult | None = None) -> dict[str, Any]:
 
 
 def write_curves(path: Path, score: Score) -> None:
-    """Write the precision-recall curves, one row a setting and kind, with the conditions they hold under.
+    """Write the precision-recall curves, one row per setting and kind, with the conditions that they hold under.
 
     Raises UserError when the file cannot be written.
     """
@@ -118,7 +118,7 @@ _CURVES = pa.schema(
 
 def _coco_lines(coco: CocoResult) -> list[str]:
     return [
-        f"as COCO measures, {coco.num_faces} faces with an area, 100 detections an image at most:",
+        f"as COCO measures, {coco.num_faces} faces with an area, at most 100 detections per image:",
         _line("", ["0.50:0.95", "0.50", "0.75", "small", "medium", "large"], 10),
         _line(
             "AP",

@@ -1,8 +1,8 @@
-"""Whether boxes are what they should be, `x y w h` in pixels, or another thing that looks like it.
+"""Whether boxes are `x y w h` in pixels, as they should be, or something that looks like it.
 
-A folder of normalised boxes, of centres, or of corners parses without a complaint and scores an AP near 0 (or,
-for corners of large faces, a plausible one). So the boxes are read in each of these ways and compared with the
-faces: the way in which they fit is what they are.
+Normalised boxes, centres and corners parse without a complaint, and their AP is near 0 (or, for corners of large
+faces, plausible). So the boxes are read in each of these ways and compared with the faces: the best fit tells
+what they are.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,16 +14,16 @@ from jaxtyping import Float, Float64
 Rows = Float[np.ndarray, "_ 5"]
 Boxes = Float64[np.ndarray, "_ 4"]
 
-_MAX_IMAGES: Final = 400  # spread evenly over those with faces: enough to tell, and quick
-_MAX_ROWS: Final = 20  # of an image, the highest scores
-_FIT: Final = 0.5  # an IoU that chance seldom reaches
-_BETTER: Final = 0.1  # of two ways to read a box, one fits better by at least this IoU
+_MAX_IMAGES: Final = 400  # spread evenly over the images with faces: enough to tell, and quick
+_MAX_ROWS: Final = 20  # rows of one image that are compared, those with the highest scores
+_FIT: Final = 0.5  # an IoU that is seldom reached by chance
+_BETTER: Final = 0.1  # the IoU by which one way to read a box must fit better than another
 _MIN_VOTES: Final = 3
-_NORMALISED: Final = 1.5  # normalised boxes reach a little beyond 1
+_NORMALISED: Final = 1.5  # normalised boxes may reach a little beyond 1
 
 
 def as_corners(rows: Rows) -> Boxes:
-    """Give `x1 y1 x2 y2` of rows `x y w h ...`, x2 = x1 + width."""
+    """Corners `x1 y1 x2 y2` of rows `x y w h ...`, with x2 = x1 + width."""
     return np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1).astype(np.float64)
 
 
@@ -38,13 +38,13 @@ _OTHERS: Final[Mapping[str, Callable[[Rows], Boxes]]] = {
 
 
 def suspected_units(detections: Sequence[Rows], faces: Sequence[Boxes]) -> str | None:
-    """Say what the boxes look like instead of `x y w h` in pixels, or None if nothing speaks against that.
+    """What the boxes look like instead of `x y w h` in pixels; None if there is no reason to doubt that.
 
-    Both have one item an image: detections `x y w h score`, faces `x1 y1 x2 y2` in pixels. The best
-    detections of up to 400 images vote: one that reaches IoU 0.5 with a face when it is read in another
-    way, and fits worse by 0.1 as `x y w h`, speaks for that way; and the reverse. Another way is suspected
-    with at least three votes, 5 % of the detections asked, and three times as many as against it; so
-    detections that fit no face in any way are not suspected of anything.
+    Both sequences have one item per image: detections `x y w h score`, faces `x1 y1 x2 y2` in pixels. The best
+    detections of up to 400 images vote: one that reaches IoU 0.5 with a face when read in another way, and fits
+    worse by 0.1 as `x y w h`, is a vote for that way; the reverse is a vote against it. Another way is suspected
+    with at least three votes, 5 % of the detections that vote, and three times as many as against it; so
+    detections that fit no face in any way raise no suspicion.
     """
     if _looks_normalised(detections, faces):
         return "normalised to 0..1"
@@ -70,7 +70,7 @@ def _looks_normalised(detections: Sequence[Rows], faces: Sequence[Boxes]) -> boo
     """Whether nearly all boxes lie within a pixel or so of the origin, and faces are larger than that."""
     boxes = np.abs(np.concatenate([np.zeros((0, 4)), *(rows[:, :4] for rows in detections)]))
     reach = boxes.max(axis=1)
-    reach = reach[reach > 0]  # some write a row of zeros where nothing is found
+    reach = reach[reach > 0]  # some programs write a row of zeros where they find nothing
     sizes = np.concatenate([np.zeros(0), *((f[:, 2:] - f[:, :2]).max(axis=1) for f in faces if len(f))])
     if len(reach) < _MIN_VOTES or len(sizes) == 0 or np.median(sizes) < 2 * _NORMALISED:
         return False
@@ -82,7 +82,7 @@ def _best(rows: Rows, number: int) -> Rows:
 
 
 def _best_iou(boxes: Boxes, faces: Boxes) -> Float64[np.ndarray, " _"]:
-    """Each box's IoU with its closest face, continuous coordinates; 0 for a box that is none (x2 < x1)."""
+    """Each box's IoU with its closest face, in continuous coordinates; 0 for an inside-out box (x2 < x1)."""
     a, b = boxes[:, None], faces[None]
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     intersection = np.maximum(sides, 0).prod(axis=2)

@@ -1,1 +1,1 @@
-"""Candidates that a detector left elsewhere, brought into the same store."""
+"""Candidates of detectors that ran elsewhere, in the same store as those computed here."""

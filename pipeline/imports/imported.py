@@ -1,7 +1,7 @@
-"""Candidates that came from elsewhere, as the stages name them: `imported:NAME` in place of a detector.
+"""Imported candidates under the name that stages know them by: `imported:NAME` in place of a detector.
 
-`imports/<split>/<NAME>.json` says which store NAME stands for. It is written when all of an import is stored:
-until then, and after an import that failed, NAME stands for what it stood for before.
+`imports/<split>/<NAME>.json` records which store NAME stands for. It is written once an import is stored
+completely: until then, and after a failed import, NAME keeps its previous meaning.
 """
 
 import json
@@ -18,18 +18,18 @@ from pipeline.workspace.place import listed
 from pipeline.workspace.writing import write_atomically
 
 PREFIX: Final = "imported:"
-"""What a detector's name begins with if its candidates are not computed here."""
+"""Start of a detector's name whose candidates are not computed here."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportedPlan:
-    """What a split has of a detector's imported candidates; like a plan of the cache stage, but nobody can do it."""
+    """What a split lacks of a detector's imported candidates; like a plan of the cache stage, but not computable."""
 
     key: CandidateKey
     parts: Parts
-    """What the key's fingerprint is made of."""
+    """Everything that the key's fingerprint covers."""
     blocks: list[Block]
-    """Those that lack candidates, or have those of another image."""
+    """Blocks that lack candidates, or have those of another image."""
     block_images: int
 
     @property
@@ -39,12 +39,12 @@ class ImportedPlan:
 
     @property
     def input_size(self) -> str:
-        """At what size the detector saw the images, in words, as a plan of the cache stage says it."""
+        """The size at which the detector saw the images, in words, as in a plan of the cache stage."""
         return "unknown"
 
     @property
     def advice(self) -> str:
-        """What to do about what is lacking."""
+        """What the user can do about what is lacking."""
         return (
             f"the candidates of {self.key.detector} on the {self.key.split} split cannot be computed here "
             f"({', '.join(self.reasons)}): run `crface import-candidates ... --name {self.key.detector} "
@@ -53,14 +53,14 @@ class ImportedPlan:
 
 
 def is_imported(detector_spec: str) -> bool:
-    """Tell whether a detector's name stands for imported candidates."""
+    """Whether a detector's name stands for imported candidates."""
     return detector_spec.startswith(PREFIX)
 
 
 def plan_imported(workspace: Workspace, index: Index, detector_spec: str, block_images: int) -> ImportedPlan:
-    """Find the candidates that `imported:NAME` stands for on a split, and say what they lack.
+    """The candidates that `imported:NAME` stands for on a split, and what they lack.
 
-    A split without any lacks all of them, as long as another split has some.
+    A split without any lacks all of them, provided that another split has some.
 
     Raises UsageError when nothing at all was imported under this name, UserError when its record, its store
     or its ledger is damaged.
@@ -71,7 +71,7 @@ def plan_imported(workspace: Workspace, index: Index, detector_spec: str, block_
         known = sorted({path.stem for path in imports})
         raise UsageError(
             f"nothing was imported as {name!r} into {workspace.root} (it has: {', '.join(known) or 'none'}): "
-            "bring candidates in with `crface import-candidates`"
+            "import candidates with `crface import-candidates`"
         )
     parts = _recorded_parts(workspace, index.split, name)
     key = imported_key(index.split, parts)
@@ -80,7 +80,7 @@ def plan_imported(workspace: Workspace, index: Index, detector_spec: str, block_
 
 
 def imported_parts(name: str, protocol: str, content_sha256: str) -> Parts:
-    """Give all that decides the bytes of an import: whose boxes, how they were made, and which they are."""
+    """Everything that decides the bytes of an import: whose boxes, how they were made, and their content."""
     return {
         "stage": "import",
         "version": 1,
@@ -90,12 +90,12 @@ def imported_parts(name: str, protocol: str, content_sha256: str) -> Parts:
 
 
 def imported_key(split: str, parts: Parts) -> CandidateKey:
-    """Name the store of an import."""
+    """The key of an import's store."""
     return CandidateKey(split, parts["detector"]["detector"], parts["protocol"], fingerprint(parts))
 
 
 def record_import(workspace: Workspace, split: str, parts: Parts) -> None:
-    """Let `imported:NAME` stand for this import from now on."""
+    """Make `imported:NAME` stand for this import from now on."""
     data = json.dumps({"parts": parts}, indent=2)
     write_atomically(workspace.imported(split, parts["detector"]["detector"]), data.encode())
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from interrupted import StoppedError, interrupt_after
 from ranker_world import World, small_config
-from test_ranker_training import StoppedError, interrupt_after
 
 from crface import losses
 from pipeline.config.sections import EvaluateConfig

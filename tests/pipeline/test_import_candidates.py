@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from imported_folder import Folder
 from ranker_world import World
 from wider_folder import Picture, write_data_set
 
@@ -14,16 +15,15 @@ from detectors import MAX_CANDIDATES
 from pipeline.blocks import store as store_module
 from pipeline.blocks.complete import open_complete
 from pipeline.config.sections import EvaluateConfig
-from pipeline.dataset.index import Index, load_index, update_index
+from pipeline.dataset.index import Index, update_index
 from pipeline.errors import UsageError, UserError
 from pipeline.evaluate.plan import EvaluationInput
 from pipeline.evaluate.sources import Source
 from pipeline.evaluate.work import evaluate
 from pipeline.formats.widerface_results import read_text_results
-from pipeline.imports.imported import imported_key, plan_imported
+from pipeline.imports.imported import imported_key
 from pipeline.imports.work import plan_import, store_import
 from pipeline.workspace.layout import CandidateKey, Workspace
-from workflows.cli.main import cli
 
 PICTURES = [
     Picture("0--Parade", "a.b", faces=[(2, 3, 10, 11), (18, 9, 9, 12)]),
@@ -66,36 +66,9 @@ def write_coco(folder: Path, boxes: Boxes = BOXES) -> tuple[Path, Path]:
     return folder / "found.json", folder / "images.json"
 
 
-class Folder:
-    """A data set, and a workspace that the commands make from it."""
-
-    def __init__(self, root: Path):
-        self.root = root
-        self.data = write_data_set(root / "data", PICTURES)
-        self.workspace = Workspace(root / "w")
-
-    def crface(self, command: str, *arguments: str | Path) -> Result:
-        options = ["--data", self.data, "--out", self.workspace.root]
-        return CliRunner().invoke(cli, [command, *map(str, [*arguments, *options])])
-
-    def imports(self, source: Path, *arguments: str | Path, name: str = "far") -> Result:
-        return self.crface("import-candidates", source, "--name", name, *arguments)
-
-    def index(self) -> Index:
-        return load_index(self.workspace, "val")
-
-    def key(self, name: str = "far") -> CandidateKey:
-        return plan_imported(self.workspace, self.index(), f"imported:{name}", 4).key
-
-    def candidates(self, name: str = "far") -> dict[str, np.ndarray]:
-        index = self.index()
-        found = open_complete(self.workspace, index, self.key(name))
-        return {row.path: found.read(row.row) for row in index.all_rows}
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    return Folder(tmp_path)
+    return Folder(tmp_path, PICTURES)
 
 
 def expected(path: str) -> np.ndarray:

@@ -10,10 +10,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-from cache_job import DETECTOR, Job
+from cache_job import DETECTOR, Job, compute
 from ranker_world import World, small_config
 from s3_server import BUCKET, KEY_ID, SECRET, s3_server
-from test_verify import compute
 from thread_cluster import on_thread
 
 from pipeline.blocks.store import CandidateStore, DamagedBlockError

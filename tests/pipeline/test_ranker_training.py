@@ -1,7 +1,6 @@
 """The ranker's training: boxes move with the pixels, steps come from the seed, resuming is exact."""
 
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +8,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interrupted import StoppedError, interrupt_after
+from ranker_examples import batch, example
 from ranker_world import World, candidates, small_config
 
 from crface import losses, ranker
 from crface.boxes import iou
 from crface.training.augmentation import Transform, colour_map, draw_transform
-from crface.training.examples import Example, draw, make_example
+from crface.training.examples import draw, make_example
 from crface.training.trainer import Trainer, learning_rate
 from pipeline.blocks.complete import open_complete
 from pipeline.config.sections import TrainConfig
@@ -125,16 +126,6 @@ def test_the_learning_rate_falls_exponentially_from_first_to_last() -> None:
     assert learning_rate(0, 1, 1e-3, 1e-6) == 1e-3
 
 
-def example(place: int, step: int = 0, num_candidates: int = 8) -> Example:
-    random = np.random.default_rng(place)
-    image = random.integers(0, 256, (48, 64, 3), dtype=np.uint8)
-    corners = random.uniform(0, 40, (10, 2))
-    confidences = np.sort(random.uniform(0, 1, (10, 1)), axis=0)[::-1]
-    candidates = np.concatenate([corners, corners + 8, confidences], axis=1).astype(np.float32)
-    faces = candidates[::3, :4] + np.float32(1)
-    return make_example(image, candidates, faces, (0, step, place), num_candidates, side_px=32)
-
-
 def test_an_example_is_the_same_again_and_another_at_another_step() -> None:
     first, again, later = example(1, step=4), example(1, step=4), example(1, step=5)
     assert all(
@@ -164,10 +155,6 @@ def trainer(seed: int = 0) -> Trainer:
     return Trainer(
         model, losses.create("rank", 3), iterations=6, learning_rate=1e-3, final_learning_rate=1e-5
     )
-
-
-def batch(step: int) -> list[Example]:
-    return [example(place, step) for place in range(4)]
 
 
 def test_stopping_and_resuming_gives_the_weights_of_an_unbroken_run_bit_for_bit() -> None:
@@ -214,18 +201,6 @@ def test_a_state_of_another_network_is_refused_in_words() -> None:
 
 def planned(world: World, *keys: CandidateKey, **changes: int | float | str) -> TrainPlan:
     return plan_train(world.workspace, world.index(), keys, small_config(**changes))
-
-
-class StoppedError(Exception):
-    pass
-
-
-def interrupt_after(steps: int) -> Callable[[TrainProgress], None]:
-    def progress(done: TrainProgress) -> None:
-        if done.steps_done == steps:
-            raise StoppedError
-
-    return progress
 
 
 def test_a_training_leaves_a_ranker_with_its_recipe_metrics_and_events(tmp_path: Path) -> None:

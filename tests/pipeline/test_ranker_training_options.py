@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from interrupted import StoppedError, interrupt_after
+from ranker_examples import batch
 from ranker_world import World, candidates, small_config
 from safetensors.torch import save_file
-from test_ranker_training import StoppedError, batch, interrupt_after
 
 from crface import losses, ranker
 from crface.backbones import mobilenet_v1

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_import_candidates import Folder
+from imported_folder import Folder
 from wider_folder import Picture, write_data_set
 
 from crface.evaluation import widerface_ap
@@ -133,8 +133,7 @@ PICTURES = [
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    made = Folder(tmp_path)
-    made.data = write_data_set(tmp_path / "endings", PICTURES)
+    made = Folder(tmp_path, PICTURES)
     boxes = {
         PICTURES[0].path: [(2, 3, 10, 11, 0.9), (1, 12, 8, 8, 0.8), (18, 9, 9, 12, 0.3)],
         PICTURES[1].path: [(6, 4, 14, 12, 0.5), (20, 1, 9, 9, 0.7)],

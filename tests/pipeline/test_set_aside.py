@@ -9,7 +9,7 @@ import pytest
 from cache_job import DETECTOR, Job
 from fake_detector import RAISE, FakeDetector
 from ranker_world import World
-from test_rank_stage import planned, save_ranker
+from ranking import planned_ranking, save_ranker
 from thread_cluster import on_thread, open_thread_cluster
 
 from pipeline.blocks.complete import open_complete
@@ -187,7 +187,7 @@ def test_a_batch_that_fails_only_as_a_whole_is_done_image_by_image(
 
 def test_the_image_that_a_ranker_fails_on_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(tmp_path)
-    plan = planned(world, world.cache(), save_ranker(world.data / "ranker.safetensors"))
+    plan = planned_ranking(world, world.cache(), save_ranker(world.data / "ranker.safetensors"))
     prepare_rank(plan)
     path = world.index().image_path(2)
 

@@ -8,21 +8,20 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from cache_job import DETECTOR, Job
+from cache_job import DETECTOR, Job, compute
 from fake_detector import expected
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ranker_world import World, small_config
-from test_rank_stage import planned, run, save_ranker
+from ranking import planned_ranking, rank_all, save_ranker
 from thread_cluster import on_thread
 
 from crface import ranker
 from pipeline.blocks.ledger import Ledger
 from pipeline.blocks.store import CandidateStore
 from pipeline.cache.plan import plan_cache
-from pipeline.cache.work import cache_block, finish_cache, prepare_cache
 from pipeline.config.sections import CacheConfig
-from pipeline.dataset.index import load_index, planned_index, update_index
+from pipeline.dataset.index import load_index, planned_index
 from pipeline.dataset.index_file import IndexVersionError
 from pipeline.errors import UserError
 from pipeline.train.checkpoints import _read, last_checkpoint
@@ -30,7 +29,6 @@ from pipeline.train.plan import plan_train
 from pipeline.train.work import train
 from pipeline.verify import Damage, verify_candidates, verify_indexes, verify_rankers, verify_scores
 from pipeline.workspace.layout import Workspace
-from pipeline.workspace.place import Place
 from workflows.cli.main import main
 
 __all__ = ["on_thread"]  # a fixture
@@ -74,17 +72,6 @@ def content(folder: Path) -> dict[str, bytes]:
 class Made(NamedTuple):
     photos: Path
     root: Path
-
-
-def compute(photos: Path, root: Place) -> None:
-    """Do what `crface cache` does, in blocks of two images."""
-    workspace = Workspace(root)
-    index = update_index(workspace, photos, "images").index
-    plan = plan_cache(workspace, index, DETECTOR, CacheConfig(block_images=2))
-    prepare_cache(plan)
-    for block in plan.blocks:
-        cache_block(plan.spec, block)
-    finish_cache(plan)
 
 
 def opened(photos: Path, root: Path) -> CandidateStore:
@@ -193,7 +180,7 @@ def test_an_index_that_alone_knew_where_the_images_are_is_asked_for(
 def ranked(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Path]:
     world = World(tmp_path_factory.mktemp("ranked"))
     file = save_ranker(world.data / "ranker.safetensors")
-    run(planned(world, world.cache(), file))
+    rank_all(planned_ranking(world, world.cache(), file))
     return world, file
 
 
@@ -205,7 +192,7 @@ def test_any_flipped_bit_of_refined_confidences_is_mended(flip: Flip, ranked: tu
     before = [content(tree) for tree in trees]
     flip(trees[0])
     verify_scores(world.workspace, {"train": world.num_images}, nothing)
-    run(planned(world, world.key(), file))
+    rank_all(planned_ranking(world, world.key(), file))
     assert content(trees[0]) == before[0]
     assert Ledger(next(trees[1].glob("*/*/*/*/*"))).read().keys() == {0, 1}
 

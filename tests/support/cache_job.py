@@ -13,6 +13,7 @@ from pipeline.cache.work import cache_block, finish_cache, prepare_cache
 from pipeline.config.sections import CacheConfig
 from pipeline.dataset.index import Index, update_index
 from pipeline.workspace.layout import Workspace
+from pipeline.workspace.place import Place
 
 DETECTOR = "fake_detector:ENTRY"
 
@@ -81,3 +82,14 @@ class Job:
         other.photos, other.workspace = self.photos, Workspace(folder / "run")
         other.run(block_images=block_images)
         return other.stored_files()
+
+
+def compute(photos: Path, root: Place) -> None:
+    """Do what `crface cache` does, in blocks of two images."""
+    workspace = Workspace(root)
+    index = update_index(workspace, photos, "images").index
+    plan = plan_cache(workspace, index, DETECTOR, CacheConfig(block_images=2))
+    prepare_cache(plan)
+    for block in plan.blocks:
+        cache_block(plan.spec, block)
+    finish_cache(plan)

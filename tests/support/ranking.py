@@ -1,0 +1,35 @@
+"""The rank stage without a cluster, and a ranker for it."""
+
+from pathlib import Path
+
+import torch
+from ranker_world import World
+
+from crface import ranker
+from pipeline.blocks.commit import BlockReport
+from pipeline.rank.plan import RankPlan, plan_rank
+from pipeline.rank.work import finish_rank, prepare_rank, rank_block
+from pipeline.workspace.layout import CandidateKey
+
+
+def save_ranker(path: Path, seed: int = 0) -> Path:
+    """Store a small ranker that changes confidences at random; its file."""
+    torch.manual_seed(seed)
+    model = ranker.create("small", 16, 64)
+    for module in model.confidence:
+        torch.nn.init.normal_(module.linear.bias, std=0.05)
+    ranker.save(model, path)
+    return path
+
+
+def planned_ranking(world: World, key: CandidateKey, ranker_file: Path) -> RankPlan:
+    """What is to be ranked, in blocks of 32 images."""
+    return plan_rank(world.workspace, world.index(), key, ranker_file, block_images=32)
+
+
+def rank_all(plan: RankPlan) -> list[BlockReport]:
+    """Do what was planned, without a cluster; a report for each block."""
+    prepare_rank(plan)
+    reports = [rank_block(plan.spec, block) for block in plan.blocks]
+    finish_rank(plan)
+    return reports

@@ -349,7 +349,7 @@ def test_face_heights_are_counted_in_the_bins_of_figure_5(
     command = ["dataset", "collect", str(tmp_path / "photos"), "--out", str(tmp_path / "out")]
     with pytest.raises(SystemExit) as ended:
         main([*command, "--labels", str(tmp_path / "l.txt"), "--json"])
-    assert ended.value.code == 0
+    assert ended.value.code == 1  # a face of 6000 px in so small a picture cannot be: counted all the same
     heights = json.loads(capsys.readouterr().out)["heights"]
     assert {name: count for name, count in heights["faces"].items() if count} == {
         "10": 2,

@@ -76,10 +76,12 @@ def test_small_pictures_are_enlarged_by_a_whole_factor(
 
 
 def test_boxes_beyond_the_image_and_without_area_do_no_harm() -> None:
-    drawn(
-        GREY,
-        rows((-50, -50, 900, 700, 0.9), (790, 590, 1e9, 1e9, 0.8), (5, 5, 5, 5, 0.7), (-9, -9, -2, -2, 0.6)),
+    boxes = rows(
+        (-50, -50, 900, 700, 0.9), (790, 590, 1e9, 1e9, 0.8), (5, 5, 5, 5, 0.7), (-9, -9, -2, -2, 0.6)
     )
+    is_drawn = changed(GREY, boxes)
+    assert is_drawn[585:, 785:].any()  # of the second, the corner that is in the picture
+    assert not is_drawn[60:580, 60:780].any()
 
 
 @pytest.fixture

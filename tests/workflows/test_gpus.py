@@ -36,6 +36,8 @@ def test_workers_with_a_gpu_each_are_fine_and_so_are_workers_without() -> None:
         frozenset("abc"),
     )
     check_devices({})
+    with pytest.raises(UserError):  # as soon as two of them are one
+        check_devices({"a": report("one", "GPU-1"), "b": report("one", "GPU-1")}, frozenset("ab"))
 
 
 def test_workers_that_share_a_gpu_are_named() -> None:

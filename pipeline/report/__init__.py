@@ -16,7 +16,7 @@ from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import Place
 from pipeline.workspace.writing import write_atomically
 
-REPORT_VERSION: Final = 2
+REPORT_VERSION: Final = 3
 """Raised when the page changes for the same results."""
 
 _PAGE, _INPUTS = "index.html", "inputs.json"

@@ -1,11 +1,12 @@
 """The page: what is known about each source, handed to the template."""
 
+import base64
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.config.sections import RunConfig
 from pipeline.errors import UserError
@@ -23,9 +24,10 @@ from pipeline.report.facts import (
     work_facts,
 )
 from pipeline.report.findings import Findings, findings
-from pipeline.report.pictures import Gallery, gallery
+from pipeline.report.gallery import gallery_section
 from pipeline.report.resolutions import resolution_figures
 from pipeline.report.tables import Table, ap_tables, percent
+from pipeline.report.templating import environment
 from pipeline.report.timings import timing_table
 from pipeline.results.ap import ApRow, CurveRow, Origin, read_ap, read_curves, read_notes
 from pipeline.results.findings import CalibrationRow, FailureRow, read_calibration, read_failures
@@ -42,7 +44,6 @@ class Section:
     """Per setting the chart, and its legend: style, name, AP."""
     findings: Findings
     training: list[Chart]
-    gallery: Gallery
     work: Facts
     identity: Facts
 
@@ -58,7 +59,7 @@ class _Numbers:
 
 
 def render(evaluation: EvaluationInput, config: RunConfig, title: str, num_pictures: int) -> str:
-    """The page's HTML; `num_pictures` are shared among the sources, at least 4 each.
+    """The page's HTML; `num_pictures` are shared among the sources.
 
     Raises UserError when something that it is made from is missing or damaged.
     """
@@ -67,32 +68,29 @@ def render(evaluation: EvaluationInput, config: RunConfig, title: str, num_pictu
     numbers = _Numbers(
         read_ap(workspace), read_curves(workspace), read_failures(workspace), read_calibration(workspace)
     )
-    environment = Environment(
-        loader=PackageLoader("pipeline.report", "."),
-        autoescape=True,  # names of images and folders are data
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    each = max(4, num_pictures // max(1, len(sources)))
-    return environment.get_template("page.html.j2").render(
-        title=title,
-        embedded=embedded_settings(index.data_root),
-        data=data_facts(index, truth),
-        notes=read_notes(workspace),
-        sections=[_section(evaluation, source, truth, numbers, each) for source in sources],
-        figures=resolution_figures(read_resolutions(workspace)),
-        comparison=compared_tables(read_comparison(workspace)),
-        settings=SETTINGS,
-        timings=timing_table(workspace),
-        machine=machine_facts(),
-        config=json.dumps(config.model_dump(mode="json"), indent=2),
+    gallery = gallery_section(evaluation, truth, num_pictures)
+    return (
+        environment("pipeline.report", "templates")
+        .get_template("page.html.j2")
+        .render(
+            title=title,
+            embedded=embedded_settings(index.data_root),
+            data=data_facts(index, truth),
+            notes=read_notes(workspace),
+            sections=[_section(evaluation, source, truth, numbers) for source in sources],
+            figures=resolution_figures(read_resolutions(workspace)),
+            comparison=compared_tables(read_comparison(workspace)),
+            settings=SETTINGS,
+            timings=timing_table(workspace),
+            gallery=gallery,
+            script_policy=_script_policy(gallery.script),
+            machine=machine_facts(),
+            config=json.dumps(config.model_dump(mode="json"), indent=2),
+        )
     )
 
 
-def _section(
-    evaluation: EvaluationInput, source: Source, truth: GroundTruth, numbers: _Numbers, num_pictures: int
-) -> Section:
+def _section(evaluation: EvaluationInput, source: Source, truth: GroundTruth, numbers: _Numbers) -> Section:
     workspace, index = evaluation.workspace, evaluation.index
     own_rows = [row for row in numbers.rows if _is_of(row, source)]
     own_curves = [curve for curve in numbers.curves if _is_of(curve, source)]
@@ -111,10 +109,17 @@ def _section(
             [row for row in numbers.calibration if _is_of(row, source)],
         ),
         training=training_charts(workspace, source.training) if source.training else [],
-        gallery=gallery(workspace, index, source, truth, evaluation.config, num_pictures),
         work=work_facts(workspace, source),
         identity=identity_facts(index, truth, source),
     )
+
+
+def _script_policy(script: str) -> str:
+    """The rule that lets the page run this script and no other; empty for none."""
+    if not script:
+        return ""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return f"; script-src 'sha256-{digest}'"
 
 
 def _is_of(row: Origin, source: Source) -> bool:

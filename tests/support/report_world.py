@@ -16,7 +16,7 @@ from pipeline.evaluate.sources import Source
 from pipeline.evaluate.work import evaluate
 from pipeline.ground_truth.truth import load_ground_truth
 from pipeline.report import ReportInput, build_report, changes, plan_report
-from pipeline.report.pictures import Gallery, gallery
+from pipeline.report.gallery.pictures import Gallery, gallery
 from pipeline.workspace.layout import CandidateKey, Workspace
 
 RANKER = "0123456789abcdef"

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shlex
 import socket
 import sys
 import time
@@ -89,4 +90,4 @@ def _holder(text: bytes) -> str:
 
 def command_line() -> str:
     """The command being run, as the lock and the records name it."""
-    return " ".join(["crface", *sys.argv[1:]])
+    return shlex.join(["crface", *sys.argv[1:]])

@@ -34,11 +34,44 @@ def test_the_help_of_a_command_begins_with_a_short_sentence(command: click.Comma
 
 
 def test_the_list_of_commands_has_the_first_sentence_of_each_uncut_in_80_columns() -> None:
-    shown = CliRunner().invoke(cli, ["--help"], terminal_width=80).output.partition("Commands:\n")[2]
-    listed = dict(line.strip().split(maxsplit=1) for line in shown.splitlines())
+    shown = CliRunner().invoke(cli, ["--help"], terminal_width=80).output
+    lists = shown.partition("The job:\n")[2].splitlines()
+    listed = dict(line.split(maxsplit=1) for line in lists if line.startswith("  "))
     assert listed == {
         name: command.get_short_help_str(1000) for name, command in commands() if " " not in name
     }
+
+
+def test_every_command_is_in_one_group_of_the_list() -> None:
+    shown = CliRunner().invoke(cli, ["--help"], terminal_width=80).output
+    titles = [line for line in shown.partition("Options:\n")[2].splitlines() if line[:1].isalpha()]
+    assert titles == [
+        "The job:",
+        "Data:",
+        "Detectors and rankers:",
+        "Looking:",
+        "Measuring:",
+        "The machine:",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("cache", ["--data", "--out", "--detector"]),
+        ("train", ["--data", "--out", "--config"]),
+        ("rank", ["--data", "--out", "--ranker"]),
+        ("export-detections", ["--out", "--format", "--confidence"]),
+        ("import-candidates", ["--name", "--data", "--out"]),
+    ],
+)
+def test_the_help_of_a_stage_begins_with_the_three_options_that_matter(
+    command: str, options: list[str]
+) -> None:
+    shown = CliRunner().invoke(cli, [command, "--help"], terminal_width=80).output
+    first, more = shown.partition("\nOptions:\n")[2].split("\nMore options:\n")
+    assert [line.split()[0] for line in first.splitlines() if line.startswith("  -")] == options
+    assert "--help" in more
 
 
 def test_every_option_is_explained() -> None:

@@ -9,9 +9,10 @@ import click
 from pipeline.errors import UserError
 from workflows.cli.numbers import Number
 from workflows.cli.options import job_options, max_pixels
+from workflows.cli.stage import StageCommand
 
 
-@click.command()
+@click.command(cls=StageCommand)
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--detector",

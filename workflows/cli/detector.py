@@ -8,6 +8,7 @@ import click
 
 from pipeline.errors import UsageError
 from workflows.cli.options import job_options, make_job
+from workflows.cli.stage import StageCommand
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -33,7 +34,7 @@ def list_detectors(as_json: bool) -> None:
     click.echo("Add your own as package.module:Class, or as an entry point in the group crface.detectors.")
 
 
-@click.command("train-detector")
+@click.command("train-detector", cls=StageCommand)
 @job_options("data", "out")
 @click.option(
     "--detector",

@@ -6,10 +6,12 @@ from typing import Any
 import click
 
 from workflows.cli.options import job_options, make_job
+from workflows.cli.stage import StageCommand
 
 
-@click.command("export-detections")
+@click.command("export-detections", cls=StageCommand)
 @click.argument("output", type=click.Path(path_type=Path))
+@job_options("out")
 @click.option(
     "--format",
     "form",
@@ -26,7 +28,7 @@ from workflows.cli.options import job_options, make_job
     type=click.Choice(["predicted", "ranked"]),
     help="The detector's confidences, or those refined by `crface rank`.",
 )
-@job_options("data", "out", "config", "detector", "protocol", "ranker", "split")
+@job_options("data", "config", "detector", "protocol", "ranker", "split")
 def export_detections(output: Path, form: str, confidence: Any, **options: Any) -> None:
     """Export detections for other programs.
 

@@ -6,11 +6,13 @@ from typing import Any
 import click
 
 from workflows.cli.options import job_options, make_job
+from workflows.cli.stage import StageCommand
 
 
-@click.command("import-candidates")
+@click.command("import-candidates", cls=StageCommand)
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
 @click.option("--name", required=True, metavar="NAME", help="Name to give the detector.")
+@job_options("data", "out")
 @click.option(
     "--images",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -27,7 +29,7 @@ from workflows.cli.options import job_options, make_job
 @click.option(
     "--allow-missing", is_flag=True, help="Store images that are missing from the results as having no boxes."
 )
-@job_options("data", "out", "config")
+@job_options("config")
 @click.option(
     "--split", metavar="NAME", help="Split that the results belong to.  [default: val, or the only one]"
 )

@@ -7,66 +7,55 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from pipeline.errors import UserError
+from workflows.cli.groups import COMMANDS, GROUPS
 from workflows.cli.streams import make_safe
 
 EXIT_INTERRUPTED = 130
 
 
-_COMMANDS = {
-    "ablate": ("ablate", "ablate", "Compare losses or numbers of pairs."),
-    "bench": ("bench", "bench", "Measure speed and cost on this machine."),
-    "cache": ("run", "cache", "Store the candidates of every image."),
-    "dataset": ("dataset", "dataset", "Make, collect, index or check a data set."),
-    "demo": ("run", "demo", "Run the whole job on the embedded data set."),
-    "detect": ("detect", "detect", "Draw detected faces on images."),
-    "detectors": ("detector", "list_detectors", "List the available detectors."),
-    "doctor": ("doctor", "doctor", "Check this machine before a long job."),
-    "evaluate": ("run", "evaluate", "Measure AP before and after ranking."),
-    "evaluate-protocols": ("protocols", "evaluate_protocols", "Compare protocols and rankers."),
-    "evaluate-resolutions": (
-        "resolutions",
-        "evaluate_resolutions",
-        "Measure AP over image height (Figure 2).",
-    ),
-    "export-detections": ("export", "export_detections", "Export detections for other programs."),
-    "export-ranker": ("export_ranker", "export_ranker", "Export a ranker as an ONNX file."),
-    "import-candidates": ("imports", "import_candidates", "Import the boxes of a foreign detector."),
-    "plan": ("run", "plan", "Show what would be computed, and why."),
-    "rank": ("run", "rank", "Refine the cached confidences with a ranker."),
-    "report": ("run", "report", "Write the HTML report."),
-    "score": ("score", "score", "Score a folder of text results."),
-    "train": ("run", "train", "Train the confidence ranker."),
-    "train-detector": ("detector", "train_detector", "Train a detector on the train split."),
-    "weights": ("weights", "weights", "Import or verify a detector's weights."),
-}
-"""Module of `workflows.cli`, object in it, and the first sentence of its help, for each command."""
-
-
 class _Commands(click.Group):
-    """The commands of the table, each imported when it is called: `--help` waits for none of them."""
+    """The commands of the table, each imported when it is called: `--help` and completion wait for none of them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in COMMANDS:
             return super().get_command(ctx, cmd_name)
-        module, name, _ = _COMMANDS[cmd_name]
-        command: click.Command = getattr(import_module(f"workflows.cli.{module}"), name)
+        entry = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(f"workflows.cli.{entry.module}"), entry.name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, sentence) for name, (_, _, sentence) in _COMMANDS.items()])
+        width = max(
+            map(len, COMMANDS)
+        )  # the same in all groups, so that the sentences stand below each other
+        for title, commands in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(name.ljust(width), entry.sentence) for name, entry in commands.items()], width + 2
+                )
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        names = [
+            CompletionItem(name, help=entry.sentence)
+            for name, entry in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
 @click.group(
-    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=_Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="crface")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Refine the confidences of any face detector.
 
     \b
@@ -77,9 +66,16 @@ def cli() -> None:
                                                 crface evaluate --data /data/WIDER_FACE
                                                 crface report --data /data/WIDER_FACE
     What would be computed, and why:            crface plan --data /data/WIDER_FACE
+    What to do next in this folder:             crface
 
     Add --debug to any command to see the traceback of an error.
     """
+    if context.invoked_subcommand is None:
+        from workflows.cli.alone import (
+            say_what_is_next,
+        )  # which reads workspaces; --help need not wait for it
+
+        say_what_is_next()
 
 
 def main(arguments: list[str] | None = None) -> None:

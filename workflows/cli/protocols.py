@@ -6,9 +6,10 @@ from typing import Any
 import click
 
 from workflows.cli.options import job_options, make_job
+from workflows.cli.stage import StageCommand
 
 
-@click.command("evaluate-protocols")
+@click.command("evaluate-protocols", cls=StageCommand)
 @job_options("data", "out", "config", "detector", "cluster", "ranker", "split", "ground_truth")
 @click.option("--json", "as_json", is_flag=True, help="Print every number as JSON on standard output.")
 def evaluate_protocols(as_json: bool, **options: Any) -> None:

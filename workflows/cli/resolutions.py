@@ -6,9 +6,10 @@ from typing import Any
 import click
 
 from workflows.cli.options import job_options, make_job
+from workflows.cli.stage import StageCommand
 
 
-class _ManyHeights(click.Command):
+class _ManyHeights(StageCommand):
     """A command that takes `--heights 240 480`; click itself wants the option repeated for each value."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -21,6 +22,7 @@ class _ManyHeights(click.Command):
 
 
 @click.command("evaluate-resolutions", cls=_ManyHeights)
+@job_options("data", "out")
 @click.option(
     "--heights",
     multiple=True,
@@ -28,7 +30,7 @@ class _ManyHeights(click.Command):
     metavar="PX...",
     help="Image heights in pixels.  [default: 240 320 480 640 784 1024 1600]",
 )
-@job_options("data", "out", "config", "detector", "cluster", "split", "ground_truth")
+@job_options("config", "detector", "cluster", "split", "ground_truth")
 @click.option("--json", "as_json", is_flag=True, help="Print every number as JSON on standard output.")
 def evaluate_resolutions(heights: tuple[int, ...], as_json: bool, **options: Any) -> None:
     """Measure AP over image height (Figure 2).

@@ -6,15 +6,17 @@ from typing import Any
 import click
 
 from workflows.cli.options import job_options, make_job
+from workflows.cli.stage import StageCommand
 
 
-@click.command()
-@job_options("out", "config", "cluster")
+@click.command(cls=StageCommand)
+@job_options("out", "config")
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
     help="Seed of the embedded data set.  [default: from the configuration]",
 )
+@job_options("cluster")
 def demo(seed: int | None, **options: Any) -> None:
     """Run the whole job on the embedded data set.
 
@@ -47,8 +49,8 @@ _verify = click.option(
 )
 
 
-@click.command()
-@job_options("data", "out", "config", "detector", "protocol", "cluster", "split")
+@click.command(cls=StageCommand)
+@job_options("data", "out", "detector", "config", "protocol", "cluster", "split")
 @_retry_failed
 @_verify
 def cache(is_retry: bool, is_verified: bool, **options: Any) -> None:
@@ -67,7 +69,7 @@ def cache(is_retry: bool, is_verified: bool, **options: Any) -> None:
     command.cache(make_job(**options), is_retry, is_verified)
 
 
-@click.command()
+@click.command(cls=StageCommand)
 @job_options("data", "out", "config", "detector", "protocol")
 @click.option(
     "--threads",
@@ -119,8 +121,8 @@ def _each(given: Any) -> tuple[Any, ...]:
     return () if given is None else (given,)
 
 
-@click.command()
-@job_options("data", "out", "config", "detector", "protocol", "cluster", "ranker", "split")
+@click.command(cls=StageCommand)
+@job_options("data", "out", "ranker", "config", "detector", "protocol", "cluster", "split")
 @_retry_failed
 @_verify
 def rank(is_retry: bool, is_verified: bool, **options: Any) -> None:
@@ -135,7 +137,7 @@ def rank(is_retry: bool, is_verified: bool, **options: Any) -> None:
     command.rank(make_job(**options), is_retry, is_verified)
 
 
-@click.command()
+@click.command(cls=StageCommand)
 @job_options("data", "out", "config", "detector", "protocol", "cluster", "ranker", "split", "ground_truth")
 @click.option("--json", "as_json", is_flag=True, help="Print every number as JSON on standard output.")
 def evaluate(as_json: bool, **options: Any) -> None:
@@ -156,7 +158,7 @@ def evaluate(as_json: bool, **options: Any) -> None:
         click.echo(json.dumps(rows, indent=2))
 
 
-@click.command()
+@click.command(cls=StageCommand)
 @job_options("data", "out", "config", "detector", "protocol", "ranker", "split", "ground_truth")
 def report(**options: Any) -> None:
     """Write the HTML report.
@@ -171,7 +173,7 @@ def report(**options: Any) -> None:
     command.report(make_job(**options))
 
 
-@click.command()
+@click.command(cls=StageCommand)
 @job_options("data", "out", "config", "detector", "protocol", "ranker", "split", "ground_truth")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON on standard output.")
 def plan(as_json: bool, **options: Any) -> None:

@@ -65,7 +65,15 @@ def plan(job: Job) -> list[Entry]:
         for split in find_splits(root)
     }
     plans = JobPlans(job, {split: update.index for split, update in updates.items()})
-    entries = [_index_entry(split, update) for split, update in updates.items()] + _cache_entries(plans)
+    return [_index_entry(split, update) for split, update in updates.items()] + stage_entries(plans)
+
+
+def stage_entries(plans: JobPlans) -> list[Entry]:
+    """The entries of the stages after the index, in order, for the data set as it is indexed.
+
+    Raises UserError when the workspace is damaged.
+    """
+    job, entries = plans.job, _cache_entries(plans)
     if job.ranker is None and "train" in plans.indexes:
         entries.append(_training_entry(plans.training))
         if plans.training.state != "done":

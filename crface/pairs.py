@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from crface.tensor_shapes import ScoreBatch
+
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
@@ -35,8 +37,8 @@ class Pairs:
 
 
 def n_pairs(
-    refined: Float[Tensor, "image box"],
-    oracle: Float[Tensor, "image box"],
+    refined: ScoreBatch,
+    oracle: ScoreBatch,
     is_box: Bool[Tensor, "image box"],
     num_pairs: int,
 ) -> Iterator[Pairs]:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
+from crface.array_shapes import ScoredBoxes
 from detectors.base import MAX_CANDIDATES, Precision
 from detectors.forward.bounded import BoundedForward, to_input
 from detectors.networks.anchor_network import AnchorNetwork
@@ -51,7 +52,7 @@ class NetworkDetector:
         """
         self._forward.autocast_to = None if precision == "float32" else getattr(torch, precision)
 
-    def candidates(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[Float32[np.ndarray, "_ 5"]]:
+    def candidates(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[ScoredBoxes]:
         """Each image's candidates, best first: its decoded priors, at most 5000, even at confidence 0.
 
         Images are RGB. Rows are `x1 y1 x2 y2 confidence` in pixels of the image, not clipped to it; equal
@@ -65,7 +66,7 @@ class NetworkDetector:
 
     def candidates_resized(
         self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], height: int, width: int
-    ) -> list[Float32[np.ndarray, "_ 5"]]:
+    ) -> list[ScoredBoxes]:
         """The candidates of each image enlarged to `height` x `width`, in pixels of the enlarged image.
 
         Images go to the device at their own size and are enlarged there: bilinear, half-pixel centres, rounded

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import UInt8
+
+from crface.array_shapes import ScoredBoxes
 
 MAX_CANDIDATES: Final = 5000
 """The most candidates kept of one image (paper 4.2); every store has room for as many."""
@@ -33,7 +35,7 @@ class Detector(Protocol):
     def name(self) -> str:
         """The name that the detector's candidates are filed under."""
 
-    def candidates(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[Float32[np.ndarray, "_ 5"]]:
+    def candidates(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[ScoredBoxes]:
         """Rows `x1 y1 x2 y2 confidence` for each RGB image, in its pixels, best first; 0 to 5000 of them."""
 
 

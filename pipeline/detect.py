@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float32
 
 import detectors
+from crface.array_shapes import ScoredBoxes
 from crface.detections import detections_of
 from detectors.plausible import misread_corners
 from pipeline.config.sections import EvaluateConfig
@@ -36,7 +36,7 @@ class FoundFaces:
     """The faces found in an image."""
 
     image: Picture
-    detections: Float32[np.ndarray, "_ 5"]
+    detections: ScoredBoxes
     """Rows `x1 y1 x2 y2 confidence` above the threshold, in the image's stored pixels, best first."""
     best: float
     """The highest confidence of any detection, above the threshold or not; 0 if there are none."""

@@ -10,8 +10,8 @@ from typing import Final, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Float32
 
+from crface.array_shapes import ScoredBoxes
 from pipeline.config.sections import EvaluateConfig
 from pipeline.dataset.index import Index
 from pipeline.dataset.names import image_name
@@ -35,7 +35,7 @@ class ImageDetections:
     """Width in stored pixels."""
     height: int
     """Height in stored pixels."""
-    rows: Float32[np.ndarray, "_ 5"]
+    rows: ScoredBoxes
     """`x1 y1 x2 y2 score`, best first."""
 
 

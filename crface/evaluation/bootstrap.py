@@ -17,8 +17,9 @@ from typing import Literal
 
 import numpy as np
 import scipy.sparse
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
+from crface.array_shapes import FaceMask
 from crface.evaluation.curves import stretched, threshold_steps
 from crface.evaluation.matching import Hits
 
@@ -59,7 +60,7 @@ class Resampled:
 
 def resample(
     hits: Hits,
-    kept: Mapping[str, Bool[np.ndarray, " face"]],
+    kept: Mapping[str, FaceMask],
     num_resamples: int = 1000,
     seed: int = 0,
     num_thresholds: int = 1000,
@@ -142,12 +143,12 @@ class _Sampler:
         return np.where(num_kept > 0, area / np.maximum(num_kept, 1), np.nan)
 
 
-def _official(hits: Hits, is_kept: Bool[np.ndarray, " face"], num_thresholds: int) -> _Sampler:
+def _official(hits: Hits, is_kept: FaceMask, num_thresholds: int) -> _Sampler:
     scores = stretched(hits.scores, hits.score_range)
     return _sampler(hits, is_kept, scores, threshold_steps(num_thresholds)[::-1])
 
 
-def _exact(hits: Hits, is_kept: Bool[np.ndarray, " face"]) -> _Sampler:
+def _exact(hits: Hits, is_kept: FaceMask) -> _Sampler:
     """With the scores of found faces as thresholds: at no other does recall rise."""
     found = hits.scores[hits.finder[is_kept & (hits.finder >= 0)]]
     return _sampler(hits, is_kept, hits.scores, np.unique(found))
@@ -155,7 +156,7 @@ def _exact(hits: Hits, is_kept: Bool[np.ndarray, " face"]) -> _Sampler:
 
 def _sampler(
     hits: Hits,
-    is_kept: Bool[np.ndarray, " face"],
+    is_kept: FaceMask,
     scores: Float[np.ndarray, " detection"],
     ascending_thresholds: Float[np.ndarray, " threshold"],
 ) -> _Sampler:

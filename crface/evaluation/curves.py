@@ -10,8 +10,9 @@ highest score of its hits (its other hits stay proposals: mistakes). So at a thr
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
+from crface.array_shapes import FaceMask
 from crface.evaluation.matching import Hits
 
 
@@ -43,7 +44,7 @@ class OperatingPoint:
         return 2 * self.precision * self.recall / both if both > 0 else 0.0
 
 
-def official_curve(hits: Hits, is_kept: Bool[np.ndarray, " face"], num_thresholds: int = 1000) -> Curve:
+def official_curve(hits: Hits, is_kept: FaceMask, num_thresholds: int = 1000) -> Curve:
     """The curve at thresholds `1 - t / num_thresholds`, t = 1..num_thresholds, of scores stretched to 0..1.
 
     They are stretched by the lowest and the highest score of the whole data set. Scores that crowd share few
@@ -56,7 +57,7 @@ def official_curve(hits: Hits, is_kept: Bool[np.ndarray, " face"], num_threshold
     return curve(num_proposals, num_found, int(is_kept.sum()), thresholds)
 
 
-def exact_curve(hits: Hits, is_kept: Bool[np.ndarray, " face"]) -> Curve:
+def exact_curve(hits: Hits, is_kept: FaceMask) -> Curve:
     """The curve with every score a threshold, at the points where recall rises; empty if no face is found."""
     ignored, found = ignored_and_found(hits, is_kept)
     ascending, num_there = np.unique(found, return_counts=True)
@@ -100,7 +101,7 @@ def best_f1(curve: Curve) -> OperatingPoint:
 
 def official_counts(
     hits: Hits,
-    is_kept: Bool[np.ndarray, " face"],
+    is_kept: FaceMask,
     steps: Float[np.ndarray, " threshold"],
     score_range: tuple[float, float],
 ) -> tuple[Int[np.ndarray, " threshold"], Int[np.ndarray, " threshold"]]:
@@ -137,7 +138,7 @@ def at_least(
 
 
 def ignored_and_found(
-    hits: Hits, is_kept: Bool[np.ndarray, " face"]
+    hits: Hits, is_kept: FaceMask
 ) -> tuple[Float[np.ndarray, " ignored"], Float[np.ndarray, " found"]]:
     """Scores of the detections that hit an ignored face, and the score at which each found face is found."""
     hitting = np.flatnonzero(hits.face >= 0)

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int8
+from jaxtyping import Float, Int, Int8
 
+from crface.array_shapes import FaceMask
 from crface.evaluation.curves import at_least, stretched, threshold_steps
 from crface.evaluation.failures import DetectionCounts, DetectionOutcome, FaceCounts, FaceOutcome
 from crface.evaluation.matching import Hits
@@ -85,7 +86,7 @@ def tally_failures(
     hits: Hits,
     face_outcome: Int8[np.ndarray, " face"],
     detection_outcome: Int8[np.ndarray, " detection"],
-    groups: Mapping[Group, Bool[np.ndarray, " face"]],
+    groups: Mapping[Group, FaceMask],
     extremes: tuple[float, float],
     num_thresholds: int = 1000,
 ) -> FailureTally:

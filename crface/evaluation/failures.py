@@ -18,6 +18,7 @@ from enum import IntEnum
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
 
+from crface.array_shapes import FaceMask
 from crface.evaluation.matching import Detections, Faces, match
 
 MISPLACED_IOU = 0.1
@@ -158,7 +159,7 @@ def _detection_outcomes(
     face: Int[np.ndarray, " detection"],
     finder: Int[np.ndarray, " face"],
     touched: Int[np.ndarray, " detection"],
-    is_kept: Bool[np.ndarray, " face"],
+    is_kept: FaceMask,
 ) -> Int8[np.ndarray, " detection"]:
     is_hit = face >= 0
     is_ignored = is_hit & ~np.append(is_kept, True)[face]  # -1, no face, is the last one

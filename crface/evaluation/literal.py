@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from crface.array_shapes import FaceMask
 from crface.evaluation.matching import Detections, Faces
 
 
@@ -68,7 +69,7 @@ def _setting_ap(
 def _counts_after_each(
     rows: Float[np.ndarray, "detection 5"],
     faces: Float[np.ndarray, "face 4"],
-    is_kept: Bool[np.ndarray, " face"],
+    is_kept: FaceMask,
     iou: float,
 ) -> tuple[Int[np.ndarray, " detection"], Int[np.ndarray, " detection"]]:
     """Proposals and found faces of one image when its detections are accepted up to each of them."""

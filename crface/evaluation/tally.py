@@ -17,8 +17,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt64
+from jaxtyping import Float, Int, UInt64
 
+from crface.array_shapes import FaceMask
 from crface.evaluation.curves import (
     Curve,
     average_precision,
@@ -163,7 +164,7 @@ def joined_extremes(extremes: Iterable[tuple[float, float]]) -> tuple[float, flo
 
 def tally(
     hits: Hits,
-    kept: Mapping[str, Bool[np.ndarray, " face"]],
+    kept: Mapping[str, FaceMask],
     extremes: tuple[float, float],
     num_thresholds: int = 1000,
     max_scores: int = MAX_SCORES,

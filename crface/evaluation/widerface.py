@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool
 
+from crface.array_shapes import FaceMask
 from crface.evaluation.curves import Curve, average_precision, exact_curve, official_curve
 from crface.evaluation.matching import Detections, Faces, Hits, match
 
@@ -56,9 +57,7 @@ def widerface_ap(
     return evaluation_of(hits, masks, num_thresholds)
 
 
-def evaluation_of(
-    hits: Hits, masks: Mapping[str, Bool[np.ndarray, " face"]], num_thresholds: int = 1000
-) -> Evaluation:
+def evaluation_of(hits: Hits, masks: Mapping[str, FaceMask], num_thresholds: int = 1000) -> Evaluation:
     """The same from hits: `match` of all images, and per setting one mask over all of their faces."""
     curves = {setting: official_curve(hits, mask, num_thresholds) for setting, mask in masks.items()}
     exact_curves = {setting: exact_curve(hits, mask) for setting, mask in masks.items()}
@@ -72,9 +71,7 @@ def evaluation_of(
     )
 
 
-def joined_mask(
-    setting: str, masks: Sequence[Bool[np.ndarray, " _"]], faces: Faces
-) -> Bool[np.ndarray, " face"]:
+def joined_mask(setting: str, masks: Sequence[Bool[np.ndarray, " _"]], faces: Faces) -> FaceMask:
     """Which faces a setting keeps, through all images.
 
     Raises ValueError naming the setting, and the image by its position, where masks do not fit the faces.
@@ -87,5 +84,5 @@ def joined_mask(
     return np.concatenate([np.zeros(0, dtype=bool), *masks])
 
 
-def _ap(curve: Curve, is_kept: Bool[np.ndarray, " face"]) -> float:
+def _ap(curve: Curve, is_kept: FaceMask) -> float:
     return average_precision(curve) if is_kept.any() else np.nan

@@ -20,10 +20,11 @@ from crface.losses.across_images import batch_rank_loss, face_or_not_loss, faces
 from crface.losses.order import margin_rank_loss, rank_loss
 from crface.losses.regression import cross_entropy, l1, l2, smooth_l1, varifocal
 from crface.losses.targets import Scale, Targets
+from crface.tensor_shapes import ScoreBatch
 
 __all__ = ["Loss", "Scale", "Targets", "create", "margin_rank_loss", "names", "rank_loss"]
 
-Loss = Callable[[Float[Tensor, "image box"], Targets], Float[Tensor, ""]]
+Loss = Callable[[ScoreBatch, Targets], Float[Tensor, ""]]
 """(refined scores, targets) -> scalar. A batch without anything to learn has a zero loss that backward() can walk."""
 
 

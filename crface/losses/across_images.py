@@ -14,6 +14,7 @@ from torch import Tensor
 
 from crface.losses.regression import FACE_OVERLAP
 from crface.losses.targets import Scale, Targets
+from crface.tensor_shapes import ScoreBatch
 
 DUPLICATE_WEIGHT = 0.25
 """What the order of the boxes on one face counts beside the order of faces and background."""
@@ -26,7 +27,7 @@ _SINGLE_BUCKETS = 64
 _NOT_FROM, _FACE_FROM = 0.25, 0.45  # IoU; between them a box is neither quite
 
 
-def batch_rank_loss(refined: Float[Tensor, "image box"], targets: Targets) -> Float[Tensor, ""]:
+def batch_rank_loss(refined: ScoreBatch, targets: Targets) -> Float[Tensor, ""]:
     """Mean cross entropy of putting pairs of any two images in oracle order; 0 without pairs.
 
     All boxes of the batch stand in one list by predicted confidence (equal ones: the earlier image first), and
@@ -48,9 +49,7 @@ def batch_rank_loss(refined: Float[Tensor, "image box"], targets: Targets) -> Fl
     return total / weights.clamp(min=1e-12)
 
 
-def faces_first_loss(
-    refined: Float[Tensor, "image box"], targets: Targets, scale: Scale = "confidence"
-) -> Float[Tensor, ""]:
+def faces_first_loss(refined: ScoreBatch, targets: Targets, scale: Scale = "confidence") -> Float[Tensor, ""]:
     """Mean of `-log(precision)` at each face of the batch, and a quarter of what its duplicates cost.
 
     A face is the box that lies best on it (IoU at least 0.5), its duplicates the other boxes on it, background
@@ -87,9 +86,7 @@ def faces_first_loss(
     return total + DUPLICATE_WEIGHT * duplicates
 
 
-def face_or_not_loss(
-    refined: Float[Tensor, "image box"], targets: Targets, scale: Scale = "confidence"
-) -> Float[Tensor, ""]:
+def face_or_not_loss(refined: ScoreBatch, targets: Targets, scale: Scale = "confidence") -> Float[Tensor, ""]:
     """`faces_first_loss` of targets that do not tell how well a box lies on its face; 0 as that is.
 
     The oracle confidence is replaced by a ramp, 0 up to IoU 0.25 and 1 from 0.45: a box is on a face from IoU 0.35,

@@ -7,14 +7,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from crface.pairs import n_pairs
+from crface.tensor_shapes import ScoreBatch
 
 Ties = Literal["no order", "second first"]
 """What equal oracle confidences say: nothing, or (Eq. 1 as printed: `<=`) that the second row should lead."""
 
 
 def rank_loss(
-    refined: Float[Tensor, "image box"],
-    oracle: Float[Tensor, "image box"],
+    refined: ScoreBatch,
+    oracle: ScoreBatch,
     is_box: Bool[Tensor, "image box"],
     num_pairs: int = 10,
     ties: Ties = "no order",
@@ -50,8 +51,8 @@ def rank_loss(
 
 
 def margin_rank_loss(
-    refined: Float[Tensor, "image box"],
-    oracle: Float[Tensor, "image box"],
+    refined: ScoreBatch,
+    oracle: ScoreBatch,
     is_box: Bool[Tensor, "image box"],
     num_pairs: int = 10,
 ) -> Float[Tensor, ""]:

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from crface.losses.targets import Scale, Targets
+from crface.tensor_shapes import ScoreBatch
 
 SMOOTH_L1_BETA = 1 / 9
 """Where Smooth L1 turns from a square into a line. At 1, PyTorch's default, it would be half of L2 for any two
@@ -26,9 +27,7 @@ FACE_OVERLAP = 0.5
 _BACKGROUND_WEIGHT, _BACKGROUND_POWER = 0.75, 2.0
 
 
-def cross_entropy(
-    refined: Float[Tensor, "image box"], targets: Targets, scale: Scale = "confidence"
-) -> Float[Tensor, ""]:
+def cross_entropy(refined: ScoreBatch, targets: Targets, scale: Scale = "confidence") -> Float[Tensor, ""]:
     """Mean of `-o log c' - (1 - o) log(1 - c')`, the oracle confidence o being a soft label.
 
     With logits it is the binary cross entropy with logits, the "quality-aware" one: the minimum is at c' = o.
@@ -39,23 +38,17 @@ def cross_entropy(
     return _mean(_entropy(refined, targets.oracle, scale), targets.is_box)
 
 
-def l1(
-    refined: Float[Tensor, "image box"], targets: Targets, scale: Scale = "confidence"
-) -> Float[Tensor, ""]:
+def l1(refined: ScoreBatch, targets: Targets, scale: Scale = "confidence") -> Float[Tensor, ""]:
     """Mean of |c' - o|."""
     return _mean((_confidence(refined, scale) - targets.oracle).abs(), targets.is_box)
 
 
-def l2(
-    refined: Float[Tensor, "image box"], targets: Targets, scale: Scale = "confidence"
-) -> Float[Tensor, ""]:
+def l2(refined: ScoreBatch, targets: Targets, scale: Scale = "confidence") -> Float[Tensor, ""]:
     """Mean of (c' - o)^2, read as the square without a factor of one half."""
     return _mean((_confidence(refined, scale) - targets.oracle).square(), targets.is_box)
 
 
-def smooth_l1(
-    refined: Float[Tensor, "image box"], targets: Targets, scale: Scale = "confidence"
-) -> Float[Tensor, ""]:
+def smooth_l1(refined: ScoreBatch, targets: Targets, scale: Scale = "confidence") -> Float[Tensor, ""]:
     """Mean of d^2 / (2 b) where d = |c' - o| is below b = 1/9, else of d - b / 2 (Girshick 2015)."""
     values = F.smooth_l1_loss(
         _confidence(refined, scale), targets.oracle, reduction="none", beta=SMOOTH_L1_BETA
@@ -63,9 +56,7 @@ def smooth_l1(
     return _mean(values, targets.is_box)
 
 
-def varifocal(
-    refined: Float[Tensor, "image box"], targets: Targets, scale: Scale = "confidence"
-) -> Float[Tensor, ""]:
+def varifocal(refined: ScoreBatch, targets: Targets, scale: Scale = "confidence") -> Float[Tensor, ""]:
     """Cross entropy that weighs a face by its IoU and background by how much it is trusted; 0 without boxes.
 
     With q = o for boxes on a face (o >= 0.5) and q = 0 for all others: a box on a face costs q times its cross
@@ -93,6 +84,6 @@ def _entropy(refined: Tensor, label: Tensor, scale: Scale) -> Tensor:
     return F.binary_cross_entropy(inside, label, reduction="none") + slope * (refined - inside)
 
 
-def _mean(values: Float[Tensor, "image box"], is_box: Bool[Tensor, "image box"]) -> Float[Tensor, ""]:
+def _mean(values: ScoreBatch, is_box: Bool[Tensor, "image box"]) -> Float[Tensor, ""]:
     # `where`, not a product: what stands in padding rows is nobody's business, not even if it is not finite
     return torch.where(is_box, values, 0.0).sum() / is_box.sum().clamp(min=1)

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Int64
 from torch import Tensor
+
+from crface.tensor_shapes import ScoreBatch
 
 Scale = Literal["confidence", "logit"]
 """What a ranker's scores are: confidences as the detector gives them, about 0..1, or their logits."""
@@ -17,9 +19,9 @@ class Targets:
     The whole batch is here at once, so that a loss may compare boxes of different images.
     """
 
-    predicted: Float[Tensor, "image box"]
+    predicted: ScoreBatch
     """The detector's confidence, 0..1, highest first."""
-    oracle: Float[Tensor, "image box"]
+    oracle: ScoreBatch
     """IoU with the closest face of the image, 0..1 (paper 3.1)."""
     face: Int64[Tensor, "image box"]
     """Which face of its image that is; -1 where the box overlaps none."""

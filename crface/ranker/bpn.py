@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
+from crface.tensor_shapes import RowBatch
+
 BPN_CHANNELS = 64
 LEAKY_SLOPE = 0.1
 
@@ -48,7 +50,7 @@ class BoxProcessingNetwork(nn.Module):
 
     def forward(
         self,
-        rows: Float[Tensor, "image box 5"],
+        rows: RowBatch,
         is_box: Bool[Tensor, "image box"],
         sizes: list[tuple[int, int]],
     ) -> list[Float[Tensor, "image channel _ _"]]:

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from crface.ranker.bpn import LEAKY_SLOPE
+from crface.tensor_shapes import ScoreBatch
 
 
 class ConfidenceModule(nn.Module):
@@ -25,7 +26,7 @@ class ConfidenceModule(nn.Module):
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
-    def forward(self, level: Float[Tensor, "image channel height width"]) -> Float[Tensor, "image box"]:
+    def forward(self, level: Float[Tensor, "image channel height width"]) -> ScoreBatch:
         """The residuals that one pyramid level proposes."""
         features: Tensor = F.leaky_relu(self.conv(level), LEAKY_SLOPE)
         residuals: Tensor = self.linear(features.mean(dim=(2, 3)))

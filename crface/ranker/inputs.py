@@ -3,16 +3,17 @@
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float32, UInt8
 from torch import Tensor
+
+from crface.array_shapes import RgbImage
+from crface.tensor_shapes import PictureBatch
 
 MEAN_RGB = (123.0, 117.0, 104.0)
 """Mean colour: subtracted from the channels, and filled in where a picture leaves its square free."""
 
 
-def square_picture(
-    image: UInt8[np.ndarray, "height width 3"], side_px: int
-) -> tuple[UInt8[np.ndarray, "side side 3"], tuple[int, int]]:
+def square_picture(image: RgbImage, side_px: int) -> tuple[UInt8[np.ndarray, "side side 3"], tuple[int, int]]:
     """An RGB image with its long side scaled to `side_px`, on a square, and its (width, height) there.
 
     The picture lies in the upper left corner. A square for every image: pictures of all shapes share a batch,
@@ -23,7 +24,7 @@ def square_picture(
 
 
 def scaled_picture(
-    image: UInt8[np.ndarray, "height width 3"], side_px: int, multiple_of: int = 1
+    image: RgbImage, side_px: int, multiple_of: int = 1
 ) -> tuple[UInt8[np.ndarray, "rows columns 3"], tuple[int, int]]:
     """An RGB image with its long side scaled to `side_px`, and its (width, height) then.
 
@@ -38,7 +39,7 @@ def scaled_picture(
     return _on_mean_colour(resized, rows, columns), size
 
 
-def on_square(picture: UInt8[np.ndarray, "height width 3"], side_px: int) -> UInt8[np.ndarray, "side side 3"]:
+def on_square(picture: RgbImage, side_px: int) -> UInt8[np.ndarray, "side side 3"]:
     """A picture in the upper left corner of a square of mean colour, which it must fit into."""
     return _on_mean_colour(picture, side_px, side_px)
 
@@ -62,7 +63,7 @@ def relative_rows(
     return rows
 
 
-def to_tensor(pictures: UInt8[Tensor, "image height width 3"]) -> Float[Tensor, "image 3 height width"]:
+def to_tensor(pictures: UInt8[Tensor, "image height width 3"]) -> PictureBatch:
     """The backbone's input from RGB pictures: BGR, mean subtracted, channels last in memory.
 
     The published weights of the shared backbone were trained with such input.
@@ -71,9 +72,7 @@ def to_tensor(pictures: UInt8[Tensor, "image height width 3"]) -> Float[Tensor, 
     return shifted.permute(0, 3, 1, 2)
 
 
-def _on_mean_colour(
-    picture: UInt8[np.ndarray, "height width 3"], rows: int, columns: int
-) -> UInt8[np.ndarray, "rows columns 3"]:
+def _on_mean_colour(picture: RgbImage, rows: int, columns: int) -> UInt8[np.ndarray, "rows columns 3"]:
     height, width = picture.shape[:2]
     framed = cv2.copyMakeBorder(
         picture, 0, rows - height, 0, columns - width, cv2.BORDER_CONSTANT, value=MEAN_RGB

@@ -8,11 +8,12 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 from torch import Tensor, nn
 
 from crface.backbones import MobileNetV1, ResNet
 from crface.losses.targets import Scale
+from crface.tensor_shapes import PictureBatch, RowBatch, ScoreBatch, SizeBatch
 
 OutputRange = Literal["clipped", "scaled"]
 """How the paper's rankers keep refined confidences in 0..1: the paper's clip, or one linear map for all images."""
@@ -45,10 +46,10 @@ class Ranker(nn.Module, ABC):
     @abstractmethod
     def forward(
         self,
-        images: Float[Tensor, "image 3 height width"],
-        rows: Float[Tensor, "image box 5"],
-        sizes: Float[Tensor, "image 2"],
-    ) -> Float[Tensor, "image box"]:
+        images: PictureBatch,
+        rows: RowBatch,
+        sizes: SizeBatch,
+    ) -> ScoreBatch:
         """Scores of a batch, for losses to compare; 0 for padding, which is rows of zeros.
 
         `images` come from `inputs.to_tensor`, each with its picture of width and height `sizes` in the upper left
@@ -58,10 +59,10 @@ class Ranker(nn.Module, ABC):
     @abstractmethod
     def confidences(
         self,
-        images: Float[Tensor, "image 3 height width"],
-        rows: Float[Tensor, "image box 5"],
-        sizes: Float[Tensor, "image 2"],
-    ) -> Float[Tensor, "image box"]:
+        images: PictureBatch,
+        rows: RowBatch,
+        sizes: SizeBatch,
+    ) -> ScoreBatch:
         """Refined confidences of a batch in 0..1, 0 for padding: those of `refine`, within a rounding.
 
         Takes what `forward` takes, and works on tensors throughout: an ONNX file holds this.
@@ -100,7 +101,7 @@ class Ranker(nn.Module, ABC):
         """Set what is chosen after training, if anything is, to where `quality` of this ranker is highest."""
 
 
-def is_box_row(rows: Float[Tensor, "image box 5"]) -> Tensor:
+def is_box_row(rows: RowBatch) -> Tensor:
     """Whether each row is a box; a padding row is zero throughout."""
     return (rows != 0).any(dim=-1)
 

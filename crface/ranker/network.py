@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 from torch import Tensor, nn
 
 from crface.backbones import MobileNetV1, ResNet
@@ -20,6 +20,7 @@ from crface.ranker.interface import (
     evaluating,
     is_box_row,
 )
+from crface.tensor_shapes import PictureBatch, RowBatch, ScoreBatch, SizeBatch
 
 
 class ConfidenceRanker(Ranker):
@@ -65,10 +66,10 @@ class ConfidenceRanker(Ranker):
 
     def forward(
         self,
-        images: Float[Tensor, "image 3 height width"],
-        rows: Float[Tensor, "image box 5"],
-        sizes: Float[Tensor, "image 2"],
-    ) -> Float[Tensor, "image box"]:
+        images: PictureBatch,
+        rows: RowBatch,
+        sizes: SizeBatch,
+    ) -> ScoreBatch:
         """c' of a batch, not yet brought into 0..1; 0 for padding, which is rows of zeros.
 
         `sizes`, where the picture ends in its square, is not used: the paper's network sees the whole square, and
@@ -88,10 +89,10 @@ class ConfidenceRanker(Ranker):
 
     def confidences(
         self,
-        images: Float[Tensor, "image 3 height width"],
-        rows: Float[Tensor, "image box 5"],
-        sizes: Float[Tensor, "image 2"],
-    ) -> Float[Tensor, "image box"]:
+        images: PictureBatch,
+        rows: RowBatch,
+        sizes: SizeBatch,
+    ) -> ScoreBatch:
         """c' of a batch in 0..1 (see `Ranker.confidences`)."""
         refined: Tensor = self(images, rows, sizes)
         if self.output_range == "scaled":

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
+from crface.array_shapes import RgbImage
+
 SMALLEST_CROP = 0.6
 """Least share of either side that a crop keeps; half of the pictures are not cropped at all."""
 SMALLEST_SCALE = 0.75
@@ -46,7 +48,7 @@ class Transform:
     blur: tuple[float, float] = (1.0, 1.0)
     """Shares of its width and height that the picture is shrunk to and enlarged again; 1: it is not."""
 
-    def picture(self, image: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "rows columns 3"]:
+    def picture(self, image: RgbImage) -> UInt8[np.ndarray, "rows columns 3"]:
         """The picture of an RGB photograph."""
         left, top, width, height = self.window
         cropped = image[top : top + height, left : left + width]

@@ -8,10 +8,12 @@ import torch
 from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
+from crface.array_shapes import RgbImage
 from crface.losses import Targets
 from crface.oracle import closest_face
 from crface.ranker.inputs import on_square, relative_rows
 from crface.ranker.interface import is_box_row
+from crface.tensor_shapes import SizeBatch
 from crface.training.augmentation import draw_transform
 from crface.training.batches import batch_images
 
@@ -53,7 +55,7 @@ def draw(seed: int, step: int, num_images: int, num_detectors: int, batch_size: 
 
 
 def make_example(
-    image: UInt8[np.ndarray, "height width 3"],
+    image: RgbImage,
     candidates: Float32[np.ndarray, "candidate 5"],
     faces: Float32[np.ndarray, "face 4"],
     seed: tuple[int, int, int],
@@ -105,9 +107,7 @@ def _with_tail(
 
 def collated(
     examples: Sequence[Example], device: torch.device
-) -> tuple[
-    UInt8[Tensor, "image side side 3"], Float[Tensor, "image row 5"], Float[Tensor, "image 2"], Targets
-]:
+) -> tuple[UInt8[Tensor, "image side side 3"], Float[Tensor, "image row 5"], SizeBatch, Targets]:
     """A batch of examples on a device: pictures, rows and picture sizes for the network, and the targets."""
 
     def stacked(arrays: list[np.ndarray]) -> Tensor:

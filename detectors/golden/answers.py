@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
 
+from crface.array_shapes import ScoredBoxes
 from detectors.base import Detector, identify
 from detectors.golden.picture import golden_picture
 
@@ -28,7 +28,7 @@ class Answer:
 class GoldenValues:
     """The best candidates for the golden picture on the machine where the weights were made."""
 
-    candidates: Float32[np.ndarray, "_ 5"]
+    candidates: ScoredBoxes
 
 
 def ask(detector: Detector) -> Answer:

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from crface.array_shapes import ScoredBoxes
 from detectors.base import MAX_CANDIDATES
 from detectors.onnx_adapter.canvas import CanvasPlacement, network_input, place
 from detectors.onnx_adapter.descriptor import Descriptor
@@ -43,7 +44,7 @@ class OnnxDetector:
         self._max_batch_pixels = _MAX_BATCH_PIXELS if is_batched else 1
         self._fixed_batch = self._model.declared[0]
 
-    def candidates(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[Float32[np.ndarray, "_ 5"]]:
+    def candidates(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[ScoredBoxes]:
         """The candidates of each RGB image, best first: at most 5000 of all boxes, even at score 0.
 
         Rows are `x1 y1 x2 y2 confidence` in pixels of the image, not clipped to it; boxes wholly outside the image, as
@@ -64,7 +65,7 @@ class OnnxDetector:
                 )
             placements.append(place((image.shape[0], image.shape[1]), self._spec, self._fixed_hw))
             by_canvas.setdefault(placements[i].canvas_hw, []).append(i)
-        results: dict[int, Float32[np.ndarray, "_ 5"]] = {}
+        results: dict[int, ScoredBoxes] = {}
         for (height, width), members in by_canvas.items():
             step = self._fixed_batch or max(1, self._max_batch_pixels // (height * width))
             for start in range(0, len(members), step):
@@ -76,7 +77,7 @@ class OnnxDetector:
 
     def _on_canvas(
         self, batch: Float32[np.ndarray, "_ _ _ _"], placements: list[CanvasPlacement]
-    ) -> list[Float32[np.ndarray, "_ 5"]]:
+    ) -> list[ScoredBoxes]:
         height, width = placements[0].canvas_hw
         used = len(placements)
         if self._fixed_batch is not None and used < self._fixed_batch:
@@ -138,7 +139,7 @@ def _best(
     boxes_xyxy: Float32[np.ndarray, "n 4"],
     confidences: Float32[np.ndarray, " n"],
     image_hw: tuple[int, int],
-) -> Float32[np.ndarray, "_ 5"]:
+) -> ScoredBoxes:
     height, width = image_hw
     x1, y1 = boxes_xyxy[:, :2].T
     # a low-scored box may come out inside out: it is left without area

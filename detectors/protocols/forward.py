@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import UInt8
 
+from crface.array_shapes import ScoredBoxes
 from detectors.base import Detector
 from detectors.protocols.fusion import fuse
 from detectors.protocols.protocol import DetectionProtocol
@@ -18,13 +19,13 @@ class Enlarging(Protocol):
 
     def candidates_resized(
         self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], height: int, width: int
-    ) -> list[Float32[np.ndarray, "_ 5"]]:
+    ) -> list[ScoredBoxes]:
         """The candidates of each image enlarged to `height` x `width`, in pixels of the enlarged image."""
 
 
 def protocol_candidates(
     detector: Detector, protocol: DetectionProtocol, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]
-) -> list[Float32[np.ndarray, "_ 5"]]:
+) -> list[ScoredBoxes]:
     """What a detector finds in each RGB image under a protocol: `x1 y1 x2 y2 confidence`, best first.
 
     Boxes are in pixels of the image. For a single view they are candidates, before NMS; for several views, the
@@ -38,7 +39,7 @@ def protocol_candidates(
 
 def view_candidates(
     detector: Detector, view: View, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]
-) -> list[Float32[np.ndarray, "_ 5"]]:
+) -> list[ScoredBoxes]:
     """The candidates of each RGB image as a view presents it, in pixels of the image itself, best first.
 
     Images are enlarged by the detector if it is `Enlarging`, otherwise by OpenCV (both bilinear, and equal within
@@ -46,7 +47,7 @@ def view_candidates(
     """
     shown = [np.ascontiguousarray(image[:, ::-1]) if view.is_mirrored else image for image in images]
     sizes = [view.size(*image.shape[:2]) for image in images]
-    found: list[Float32[np.ndarray, "_ 5"] | None] = [None] * len(images)
+    found: list[ScoredBoxes | None] = [None] * len(images)
     if isinstance(detector, Enlarging):
         enlarged: dict[tuple[int, int], list[int]] = {}
         for i, (image, size) in enumerate(zip(shown, sizes, strict=True)):
@@ -67,9 +68,7 @@ def view_candidates(
     ]
 
 
-def _in_image(
-    candidates: Float32[np.ndarray, "_ 5"], view: View, height: int, width: int
-) -> Float32[np.ndarray, "_ 5"]:
+def _in_image(candidates: ScoredBoxes, view: View, height: int, width: int) -> ScoredBoxes:
     if not view.is_mirrored and view.size(height, width) == (height, width):
         return candidates
     boxes = view.placement(height, width).inverse().boxes(candidates[:, :4])

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-from jaxtyping import Float32
 
+from crface.array_shapes import ScoredBoxes
 from detectors.base import MAX_CANDIDATES
 
 FUSION_VERSION: Final = 1
@@ -49,7 +49,7 @@ class Fusion:
         return {"method": self.method, name: getattr(self, name), "min_confidence": self.min_confidence}
 
 
-def fuse(views: Sequence[Float32[np.ndarray, "_ 5"]], fusion: Fusion) -> Float32[np.ndarray, "_ 5"]:
+def fuse(views: Sequence[ScoredBoxes], fusion: Fusion) -> ScoredBoxes:
     """Detections `x1 y1 x2 y2 confidence` from several views of one image, best first, at most 5000.
 
     The views' candidates are in pixels of the same image. Equal confidences keep the order of the views.

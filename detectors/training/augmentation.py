@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
+from crface.array_shapes import FaceMask, RgbImage
+
 _PADDING_RGB = (123, 117, 104)
 _SMALLEST_TARGET_PX = 10.0
 _MIN_VISIBLE = 0.4
@@ -22,9 +24,9 @@ _SIZED_SHARE = 0.6  # of those bring it to a size chosen at random
 class LabelledImage:
     """A photograph, its faces xyxy in pixels, and which of them teach (the others are ignored)."""
 
-    image: UInt8[np.ndarray, "height width 3"]
+    image: RgbImage
     faces: Float32[np.ndarray, "face 4"]
-    is_valid: Bool[np.ndarray, " face"]
+    is_valid: FaceMask
     landmarks: Float32[np.ndarray, "face 5 2"] | None = None
     """Eyes, nose, corners of the mouth (x, y), left before right as seen; NaN for a face without them."""
 
@@ -94,7 +96,7 @@ def _draw_crop(
 
 
 def _cut(
-    image: UInt8[np.ndarray, "height width 3"],
+    image: RgbImage,
     corner: tuple[int, int],
     side_px: int,
     scale: float,

@@ -12,9 +12,10 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 from crface import ranker
+from crface.array_shapes import RgbImage
 from pipeline.train.read_ahead import no_helping_threads
 
 _REFERENCE: Final = "small"
@@ -110,9 +111,7 @@ def as_json(bench: RankersBench) -> dict[str, Any]:
     return asdict(bench)
 
 
-def _picture(
-    long_side_px: int, count: int
-) -> tuple[UInt8[np.ndarray, "height width 3"], Float32[np.ndarray, "candidate 5"]]:
+def _picture(long_side_px: int, count: int) -> tuple[RgbImage, Float32[np.ndarray, "candidate 5"]]:
     """A picture, and boxes `x1 y1 x2 y2 confidence` in it, highest confidence first, half of them crowded on faces."""
     width, height = long_side_px, max(1, long_side_px * 3 // 4)
     random = np.random.default_rng(0)

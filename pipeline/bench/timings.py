@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import UInt8
 
 import detectors
 from crface import ranker as rankers
+from crface.array_shapes import ScoredBoxes
 from crface.detections import detections_of
 from detectors.protocols import DetectionProtocol, fuse, view_candidates
 from pipeline.cache.loading import load_detector
@@ -176,7 +177,7 @@ class _Clock:
         if self._is_cuda:
             torch.cuda.synchronize()
 
-    def _suppress(self, candidates: Float32[np.ndarray, "_ 5"]) -> None:
+    def _suppress(self, candidates: ScoredBoxes) -> None:
         detections_of(
             torch.from_numpy(candidates),
             score_threshold=self._evaluate.score_threshold,

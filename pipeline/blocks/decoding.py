@@ -7,9 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
-import numpy as np
-from jaxtyping import UInt8
-
+from crface.array_shapes import RgbImage
 from pipeline.blocks.commit import ComputedRow
 from pipeline.dataset.index import ImageRow, Index, IndexPart
 from pipeline.images.decode import ImageError, decode_image, read_bytes
@@ -22,7 +20,7 @@ class DecodedImage:
     """An image of the index with its pixels."""
 
     row: ImageRow
-    pixels: UInt8[np.ndarray, "height width 3"]
+    pixels: RgbImage
 
 
 def decoded_images(

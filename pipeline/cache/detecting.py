@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Float32
 
+from crface.array_shapes import ScoredBoxes
 from detectors import MAX_CANDIDATES, Detector
 from detectors.plausible import misread_corners
 from detectors.protocols import View, view_candidates
@@ -25,7 +25,7 @@ def detected(detector: Detector, view: View, batch: Sequence[DecodedImage]) -> I
         )
 
 
-def _found(detector: Detector, view: View, batch: Sequence[DecodedImage]) -> list[Float32[np.ndarray, "_ 5"]]:
+def _found(detector: Detector, view: View, batch: Sequence[DecodedImage]) -> list[ScoredBoxes]:
     """The detector's candidates of each image; where it fails or a GPU runs out of memory, the batch is halved.
 
     Raises what the detector raises for a single image, with a note naming every image that fails on its own: after
@@ -43,7 +43,7 @@ def _found(detector: Detector, view: View, batch: Sequence[DecodedImage]) -> lis
     # outside the handler, whose traceback would keep the memory alive
     torch.cuda.empty_cache()
     half = len(batch) // 2
-    found: list[Float32[np.ndarray, "_ 5"]] = []
+    found: list[ScoredBoxes] = []
     failed: Exception | None = None
     for part in (batch[:half], batch[half:]):
         try:
@@ -61,9 +61,7 @@ def _found(detector: Detector, view: View, batch: Sequence[DecodedImage]) -> lis
     return found
 
 
-def _checked(
-    candidates: Float32[np.ndarray, "_ 5"], path: str, height: int, width: int
-) -> Float32[np.ndarray, "_ 5"]:
+def _checked(candidates: ScoredBoxes, path: str, height: int, width: int) -> ScoredBoxes:
     """The candidates unchanged; ValueError for what later stages could not rely on."""
     if candidates.ndim != 2 or candidates.shape[1] != 5 or len(candidates) > MAX_CANDIDATES:
         raise ValueError(

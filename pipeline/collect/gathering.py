@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from crface.array_shapes import RgbImage
 from pipeline.collect.record import Entry, kept_before, write_record
 from pipeline.collect.signatures import PHOTOGRAPH, Scanned, SignatureCache
 from pipeline.collect.similarity import Seen, signature
@@ -169,7 +170,7 @@ class _Gatherer:
 
 def _opened(
     file: SourceFile, rule: FrameRule, max_pixels: int, notes: list[str]
-) -> Iterator[tuple[int, UInt8[np.ndarray, "height width 3"], bytes]]:
+) -> Iterator[tuple[int, RgbImage, bytes]]:
     """The number and pixels of each frame, and the bytes to store if the file has them."""
     if file.is_video:
         for frame, pixels in video_frames(file.path, rule, max_pixels):
@@ -182,7 +183,7 @@ def _opened(
         yield PHOTOGRAPH, pixels, data
 
 
-def _encoded(pixels: UInt8[np.ndarray, "height width 3"]) -> bytes:
+def _encoded(pixels: RgbImage) -> bytes:
     bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
     ok, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     assert ok

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
 
+from crface.array_shapes import RgbImage
 from pipeline.collect.similarity import signature, similarity
 from pipeline.errors import UsageError, UserError
 
@@ -55,9 +55,7 @@ class VideoError(UserError):
         return f"cannot read the video {self.path}: {self.reason}"
 
 
-def video_frames(
-    path: Path, rule: FrameRule, max_pixels: int
-) -> Iterator[tuple[int, UInt8[np.ndarray, "height width 3"]]]:
+def video_frames(path: Path, rule: FrameRule, max_pixels: int) -> Iterator[tuple[int, RgbImage]]:
     """The number, from 0, and RGB pixels of each frame that the rule chooses, rotated upright by its header.
 
     Raises VideoError if it cannot be opened or its frames are larger than `max_pixels`, and, after the frames that
@@ -85,9 +83,7 @@ def video_frames(
         raise VideoError(path, f"it ends after {number} of the {announced} frames that it announces")
 
 
-def _chosen(
-    capture: cv2.VideoCapture, rule: FrameRule
-) -> Generator[tuple[int, UInt8[np.ndarray, "height width 3"]], None, int]:
+def _chosen(capture: cv2.VideoCapture, rule: FrameRule) -> Generator[tuple[int, RgbImage], None, int]:
     """The chosen frames; the generator returns the total number of frames."""
     number, before = 0, None
     while capture.grab():  # no colour conversion, which makes skipped frames cheaper

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int8
+from jaxtyping import Float32, Int8
 
+from crface.array_shapes import FaceMask
 from crface.text import cropped, decode_text, quoted
 from pipeline.errors import UserError
 
@@ -32,7 +33,7 @@ class Annotation:
     """The columns of ATTRIBUTES; zeros if the file has only x y w h."""
 
     @property
-    def is_valid(self) -> Bool[np.ndarray, " face"]:
+    def is_valid(self) -> FaceMask:
         """Which faces count: those not flagged invalid, with positive width and height."""
         has_area = (self.faces[:, 2:] > self.faces[:, :2]).all(axis=1)
         return np.asarray(has_area & (self.attributes[:, _INVALID] == 0))

@@ -9,8 +9,8 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
 
+from crface.array_shapes import RgbImage
 from pipeline.dataset.annotations import Annotation
 from pipeline.dataset.index_file import (
     Header,
@@ -88,7 +88,7 @@ class Index:
         """The absolute path of row `i`'s image, whatever its status."""
         return self.image_folder / self.row(i).path
 
-    def read_image(self, i: int) -> UInt8[np.ndarray, "height width 3"]:
+    def read_image(self, i: int) -> RgbImage:
         """Row `i`'s decoded image, within the limit it was indexed with. Raises ImageError as `images.read_image`."""
         row = self.row(i)
         return read_image(self.image_path(i), max(MAX_PIXELS, row.width * row.height))

@@ -10,8 +10,9 @@ from typing import Literal, get_args
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Bool, Float32, Int8
+from jaxtyping import Float32, Int8
 
+from crface.array_shapes import FaceMask
 from pipeline.errors import UserError
 from pipeline.workspace.place import Place
 from pipeline.workspace.writing import write_atomically
@@ -54,7 +55,7 @@ class ImageRow:
     """Why the status is not ok; of an image that is, the decoder's complaint about damage, empty for none."""
     faces: Float32[np.ndarray, "face 4"]
     """x1 y1 x2 y2 in stored pixels, in the order of the annotation file."""
-    is_valid: Bool[np.ndarray, " face"]
+    is_valid: FaceMask
     """Which faces are not flagged invalid and have positive width and height."""
     attributes: Int8[np.ndarray, "face 6"]
     """Each face's blur, expression, illumination, invalid, occlusion and pose."""

@@ -11,8 +11,9 @@ from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Float64, Int8
+from jaxtyping import Float32, Float64, Int8
 
+from crface.array_shapes import FaceMask, ScoredBoxes
 from crface.evaluation.calibration import CalibrationTally, rank_correlation, reliability
 from crface.evaluation.failure_tally import FailureTally, Group, tally_failures
 from crface.evaluation.failures import find_failures
@@ -58,9 +59,9 @@ class Records:
     face_outcome: dict[Variant, Int8[np.ndarray, " face"]]
     """What became of each face if every detection counts, for the variants WITH_FAILURES."""
     detection_outcome: dict[Variant, Int8[np.ndarray, " detection"]]
-    kept: dict[str, Bool[np.ndarray, " face"]]
+    kept: dict[str, FaceMask]
     """Which faces each setting keeps."""
-    groups: dict[Group, Bool[np.ndarray, " face"]]
+    groups: dict[Group, FaceMask]
     calibration: dict[Variant, CalibrationTally]
     num_images: int
 
@@ -204,9 +205,9 @@ def failure_tallies(records: Records, extremes: Extremes) -> dict[Variant, Failu
 class _Image:
     candidates: Float32[np.ndarray, "candidate 5"]
     refined: Float32[np.ndarray, " candidate"] | None
-    detections: dict[Variant, Float32[np.ndarray, "_ 5"]]
+    detections: dict[Variant, ScoredBoxes]
     faces: Float64[np.ndarray, "face 4"]
-    kept: dict[str, Bool[np.ndarray, " face"]]
+    kept: dict[str, FaceMask]
     attributes: Int8[np.ndarray, "face 6"]
 
 

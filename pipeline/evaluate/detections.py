@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Float64
 
+from crface.array_shapes import ScoredBoxes
 from crface.detections import detections_of
 from crface.oracle import oracle_confidence
 from pipeline.config.sections import EvaluateConfig
@@ -38,7 +39,7 @@ def image_detections(
     refined: Float32[np.ndarray, " candidate"] | None,
     faces: Float64[np.ndarray, "face 4"],
     config: EvaluateConfig,
-) -> dict[Variant, Float32[np.ndarray, "_ 5"]]:
+) -> dict[Variant, ScoredBoxes]:
     """Detections `x1 y1 x2 y2 score` of one image, best first, per variant; ranked only with `refined`.
 
     Each confidence orders the candidates itself before suppression; the detector's alone decides which are
@@ -66,12 +67,12 @@ def stored_detections(
     candidates: Float32[np.ndarray, "candidate 5"],
     refined: Float32[np.ndarray, " candidate"] | None,
     config: EvaluateConfig,
-) -> Float32[np.ndarray, "_ 5"]:
+) -> ScoredBoxes:
     """Detections `x1 y1 x2 y2 score` of one image, best first: ranked with `refined`, else predicted.
 
     The same as `image_detections` gives for these, without the labels that its oracle needs.
     """
-    detections: Float32[np.ndarray, "_ 5"] = detections_of(
+    detections: ScoredBoxes = detections_of(
         torch.from_numpy(candidates.copy()),
         None if refined is None else torch.from_numpy(refined.copy()),
         score_threshold=config.score_threshold,

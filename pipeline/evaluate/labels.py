@@ -6,8 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int8
+from jaxtyping import Float64, Int8
 
+from crface.array_shapes import FaceMask
 from pipeline.dataset.index import ImageRow, Index, load_index
 from pipeline.dataset.index_file import read_index_part
 from pipeline.errors import UserError
@@ -33,7 +34,7 @@ class ImageLabels:
     """One image's faces."""
 
     faces: Float64[np.ndarray, "face 4"]
-    kept: dict[str, Bool[np.ndarray, " face"]]
+    kept: dict[str, FaceMask]
     """Which faces each setting keeps."""
     attributes: Int8[np.ndarray, "face 6"]
     """As in the index; -1 where they are not known."""

@@ -8,6 +8,8 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float32, Float64
 
+from crface.array_shapes import ScoredBoxes
+
 ROUNDING: Final = 1e-3
 """By how much a score may exceed 1, as after arithmetic in reduced precision; it then counts as 1."""
 
@@ -19,7 +21,7 @@ class ForeignResults:
     """The boxes of every image in the results; the data set may lack some of these images."""
 
     source: Path
-    boxes: Mapping[str, Float32[np.ndarray, "_ 5"]]
+    boxes: Mapping[str, ScoredBoxes]
     """By image name as the results have it: rows `x1 y1 x2 y2 confidence`, best first."""
     bad: tuple[str, ...]
     """Where and why something cannot be read; nothing may be used unless this is empty."""

@@ -6,8 +6,9 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int8
+from jaxtyping import Float64, Int8
 
+from crface.array_shapes import FaceMask
 from crface.evaluation.failure_tally import Group
 from crface.evaluation.settings import HEIGHT_EDGES_PX, all_faces, by_height
 from pipeline.dataset.annotations import ATTRIBUTES
@@ -45,8 +46,8 @@ def definition(truth: GroundTruth, setting: str) -> str:
 
 
 def face_groups(
-    heights: Mapping[str, Bool[np.ndarray, " face"]], attributes: Int8[np.ndarray, "face 6"]
-) -> dict[Group, Bool[np.ndarray, " face"]]:
+    heights: Mapping[str, FaceMask], attributes: Int8[np.ndarray, "face 6"]
+) -> dict[Group, FaceMask]:
     """Masks of the groups, for faces with these masks of HEIGHTS and these attributes (-1: not known)."""
     groups = {EVERY_FACE: np.ones(len(attributes), dtype=bool)}
     groups |= {("height", name): heights[name] for name in HEIGHTS}

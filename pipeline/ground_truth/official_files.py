@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Float64
 
+from crface.array_shapes import FaceMask
 from crface.text import cropped
 from pipeline.errors import UserError
 from pipeline.ground_truth.mat5 import read_mat
 
 Faces = Float64[np.ndarray, "face 4"]
-Kept = Bool[np.ndarray, " face"]
 
 # The files are MATLAB cell arrays: variables of [event, 1] cells, each a column of one cell per image.
 
@@ -40,7 +40,7 @@ def read_faces(path: Path) -> tuple[list[str], list[Faces]]:
     return names, faces
 
 
-def read_kept(path: Path, names: Sequence[str], faces: Sequence[Faces]) -> tuple[Kept, ...]:
+def read_kept(path: Path, names: Sequence[str], faces: Sequence[Faces]) -> tuple[FaceMask, ...]:
     """Which of `faces` a setting keeps, from its file; `names` and `faces` come from the file of all faces.
 
     Raises UserError naming the file and what is wrong.

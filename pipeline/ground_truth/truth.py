@@ -8,11 +8,12 @@ from typing import Final, Literal
 
 import numpy as np
 
+from crface.array_shapes import FaceMask
 from pipeline.dataset.annotations import parse_annotations
 from pipeline.dataset.index import ImageRow, Index
 from pipeline.dataset.names import image_name, match_names
 from pipeline.errors import UserError
-from pipeline.ground_truth.official_files import Faces, Kept, read_faces, read_kept
+from pipeline.ground_truth.official_files import Faces, read_faces, read_kept
 from pipeline.ground_truth.official_val import check_official_val
 from pipeline.workspace.fingerprint import file_sha256
 
@@ -38,7 +39,7 @@ class GroundTruth:
     """The name of each image, `event/stem`."""
     faces: tuple[Faces, ...]
     """x1 y1 x2 y2 in stored pixels, x2 = x1 + width; includes ignored faces and those of size zero."""
-    kept: Mapping[str, tuple[Kept, ...]]
+    kept: Mapping[str, tuple[FaceMask, ...]]
     """For each of SETTINGS, which faces of each image it keeps."""
     is_official_val: bool = False
     """Whether this has the images and all known facts of WIDER FACE's validation set."""
@@ -228,7 +229,7 @@ def _files_in(folders: Sequence[Path], split: str, *, is_named: bool = False) ->
     return None
 
 
-def _kept_by_height(is_valid: Sequence[Kept], faces: Sequence[Faces]) -> dict[str, tuple[Kept, ...]]:
+def _kept_by_height(is_valid: Sequence[FaceMask], faces: Sequence[Faces]) -> dict[str, tuple[FaceMask, ...]]:
     return {
         setting: tuple(
             valid & (boxes[:, 3] - boxes[:, 1] >= least) for valid, boxes in zip(is_valid, faces, strict=True)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
 
+from crface.array_shapes import RgbImage
 from crface.file_kind import kind_of_bytes
 from pipeline.errors import UserError
 from pipeline.images.complaints import with_complaints
@@ -45,7 +45,7 @@ class ImageError(UserError):
         return f"cannot read the image {self.path}: {self.reason}"
 
 
-def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "height width 3"]:
+def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> RgbImage:
     """An image file decoded to RGB; a file that cannot be read whole is an error, never a half-grey image.
 
     JPEG, PNG, WebP and BMP are read, recognised by their bytes and not by their name:
@@ -87,9 +87,7 @@ def read_bytes(path: Path, max_pixels: int = MAX_PIXELS) -> bytes:
         raise ImageError(path, error.strerror or str(error)) from error
 
 
-def decode_image(
-    data: bytes, path: Path, max_pixels: int = MAX_PIXELS
-) -> UInt8[np.ndarray, "height width 3"]:
+def decode_image(data: bytes, path: Path, max_pixels: int = MAX_PIXELS) -> RgbImage:
     """An image's bytes decoded to RGB as in `read_image`; `path` only serves the message.
 
     Raises ImageError.
@@ -97,9 +95,7 @@ def decode_image(
     return examined_image(data, path, max_pixels)[0]
 
 
-def examined_image(
-    data: bytes, path: Path, max_pixels: int = MAX_PIXELS
-) -> tuple[UInt8[np.ndarray, "height width 3"], str]:
+def examined_image(data: bytes, path: Path, max_pixels: int = MAX_PIXELS) -> tuple[RgbImage, str]:
     """The pixels that `decode_image` gives, and the decoder's complaint about damage that it worked around.
 
     The complaint is in the decoder's own words, such as "Corrupt JPEG data: 419 extraneous bytes before marker 0xd9";

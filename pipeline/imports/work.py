@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
 
+from crface.array_shapes import ScoredBoxes
 from crface.text import cropped, quoted
 from detectors import MAX_CANDIDATES
 from pipeline.blocks.commit import ComputedRow, compute_block
@@ -35,7 +35,7 @@ class ImportPlan:
     index: Index
     results: ForeignResults
     parts: Parts
-    boxes: dict[int, Float32[np.ndarray, "_ 5"]]
+    boxes: dict[int, ScoredBoxes]
     """Candidates by row of the index, at most 5000 each."""
     unknown: tuple[str, ...]
     """Names in the results of images that the split lacks; they are left out."""
@@ -136,7 +136,7 @@ def plan_import(
             f"the results in {source} for {quoted(foreign)} could be of {one} or of {other}: name the image as the "
             "data set does"
         )
-    boxes: dict[int, Float32[np.ndarray, "_ 5"]] = {}
+    boxes: dict[int, ScoredBoxes] = {}
     unknown, cut, outside = [*results.unknown, *matches.unknown], list[str](), list[str]()
     num_outside = 0
     for foreign, path in matches.found.items():
@@ -208,12 +208,12 @@ def store_import(
         raise UserError(f"cannot make the store {path}: {error.strerror or error}") from error
 
 
-def _num_outside(boxes: Float32[np.ndarray, "_ 5"], row: ImageRow) -> int:
+def _num_outside(boxes: ScoredBoxes, row: ImageRow) -> int:
     x1, y1, x2, y2 = boxes[:, :4].T
     return int(((x2 < 0) | (y2 < 0) | (x1 > row.width) | (y1 > row.height)).sum())
 
 
-def _sha256(index: Index, boxes: Mapping[int, Float32[np.ndarray, "_ 5"]]) -> str:
+def _sha256(index: Index, boxes: Mapping[int, ScoredBoxes]) -> str:
     """A hash of every image's boxes, whatever file they were read from."""
     digest = hashlib.sha256()
     for row in sorted(boxes, key=lambda row: index.row(row).path):

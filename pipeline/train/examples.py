@@ -6,8 +6,9 @@ from functools import partial
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
+from crface.array_shapes import RgbImage, ScoredBoxes
 from crface.training.examples import Draw, Example, draw, make_example
 from crface.training.replicas import ALONE, Replicas
 from pipeline.blocks.store import CandidateStore
@@ -20,7 +21,7 @@ from pipeline.train.read_ahead import Room, made_ahead
 class Photograph:
     """An image reduced to at most twice the ranker's side, and its valid faces in its pixels."""
 
-    image: UInt8[np.ndarray, "height width 3"]
+    image: RgbImage
     faces: Float32[np.ndarray, "face 4"]
     scale: Float32[np.ndarray, "4"]
     """What coordinates of the original image (x, y, x, y) are multiplied by."""
@@ -47,7 +48,7 @@ class ExampleSource:
         self._rows = rows
         self._stores = stores
         self._kept: dict[int, Photograph] = {}
-        self._found: dict[tuple[int, int], Float32[np.ndarray, "_ 5"]] = {}
+        self._found: dict[tuple[int, int], ScoredBoxes] = {}
         self._room = Room(image_cache_bytes)
 
     def photograph(self, image: int) -> Photograph:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float32
 
 from crface import ranker
+from crface.array_shapes import ScoredBoxes
 from crface.detections import detections_of
 from crface.evaluation import widerface_ap
 from crface.ranker import Ranker
@@ -126,5 +127,5 @@ class Validation:
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    detections: Float32[np.ndarray, "_ 5"]
+    detections: ScoredBoxes
     faces: Float32[np.ndarray, "_ 4"]

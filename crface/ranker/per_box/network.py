@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 from torch import Tensor, nn
 
 from crface.backbones import MobileNetV1
@@ -16,6 +16,7 @@ from crface.ranker.per_box.attention import NeighbourAttention
 from crface.ranker.per_box.overlaps import NUM_FEATURES, find_overlaps, pair_features
 from crface.ranker.per_box.sights import Look, Opinion, Sight
 from crface.ranker.per_box.trunk import STRIDES
+from crface.tensor_shapes import PictureBatch, RowBatch, ScoreBatch, SizeBatch
 
 LARGEST_RESIDUAL = 6.0
 """Most logits that a confidence moves by: odds of 1 to 1 become 400 to 1. Without a bound a few boxes end at exactly
@@ -105,29 +106,29 @@ class PerBoxRanker(Ranker):
 
     def forward(
         self,
-        images: Float[Tensor, "image 3 height width"],
-        rows: Float[Tensor, "image box 5"],
-        sizes: Float[Tensor, "image 2"],
-    ) -> Float[Tensor, "image box"]:
+        images: PictureBatch,
+        rows: RowBatch,
+        sizes: SizeBatch,
+    ) -> ScoreBatch:
         """Logits of a batch: the detector's plus the whole residual, `share` or not; 0 for padding."""
         return (logit_of(rows[..., 4]) + self.residuals(images, rows, sizes)) * is_box_row(rows)
 
     def confidences(
         self,
-        images: Float[Tensor, "image 3 height width"],
-        rows: Float[Tensor, "image box 5"],
-        sizes: Float[Tensor, "image 2"],
-    ) -> Float[Tensor, "image box"]:
+        images: PictureBatch,
+        rows: RowBatch,
+        sizes: SizeBatch,
+    ) -> ScoreBatch:
         """Refined confidences of a batch, with `share` (see `Ranker.confidences`)."""
         logit = logit_of(rows[..., 4]) + self.share * self.residuals(images, rows, sizes)
         return logit.sigmoid() * is_box_row(rows)
 
     def residuals(
         self,
-        images: Float[Tensor, "image 3 height width"],
-        rows: Float[Tensor, "image box 5"],
-        sizes: Float[Tensor, "image 2"],
-    ) -> Float[Tensor, "image box"]:
+        images: PictureBatch,
+        rows: RowBatch,
+        sizes: SizeBatch,
+    ) -> ScoreBatch:
         """What is added to each logit, within +-`LARGEST_RESIDUAL`; meaningless for padding."""
         if self.training:  # pictures of a batch share a square, which may be larger than the largest of them
             width, height = (-(-int(side) // STRIDES[-1]) * STRIDES[-1] for side in sizes.amax(dim=0).ceil())
@@ -204,7 +205,7 @@ class PerBoxRanker(Ranker):
         self.share.fill_(SHARES[int(np.argmax(qualities))])
 
 
-def logit_of(confidence: Float[Tensor, "image box"]) -> Float[Tensor, "image box"]:
+def logit_of(confidence: ScoreBatch) -> ScoreBatch:
     """log(c / (1 - c)), within +-16.6, so that confidences of exactly 0 and 1 can still be moved."""
     inside = confidence.clamp(_SMALLEST, 1 - _SMALLEST)
     return inside.log() - (1 - inside).log()

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from crface.boxes import iou
+from crface.tensor_shapes import RowBatch, ScoreBatch
 
 NUM_NEIGHBOURS = 16
 """Most boxes that a box hears: those of the highest IoU."""
@@ -40,9 +41,7 @@ class Overlaps:
 
 
 @torch.no_grad()
-def find_overlaps(
-    rows: Float[Tensor, "image box 5"], logit: Float[Tensor, "image box"], num_heard: int
-) -> Overlaps:
+def find_overlaps(rows: RowBatch, logit: ScoreBatch, num_heard: int) -> Overlaps:
     """Overlaps of each box with the first `num_heard` of its image, computed a block of boxes at a time.
 
     `rows` are x, y, w, h, confidence in shares of the picture (IoU is the same in any unit), highest confidence
@@ -56,7 +55,7 @@ def find_overlaps(
 
 
 def pair_features(
-    rows: Float[Tensor, "image box 5"], logit: Float[Tensor, "image box"], overlaps: Overlaps
+    rows: RowBatch, logit: ScoreBatch, overlaps: Overlaps
 ) -> Float[Tensor, "image box neighbour 7"]:
     """Each neighbour as seen from its box: IoU, offset and size relative to the box, lead in confidence."""
     other = at_rows(torch.cat([rows[..., :4], logit[..., None]], dim=-1), overlaps.neighbour)

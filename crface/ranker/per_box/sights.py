@@ -12,6 +12,7 @@ from crface.backbones import MobileNetV1
 from crface.ranker.interface import StartingWeights
 from crface.ranker.per_box.samples import GRIDS, BoxSampler, grid_points, read_points
 from crface.ranker.per_box.trunk import CHANNELS, STRIDES, Trunk
+from crface.tensor_shapes import PictureBatch
 
 _PRIORS_PER_CELL = 2
 _USUAL_LOGIT = 4.0
@@ -24,7 +25,7 @@ class Sight(nn.Module, ABC):
     trunk: Trunk
 
     @abstractmethod
-    def maps(self, images: Float[Tensor, "image 3 height width"]) -> list[Float[Tensor, "image channel _ _"]]:
+    def maps(self, images: PictureBatch) -> list[Float[Tensor, "image channel _ _"]]:
         """One map per stride, finest first."""
 
     @abstractmethod
@@ -50,7 +51,7 @@ class Look(Sight):
         self.trunk = Trunk()
         self.sampler = BoxSampler(width)
 
-    def maps(self, images: Float[Tensor, "image 3 height width"]) -> list[Float[Tensor, "image channel _ _"]]:
+    def maps(self, images: PictureBatch) -> list[Float[Tensor, "image channel _ _"]]:
         """64 channels at each stride."""
         levels: list[Tensor] = self.trunk(images)
         return levels
@@ -97,7 +98,7 @@ class Opinion(Sight):
         return self
 
     @torch.no_grad()
-    def maps(self, images: Float[Tensor, "image 3 height width"]) -> list[Float[Tensor, "image channel _ _"]]:
+    def maps(self, images: PictureBatch) -> list[Float[Tensor, "image channel _ _"]]:
         """The logits of "a face" of both priors of every cell, divided by 4."""
         levels = self.trunk(images)
         return [head(level) / _USUAL_LOGIT for head, level in zip(self.ClassHead, levels, strict=True)]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from crface.backbones import mobilenet_v1
 from crface.backbones.layers import Context, FeaturePyramid
+from crface.tensor_shapes import PictureBatch
 
 CHANNELS = 64
 """Of each of the three maps."""
@@ -28,9 +29,7 @@ class Trunk(nn.Module):
         self.fpn = FeaturePyramid(self.body.channels, CHANNELS)
         self.ssh1, self.ssh2, self.ssh3 = Context(CHANNELS), Context(CHANNELS), Context(CHANNELS)
 
-    def forward(
-        self, images: Float[Tensor, "image 3 height width"]
-    ) -> list[Float[Tensor, "image channel _ _"]]:
+    def forward(self, images: PictureBatch) -> list[Float[Tensor, "image channel _ _"]]:
         """The maps, finest first; a side of s pixels has ceil(s / stride) cells."""
         levels = self.fpn(self.body(images))
         return [ssh(level) for ssh, level in zip((self.ssh1, self.ssh2, self.ssh3), levels, strict=True)]

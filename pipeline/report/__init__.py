@@ -1,7 +1,8 @@
-"""The report: one HTML page that needs nothing else: tables, curves, pictures, and how to repeat the run."""
+"""The report: one HTML page that needs nothing else, and its tables and figures as files beside it."""
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,6 +10,7 @@ from pipeline.config.sections import RunConfig
 from pipeline.errors import UserError
 from pipeline.evaluate.plan import EvaluationInput, plan_evaluate
 from pipeline.evaluate.sources import Source
+from pipeline.results.ablation import SWEEPS, sweep_file
 from pipeline.results.findings import CALIBRATION, FAILURES
 from pipeline.results.timings import NAME as TIMINGS
 from pipeline.workspace.fingerprint import Parts, differences, file_sha256
@@ -16,8 +18,8 @@ from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import Place
 from pipeline.workspace.writing import write_atomically
 
-REPORT_VERSION: Final = 3
-"""Raised when the page changes for the same results."""
+REPORT_VERSION: Final = 4
+"""Raised when the page or a file beside it changes for the same results."""
 
 _PAGE, _INPUTS = "index.html", "inputs.json"
 _NUM_PICTURES = 12
@@ -42,10 +44,7 @@ def plan_report(about: ReportInput) -> Parts:
     workspace, sources = about.evaluation.workspace, about.evaluation.sources
     files = {
         **{name: workspace.results / name for name in _RESULTS},
-        # measured for their own sake, and not in every workspace
-        **({"resolutions.parquet": workspace.resolutions} if workspace.resolutions.exists() else {}),
-        **({"protocols.parquet": workspace.protocols} if workspace.protocols.exists() else {}),
-        **({TIMINGS: workspace.results / TIMINGS} if (workspace.results / TIMINGS).exists() else {}),
+        **{path.name: path for path in _optional(workspace) if path.exists()},
         **{
             f"metrics {source.training}": _metrics(workspace, source) for source in sources if source.training
         },
@@ -62,41 +61,70 @@ def plan_report(about: ReportInput) -> Parts:
 
 
 def changes(workspace: Workspace, parts: Parts) -> list[str]:
-    """Why a page from `parts` has to be written; empty if it is there and undamaged."""
+    """Why a report from `parts` has to be written; empty if it is there and undamaged."""
     try:
         record = json.loads((workspace.report / _INPUTS).read_bytes())
-        found, page = dict(record["parts"]), str(record["page"])
-        if file_sha256(workspace.report / _PAGE) != page:
-            return [f"{_PAGE} is not what was written"]
+        found, files = dict(record["parts"]), dict(record["files"])
     except FileNotFoundError:
         return ["not written yet"]
     except (OSError, ValueError, KeyError, TypeError):
         return [f"the record {workspace.report / _INPUTS} is damaged"]
+    for name, sha256 in files.items():
+        try:
+            if file_sha256(workspace.report / name) != sha256:
+                return [f"{name} is not what was written"]
+        except OSError:
+            return [f"{name} is missing"]
     return differences(found, json.loads(json.dumps(parts)))
 
 
 def build_report(about: ReportInput) -> Place:
-    """Write `report/index.html` from the results; returns its path.
+    """Write `report/index.html` and the files beside it from the results; returns the page's path.
 
-    Nothing in the page is fetched from elsewhere. The pictures are the images of the split that changed most.
+    Nothing in the page is fetched from elsewhere. The pictures are the images of the split that changed most. Files
+    of an earlier report that this one does not have are removed.
 
-    Raises UserError when there are no results, when results, candidates or scores are damaged, and when the
-    page cannot be written.
+    Raises UserError when there are no results, when results, candidates or scores are damaged, and when a file
+    cannot be written.
     """
     from pipeline.report.page import render  # with torch, which planning need not wait for
 
     parts = plan_report(about)
-    page = render(about.evaluation, about.config, about.title, _NUM_PICTURES).encode()
-    workspace = about.evaluation.workspace
-    path = workspace.report / _PAGE
+    rendered = render(about.evaluation, about.config, about.title, _NUM_PICTURES)
+    folder = about.evaluation.workspace.report
+    files = {**rendered.files, _PAGE: rendered.page.encode()}
+    stale = _recorded(folder) - files.keys()
     try:
-        (workspace.report / _INPUTS).unlink(missing_ok=True)
-        write_atomically(path, page)
-        record = {"parts": parts, "page": hashlib.sha256(page).hexdigest()}
-        write_atomically(workspace.report / _INPUTS, json.dumps(record, indent=2).encode())
+        (folder / _INPUTS).unlink(missing_ok=True)
+        for name in sorted(stale):
+            (folder / name).unlink(missing_ok=True)
+        for name, data in files.items():
+            write_atomically(folder / name, data)
+        hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+        write_atomically(folder / _INPUTS, json.dumps({"parts": parts, "files": hashes}, indent=2).encode())
     except OSError as error:
-        raise UserError(f"cannot write the report {path}: {error.strerror or error}") from error
-    return path
+        raise UserError(f"cannot write the report {folder}: {error.strerror or error}") from error
+    return folder / _PAGE
+
+
+def _recorded(folder: Place) -> set[str]:
+    """The tables and figures that the record of an earlier report names; none without a readable record."""
+    try:
+        names = dict(json.loads((folder / _INPUTS).read_bytes())["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    # a record is data: nothing that it names outside these folders is touched
+    return {name for name in names if re.fullmatch(r"(tables|figures)/[A-Za-z0-9._-]+", name)}
+
+
+def _optional(workspace: Workspace) -> list[Place]:
+    """Results that are measured for their own sake, and not in every workspace."""
+    return [
+        workspace.resolutions,
+        workspace.protocols,
+        workspace.results / TIMINGS,
+        *(sweep_file(workspace, sweep) for sweep in SWEEPS),
+    ]
 
 
 def _metrics(workspace: Workspace, source: Source) -> Place:

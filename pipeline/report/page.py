@@ -1,4 +1,4 @@
-"""The page: what is known about each source, handed to the template."""
+"""The page and the files beside it: what is known about each source, handed to the template."""
 
 import base64
 import hashlib
@@ -13,6 +13,7 @@ from pipeline.errors import UserError
 from pipeline.evaluate.plan import EvaluationInput
 from pipeline.evaluate.sources import Source
 from pipeline.ground_truth.truth import SETTINGS, GroundTruth, load_ground_truth
+from pipeline.report import palette
 from pipeline.report.charts import Chart, Series, line_chart
 from pipeline.report.facts import (
     Facts,
@@ -23,16 +24,31 @@ from pipeline.report.facts import (
     training_charts,
     work_facts,
 )
+from pipeline.report.files import table_files
 from pipeline.report.findings import Findings, findings
 from pipeline.report.gallery import gallery_section
+from pipeline.report.paper_tables import Measured, missing_tables, paper_tables
 from pipeline.report.resolutions import resolution_figures
+from pipeline.report.result_grids import result_grids
+from pipeline.report.summary import summary
 from pipeline.report.tables import Table, ap_tables, percent
 from pipeline.report.templating import environment
 from pipeline.report.timings import timing_table
+from pipeline.results.ablation import SWEEPS, read_sweep
 from pipeline.results.ap import ApRow, CurveRow, Origin, read_ap, read_curves, read_notes
 from pipeline.results.findings import CalibrationRow, FailureRow, read_calibration, read_failures
-from pipeline.results.protocols import compared_tables, read_comparison
+from pipeline.results.protocols import ComparisonRow, compared_tables, read_comparison
 from pipeline.results.resolutions import read_resolutions
+from pipeline.results.text import counted
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """All that a report consists of."""
+
+    page: str
+    files: dict[str, bytes]
+    """By path below the page's folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +66,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class _Numbers:
-    """All tables of the results."""
+    """All tables of the evaluation's results."""
 
     rows: list[ApRow]
     curves: list[CurveRow]
@@ -58,8 +74,8 @@ class _Numbers:
     calibration: list[CalibrationRow]
 
 
-def render(evaluation: EvaluationInput, config: RunConfig, title: str, num_pictures: int) -> str:
-    """The page's HTML; `num_pictures` are shared among the sources.
+def render(evaluation: EvaluationInput, config: RunConfig, title: str, num_pictures: int) -> Rendered:
+    """The page's HTML and the files that it links; `num_pictures` are shared among the sources.
 
     Raises UserError when something that it is made from is missing or damaged.
     """
@@ -68,25 +84,73 @@ def render(evaluation: EvaluationInput, config: RunConfig, title: str, num_pictu
     numbers = _Numbers(
         read_ap(workspace), read_curves(workspace), read_failures(workspace), read_calibration(workspace)
     )
+    sections = [_section(evaluation, source, truth, numbers) for source in sources]
+    own = [[row for row in numbers.rows if _is_of(row, source)] for source in sources]
+    compared = read_comparison(workspace)
+    where = f"{title}, {index.split}, {counted(sections[0].table.images, 'image')}" if sections else title
+    measured = Measured(
+        where=where,
+        is_wider_val=truth.is_official_val,
+        ap=[row for rows in own for row in rows],
+        compared=compared,
+        sweeps={sweep: read_sweep(workspace, sweep) for sweep in SWEEPS},
+    )
+    tables = paper_tables(measured)
+    grids = result_grids([(section.table, section.findings) for section in sections], where)
     gallery = gallery_section(evaluation, truth, num_pictures)
-    return (
+    figures = resolution_figures(read_resolutions(workspace))
+    comparison, timings = compared_tables(compared), timing_table(workspace)
+    contents = [
+        ("summary", "Did ranking help?"),
+        ("evaluated", "What was evaluated"),
+        ("tables", "The paper's tables"),
+        *((f"detector-{number}", section.table.detector) for number, section in enumerate(sections, 1)),
+        *([("gallery", "Look at the mistakes")] if gallery.markup else []),
+        *([("resolutions", "AP by resolution")] if figures else []),
+        *([("protocols", "Protocols over the same images")] if comparison else []),
+        *([("timings", "What an image costs")] if timings else []),
+        ("repeat", "To repeat it"),
+    ]
+    page = (
         environment("pipeline.report", "templates")
         .get_template("page.html.j2")
         .render(
             title=title,
+            about=_about(sections, evaluation),
+            palette=palette.css(),
             embedded=embedded_settings(index.data_root),
+            summaries=[
+                summary(rows, _of_detector(compared, source))
+                for rows, source in zip(own, sources, strict=True)
+            ],
+            contents=contents,
             data=data_facts(index, truth),
             notes=read_notes(workspace),
-            sections=[_section(evaluation, source, truth, numbers) for source in sources],
-            figures=resolution_figures(read_resolutions(workspace)),
-            comparison=compared_tables(read_comparison(workspace)),
+            tables=tables,
+            missing=missing_tables(measured),
+            sections=sections,
+            figures=figures,
+            comparison=comparison,
             settings=SETTINGS,
-            timings=timing_table(workspace),
+            timings=timings,
             gallery=gallery,
             script_policy=_script_policy(gallery.script),
             machine=machine_facts(),
             config=json.dumps(config.model_dump(mode="json"), indent=2),
         )
+    )
+    return Rendered(page, table_files([*tables, *grids]))
+
+
+def _about(sections: Sequence[Section], evaluation: EvaluationInput) -> str:
+    """What was run on what, in a sentence."""
+    detectors = ", ".join(section.table.detector for section in sections)
+    index = evaluation.index
+    faces = sum(len(index.row(row).faces) for row in index.ok_rows)
+    is_ranked = any(source.ranker for source in evaluation.sources)
+    return (
+        f"{detectors} on {counted(len(index.ok_rows), 'image')} of the split {index.split} with {faces:,} labelled "
+        f"faces, {'before and after a confidence ranker' if is_ranked else 'without a ranker'}."
     )
 
 
@@ -130,6 +194,14 @@ def _is_of(row: Origin, source: Source) -> bool:
         key.protocol,
         key.fingerprint,
     ) and row.ranker in ("", source.ranker)
+
+
+def _of_detector(compared: Sequence[ComparisonRow], source: Source) -> list[ComparisonRow]:
+    """The compared protocols of a source's detector; none unless the source itself is one pass at the image's size."""
+    if source.key.protocol != "single":
+        return []
+    own = (source.key.detector, source.weights, source.key.split)
+    return [row for row in compared if (row.detector, row.weights, row.split) == own]
 
 
 def _pr_chart(

@@ -8,7 +8,6 @@ from pipeline.ground_truth.truth import SETTINGS
 from pipeline.results.ap import ApRow
 
 _ORDER = ("predicted", "ranked", "oracle")
-_BOUND = ("oracle", "all")
 _MEANING = {
     "predicted": "the detector's own",
     "ranked": "refined by the ranker",
@@ -37,20 +36,6 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Headline:
-    """One setting in a few words: from predicted to ranked."""
-
-    setting: str
-    predicted: str
-    ranked: str
-    """Empty without a ranker."""
-    gain: str
-    """Points with their sign; empty without a ranker."""
-    oracle: str
-    recovered: str
-
-
-@dataclass(frozen=True, slots=True)
 class Table:
     """One detector under one protocol."""
 
@@ -66,7 +51,6 @@ class Table:
     lines: list[Line]
     recovered: list[Cell] | None
     """Share of the oracle gap; None without a ranker."""
-    headlines: list[Headline]
 
 
 def ap_tables(rows: Sequence[ApRow]) -> list[Table]:
@@ -134,23 +118,6 @@ def _table(rows: list[ApRow]) -> Table:
             for confidence, candidates in kinds
         ],
         recovered=[cell(*ranked, setting, recovered=True) for setting in settings] if ranked else None,
-        headlines=[_headline(rows, setting) for setting in settings],
-    )
-
-
-def _headline(rows: list[ApRow], setting: str) -> Headline:
-    official = [row for row in rows if row.setting == setting and row.kind == "official"]
-    predicted = next((row.ap for row in official if row.confidence == "predicted"), float("nan"))
-    ranked = next((row for row in official if row.confidence == "ranked"), None)
-    # with all candidates: the upper bound that "recovered" refers to
-    oracle = next((row.ap for row in official if (row.confidence, row.candidates) == _BOUND), float("nan"))
-    return Headline(
-        setting,
-        percent(predicted),
-        percent(ranked.ap) if ranked else "",
-        points(ranked.ap - predicted) if ranked else "",
-        percent(oracle),
-        share(ranked.recovered) if ranked else "",
     )
 
 

@@ -1,13 +1,20 @@
 """What a sweep writes to `results/`: the rows of each task, the rows of the whole sweep, and its table as text."""
 
+import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from pipeline.errors import UserError
+from pipeline.results.text import NONE
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import Place
 from pipeline.workspace.tables import Table
 from pipeline.workspace.writing import write_atomically
+
+SWEEPS: Final = ("losses", "pairs")
+"""Tables 1 and 2 of the paper."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +73,35 @@ def write_sweep(workspace: Workspace, sweep: str, rows: Sequence[SweepRow], text
 
     Raises UserError when they cannot be written.
     """
-    path = workspace.results / f"ablation-{sweep}.parquet"
-    Table(path, SweepRow, f"crface ablate {sweep}").write(rows)
+    _sweep_table(workspace, sweep).write(rows)
     as_text = workspace.results / f"ablation-{sweep}.txt"
     write_atomically(as_text, (text + "\n").encode())
     return as_text
+
+
+def sweep_file(workspace: Workspace, sweep: str) -> Place:
+    """The file of a whole sweep's rows."""
+    return workspace.results / f"ablation-{sweep}.parquet"
+
+
+def read_sweep(workspace: Workspace, sweep: str) -> list[SweepRow]:
+    """The rows of a whole sweep in the order of its table; none where it was not run.
+
+    Raises UserError when the file is damaged.
+    """
+    return _sweep_table(workspace, sweep).read_if_there()
+
+
+def mean_and_spread(values: Sequence[float]) -> str:
+    """APs of several seeds in percent as text, `66.1 ±0.2` (deviation of the sample); a dash where one is missing."""
+    if not values or any(math.isnan(value) for value in values):
+        return NONE
+    mean = f"{100 * statistics.fmean(values):.1f}"
+    return mean if len(values) == 1 else f"{mean} ±{100 * statistics.stdev(values):.1f}"
+
+
+def _sweep_table(workspace: Workspace, sweep: str) -> Table[SweepRow]:
+    return Table(sweep_file(workspace, sweep), SweepRow, f"crface ablate {sweep}")
 
 
 def _task_table(workspace: Workspace, fingerprint: str) -> Table[AblationRow]:

@@ -23,6 +23,7 @@ from pipeline.evaluate.plan import EVALUATE_VERSION
 from pipeline.ground_truth.truth import SETTINGS, ground_truth_sha256
 from pipeline.rank.plan import RANK_VERSION
 from pipeline.results.ablation import AblationRow, read_rows, write_rows
+from pipeline.results.paper import BASELINE
 from pipeline.train.plan import TrainPlan, plan_train
 from pipeline.train.progress import TrainingDivergedError
 from pipeline.train.work import train
@@ -39,7 +40,7 @@ Sweep = Literal["losses", "pairs"]
 ABLATION_VERSION: Final = 1
 """Raised when the code changes in a way that changes these numbers, apart from training and evaluation."""
 
-DETECTOR: Final = "detector"
+DETECTOR: Final = BASELINE
 """The setting that trains nothing: the detector's own confidence, and the oracle's."""
 
 NUM_PAIRS: Final = (1, 2, 3, 5, 10, 20, 50, 100)

@@ -1,38 +1,15 @@
 """A sweep as text, 80 columns wide: mean and spread over seeds, for each detector, beside the paper's numbers."""
 
-import math
-import statistics
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from pipeline.results.ablation import SweepRow, read_rows
-from pipeline.results.text import NONE, WIDTH, counted
+from pipeline.results.ablation import SweepRow, mean_and_spread, read_rows
+from pipeline.results.paper import LOSSES, PAIRS
+from pipeline.results.text import WIDTH, counted
 from pipeline.studies.ablation import DETECTOR, AblationPlan, Sweep
 
-_PAPER: Final[Mapping[Sweep, Mapping[str, str]]] = {
-    "losses": {
-        DETECTOR: "95.8 95.2 91.5",
-        "cross-entropy": "95.0 94.0 89.7",
-        "l1": "95.1 94.4 90.0",
-        "l2": "95.1 94.3 90.4",
-        "smooth-l1": "95.2 94.5 90.7",
-        "rank": "96.9 96.2 92.7",
-    },
-    "pairs": {
-        DETECTOR: "95.8 95.2 91.5",
-        "1": "96.7 95.8 91.9",
-        "2": "96.8 95.9 92.2",
-        "3": "96.7 95.9 92.1",
-        "5": "96.8 96.0 92.3",
-        "10": "96.9 96.2 92.7",
-        "20": "96.8 96.0 92.4",
-        "50": "96.8 95.9 92.1",
-        "100": "96.7 95.8 91.9",
-    },
-}
-"""Tables 1 and 2: easy, medium, hard of HRNet's candidates on WIDER FACE."""
-
+_PAPER: Final[Mapping[Sweep, Mapping[str, tuple[str, str, str]]]] = {"losses": LOSSES, "pairs": PAIRS}
 _TABLE: Final = {"losses": "Table 1", "pairs": "Table 2"}
 
 
@@ -78,19 +55,12 @@ def _one_table(plan: AblationPlan, rows: Sequence[SweepRow], settings: Sequence[
         confidence = "predicted" if setting == DETECTOR else "ranked"
         found = [row for row in rows if row.setting == setting and row.row.confidence == confidence]
         label = setting if len(found) == wanted else f"{setting} ({len(found)} of {wanted})"
-        lines.append(_line(label, found, _PAPER[plan.spec.sweep].get(setting, "")))
+        lines.append(_line(label, found, " ".join(_PAPER[plan.spec.sweep].get(setting, ()))))
     oracle = [row for row in rows if row.row.confidence == "oracle"]
     return "\n".join([*lines, _line("oracle", oracle, "")])
 
 
 def _line(label: str, rows: Sequence[SweepRow], paper: str) -> str:
     columns = ([getattr(row.row, f"ap_{name}") for row in rows] for name in ("easy", "medium", "hard"))
-    numbers = "".join(f"{_mean_and_spread(values):>12}" for values in columns)
+    numbers = "".join(f"{mean_and_spread(values):>12}" for values in columns)
     return f"{label:25}{numbers}  {paper:14}".rstrip()
-
-
-def _mean_and_spread(values: Sequence[float]) -> str:
-    if not values or any(math.isnan(value) for value in values):
-        return NONE
-    mean = f"{100 * statistics.fmean(values):.1f}"
-    return mean if len(values) == 1 else f"{mean} ±{100 * statistics.stdev(values):.1f}"

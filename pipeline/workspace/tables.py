@@ -3,7 +3,7 @@
 import io
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -63,14 +63,10 @@ class Table(Generic[Row]):
             else table.column(column.name).to_pylist()
             for column in table.schema
         ]
-        empty = [math.nan if item.type is float else None for item in fields(self.row)]  # type: ignore[arg-type]
+        names = table.schema.names
         return [
-            self.row(**{
-                name: missing if value is None else value
-                for name, value, missing in zip(table.schema.names, values, empty, strict=True)
-            })
-            for values in zip(*columns, strict=True)
-        ]  # fmt: skip
+            _row_of(self.row, dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)
+        ]
 
     def read_if_there(self) -> list[Row]:
         """The rows as `read` has them; none where there is no file.
@@ -129,6 +125,18 @@ def _columns(row: type[Any]) -> Iterator[tuple[str, pa.DataType]]:
             yield item.name, pa.list_(pa.from_numpy_dtype(dtypes[0]))
         else:
             yield item.name, _NUMBERS.get(kind, pa.string())
+
+
+def _row_of(kind: type[Row], values: Mapping[str, Any]) -> Row:
+    """The instance whose columns have these values."""
+    return kind(**{
+        item.name: _row_of(item.type, values)  # type: ignore[arg-type]
+        if is_dataclass(item.type)
+        else math.nan
+        if item.type is float and values[item.name] is None
+        else values[item.name]
+        for item in fields(kind)  # type: ignore[arg-type]
+    })  # fmt: skip
 
 
 def _flat(row: Any) -> dict[str, Any]:

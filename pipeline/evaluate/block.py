@@ -212,7 +212,7 @@ class _Image:
 
 
 def _images(spec: EvaluateSpec, rows: Sequence[int]) -> Iterator[_Image]:
-    workspace, source = spec.workspace, spec.source
+    workspace, source = spec.labels.workspace, spec.source
     store = CandidateStore.open(workspace.candidates(source.key))
     scores = ScoreStore.open(workspace.scores(source.key, source.ranker)) if source.ranker else None
     for row, labels in zip(rows, image_labels(spec, rows), strict=True):

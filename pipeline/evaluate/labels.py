@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64, Int8
@@ -12,10 +11,10 @@ from crface.array_shapes import FaceMask
 from pipeline.dataset.index import ImageRow, Index, load_index
 from pipeline.dataset.index_file import read_index_part
 from pipeline.errors import UserError
+from pipeline.evaluate.label_source import LabelSource
 from pipeline.evaluate.spec import EvaluateSpec
 from pipeline.ground_truth.face_groups import known_attributes, with_more_settings
 from pipeline.ground_truth.truth import GroundTruth, Overlap, load_ground_truth, overlap, rows_by_height
-from pipeline.workspace.layout import Workspace
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,17 +48,10 @@ def image_labels(spec: EvaluateSpec, rows: Sequence[int]) -> Iterator[ImageLabel
     Raises UserError as `open_labels` does.
     """
     if spec.reads_block_alone and spec.is_by_height and (part := _part(spec, rows)) is not None:
-        truth = with_more_settings(rows_by_height(part, spec.source.key.split, spec.ground_truth_sha256))
+        truth = with_more_settings(rows_by_height(part, spec.labels.split, spec.labels.ground_truth_sha256))
         places, entries = list(range(len(part))), part
     else:
-        labels = open_labels(
-            spec.workspace,
-            spec.source.key.split,
-            spec.index_digest,
-            spec.labels_digest,
-            spec.ground_truth,
-            spec.ground_truth_sha256,
-        )
+        labels = open_labels(spec.labels)
         truth = labels.truth
         places = [labels.image_of_row[row] for row in rows]
         entries = [labels.index.row(row) for row in rows]
@@ -73,25 +65,18 @@ def image_labels(spec: EvaluateSpec, rows: Sequence[int]) -> Iterator[ImageLabel
 
 
 @lru_cache(maxsize=1)  # kept for the next block
-def open_labels(
-    workspace: Workspace,
-    split: str,
-    index_digest: str,
-    labels_digest: str,
-    ground_truth: Path | None,
-    ground_truth_sha256: str,
-) -> Labels:
+def open_labels(source: LabelSource) -> Labels:
     """A split's labels, which must be those that the driver planned with.
 
     Raises UserError if they are not, and as `load_index` and `load_ground_truth` do.
     """
-    index = load_index(workspace, split)
-    truth = load_ground_truth(index, ground_truth)
+    index = load_index(source.workspace, source.split)
+    truth = load_ground_truth(index, source.ground_truth)
     found = (index.digest, index.labels_digest, truth.sha256)
-    if found != (index_digest, labels_digest, ground_truth_sha256):
+    if found != (source.index_digest, source.labels_digest, source.ground_truth_sha256):
         raise UserError(
-            f"the index of {split} in {workspace.root}, or its ground truth, is not the one that this command "
-            "was started with: give every worker the same folders, and run the command again"
+            f"the index of {source.split} in {source.workspace.root}, or its ground truth, is not the one that "
+            "this command was started with: give every worker the same folders, and run the command again"
         )
     common = overlap(truth, index)
     return Labels(
@@ -100,6 +85,7 @@ def open_labels(
 
 
 def _part(spec: EvaluateSpec, rows: Sequence[int]) -> list[ImageRow] | None:
-    path = spec.workspace.index(spec.source.key.split)
-    found = read_index_part(path, spec.index_digest, rows[0], rows[-1] + 1, spec.labels_digest)
+    source = spec.labels
+    path = source.workspace.index(source.split)
+    found = read_index_part(path, source.index_digest, rows[0], rows[-1] + 1, source.labels_digest)
     return None if found is None else [found[1][row - rows[0]] for row in rows]

@@ -15,9 +15,8 @@ from pipeline.errors import UserError
 from pipeline.evaluate.coco import CocoResult
 from pipeline.evaluate.score import Score
 from pipeline.ground_truth.truth import SETTINGS
+from pipeline.results.text import WIDTH, aligned
 from pipeline.workspace.writing import refuse_to_replace, write_atomically
-
-_WIDTH = 80
 
 
 def as_text(score: Score, coco: CocoResult | None = None) -> str:
@@ -30,16 +29,16 @@ def as_text(score: Score, coco: CocoResult | None = None) -> str:
     )
     spread = " of spread scores" if score.is_spread else ""
     lines = [
-        _line("", [*SETTINGS]),
-        _line("faces", [str(found.num_faces[setting]) for setting in SETTINGS]),
-        _line("official AP" + spread, [_percent(found.ap[setting]) for setting in SETTINGS]),
-        _line("exact AP", [_percent(found.exact_ap[setting]) for setting in SETTINGS]),
+        ["", *SETTINGS],
+        ["faces", *(str(found.num_faces[setting]) for setting in SETTINGS)],
+        ["official AP" + spread, *(_percent(found.ap[setting]) for setting in SETTINGS)],
+        ["exact AP", *(_percent(found.exact_ap[setting]) for setting in SETTINGS)],
     ]
-    blocks = [*textwrap.wrap(introduction, _WIDTH, break_long_words=False), *lines]
+    blocks = [*textwrap.wrap(introduction, WIDTH, break_long_words=False), *aligned(lines)]
     if coco is not None:
         blocks += ["", *_coco_lines(coco)]
     for note in score.notes:
-        blocks += textwrap.wrap(note, _WIDTH, initial_indent="- ", subsequent_indent="  ")
+        blocks += textwrap.wrap(note, WIDTH, initial_indent="- ", subsequent_indent="  ")
     return "\n".join(blocks)
 
 
@@ -117,29 +116,12 @@ _CURVES = pa.schema(
 
 
 def _coco_lines(coco: CocoResult) -> list[str]:
+    ap = map(_percent, (coco.ap, coco.ap50, coco.ap75, coco.ap_small, coco.ap_medium, coco.ap_large))
+    ar = [_percent(coco.ar_100), "", "", *map(_percent, (coco.ar_small, coco.ar_medium, coco.ar_large))]
     return [
         f"as COCO measures, {coco.num_faces} faces with an area, at most 100 detections per image:",
-        _line("", ["0.50:0.95", "0.50", "0.75", "small", "medium", "large"], 10),
-        _line(
-            "AP",
-            [
-                _percent(value)
-                for value in (coco.ap, coco.ap50, coco.ap75, coco.ap_small, coco.ap_medium, coco.ap_large)
-            ],
-            10,
-        ),
-        _line(
-            "AR",
-            [_percent(coco.ar_100), "", ""]
-            + [_percent(value) for value in (coco.ar_small, coco.ar_medium, coco.ar_large)],
-            10,
-        ),
+        *aligned([["", "0.50:0.95", "0.50", "0.75", "small", "medium", "large"], ["AP", *ap], ["AR", *ar]]),
     ]
-
-
-def _line(heading: str, cells: list[str], width: int = 12) -> str:
-    first = 30 if width == 12 else 6
-    return (heading.ljust(first) + "".join(cell.rjust(width) for cell in cells)).rstrip()
 
 
 def _percent(share: float) -> str:

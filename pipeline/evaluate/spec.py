@@ -5,13 +5,12 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pipeline.blocks.plan import Block
 from pipeline.config.sections import EvaluateConfig
+from pipeline.evaluate.label_source import LabelSource
 from pipeline.evaluate.sources import Source
-from pipeline.workspace.layout import Workspace
 
 if TYPE_CHECKING:
     from pipeline.evaluate.detections import Variant
@@ -23,15 +22,9 @@ Part = TypeVar("Part")
 class EvaluateSpec:
     """What all blocks of one source share; a few hundred bytes, sent with each block."""
 
-    workspace: Workspace
     source: Source
     config: EvaluateConfig
-    index_digest: str
-    """The digest of the index that the blocks were planned from."""
-    labels_digest: str
-    ground_truth: Path | None
-    """The folder of the official `.mat` files; None if none was given."""
-    ground_truth_sha256: str
+    labels: LabelSource
     is_by_height: bool
     """Whether the ground truth is made from the index's labels, and no `.mat` file is read."""
     reads_block_alone: bool = False

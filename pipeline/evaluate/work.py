@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.blocks.plan import Block
 from pipeline.errors import UserError
+from pipeline.evaluate.label_source import label_source
 from pipeline.evaluate.notes import Note, image_notes, number_notes
 from pipeline.evaluate.plan import EvaluationInput, plan_evaluate
-from pipeline.evaluate.sources import Source, open_source
+from pipeline.evaluate.sources import open_source
 from pipeline.evaluate.spec import EvaluateSpec, Runner, in_threads
-from pipeline.ground_truth.truth import GroundTruth, ground_truth_sha256
+from pipeline.ground_truth.truth import GroundTruth
 from pipeline.results.ap import ApRow, CurveRow, ap_table, curve_table, write_results
 from pipeline.results.findings import CalibrationRow, FailureRow, calibration_table, failure_table
 from pipeline.workspace.tables import Table
 
 if TYPE_CHECKING:
-    from pipeline.evaluate.labels import Labels
     from pipeline.evaluate.numbers import Numbers
 
 Progress = Callable[[int, int], None]
@@ -90,10 +90,12 @@ def measure(
     Raises UserError when candidates or scores are missing or out of date, and when there is nothing to
     evaluate against.
     """
+    from pipeline.evaluate.labels import open_labels  # with torch, which planning need not wait for
     from pipeline.evaluate.rows import ap_rows, calibration_rows, curve_rows, failure_rows
 
     index, config = evaluation.index, evaluation.config
-    labels = _labels(evaluation)
+    source = label_source(evaluation.workspace, index, evaluation.ground_truth)
+    labels = open_labels(source)
     truth, common = labels.truth, labels.common
     stores = [open_source(evaluation.workspace, source, index) for source in evaluation.sources]
     unreadable = {row for item in stores for row in item.unreadable}
@@ -107,7 +109,9 @@ def measure(
     rows = [row for row, _ in images]
     numbers = [
         compute(
-            _spec(evaluation, item.source, truth),
+            EvaluateSpec(
+                source=item.source, config=config, labels=source, is_by_height=truth.definition == "by height"
+            ),
             evaluation_blocks(rows, item.candidates.block_images),
             run,
             counter.advance,
@@ -142,34 +146,6 @@ def evaluation_blocks(rows: Sequence[int], block_images: int) -> list[Block]:
         members = tuple(group)
         blocks.append(Block(number, members[0], members[-1] + 1, members, ()))
     return blocks
-
-
-def _labels(evaluation: EvaluationInput) -> "Labels":
-    from pipeline.evaluate.labels import open_labels  # with torch, which planning need not wait for
-
-    index, ground_truth = evaluation.index, evaluation.ground_truth
-    return open_labels(
-        evaluation.workspace,
-        index.split,
-        index.digest,
-        index.labels_digest,
-        None if ground_truth is None else ground_truth.absolute(),
-        ground_truth_sha256(index, ground_truth),
-    )
-
-
-def _spec(evaluation: EvaluationInput, source: Source, truth: GroundTruth) -> EvaluateSpec:
-    index, ground_truth = evaluation.index, evaluation.ground_truth
-    return EvaluateSpec(
-        workspace=evaluation.workspace,
-        source=source,
-        config=evaluation.config,
-        index_digest=index.digest,
-        labels_digest=index.labels_digest,
-        ground_truth=None if ground_truth is None else ground_truth.absolute(),
-        ground_truth_sha256=truth.sha256,
-        is_by_height=truth.definition == "by height",
-    )
 
 
 class _Counter:

@@ -16,11 +16,12 @@ import numpy as np
 from pipeline.blocks.arrays import UNREADABLE
 from pipeline.blocks.complete import open_complete
 from pipeline.blocks.plan import Block
-from pipeline.config.sections import EvaluateConfig, TrainConfig
+from pipeline.config.sections import EvaluateConfig, RunConfig, TrainConfig
 from pipeline.dataset.index import Index, planned_index
 from pipeline.errors import UsageError
+from pipeline.evaluate.label_source import LabelSource, label_source
 from pipeline.evaluate.plan import EVALUATE_VERSION
-from pipeline.ground_truth.truth import SETTINGS, ground_truth_sha256
+from pipeline.ground_truth.truth import SETTINGS
 from pipeline.rank.plan import RANK_VERSION
 from pipeline.results.ablation import AblationRow, read_rows, write_rows
 from pipeline.results.paper import BASELINE
@@ -54,6 +55,14 @@ _ALONE = threading.Lock()
 """One training at a time in a process: the network's random start is drawn from torch's global state."""
 
 
+@dataclass(frozen=True, slots=True)
+class SplitCandidates:
+    """A split of the data set with the cached candidates of each detector that takes part."""
+
+    index: Index
+    keys: tuple[CandidateKey, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AblationTask:
     """One ranker of a sweep, or the measurement that needs none (DETECTOR)."""
@@ -76,13 +85,8 @@ class AblationSpec:
     evaluate: EvaluateConfig
     train_digest: str
     """The digest of the train split's index."""
-    test_digest: str
-    """The digest of the index of the split that AP is measured on."""
-    labels_digest: str
-    """The digest of that split's labels."""
-    ground_truth_sha256: str
-    """The sha256 of that split's ground truth."""
-    ground_truth: Path | None
+    test_labels: LabelSource
+    """The labels of the split that AP is measured on."""
     tasks: tuple[AblationTask, ...]
     """The tasks to do, by the number of their block."""
 
@@ -118,16 +122,16 @@ def configured(base: TrainConfig, sweep: Sweep, setting: str, seed: int) -> Trai
 def plan_ablation(
     workspace: Workspace,
     sweep: Sweep,
-    indexes: tuple[Index, Index],
-    keys: tuple[Sequence[CandidateKey], Sequence[CandidateKey]],
-    configs: tuple[TrainConfig, EvaluateConfig],
+    train: SplitCandidates,
+    test: SplitCandidates,
+    config: RunConfig,
     num_seeds: int,
     settings: Sequence[str] = (),
     ground_truth: Path | None = None,
 ) -> AblationPlan:
     """The trainings of a sweep, and which of them are not done; nothing is written.
 
-    `indexes` and `keys` are those of the train split and of the split that AP is measured on. Seeds count up from
+    AP is measured on `test`. Of the configuration, [train] and [evaluate] count. Seeds count up from
     the configuration's. `settings` are some of `settings_of(sweep)`; none mean all.
 
     Raises UsageError for a setting that the sweep does not have, UserError as `plan_train` does and when there is
@@ -136,45 +140,42 @@ def plan_ablation(
     known = settings_of(sweep)
     if unknown := [setting for setting in settings if setting not in known]:
         raise UsageError(f"the sweep of {sweep} has no setting {unknown[0]}; choose from {', '.join(known)}")
-    (train_index, test_index), (base, evaluate) = indexes, configs
-    sha256 = ground_truth_sha256(test_index, ground_truth)
+    base, evaluate = config.train, config.evaluate
+    labels = label_source(workspace, test.index, ground_truth)
     parts: dict[str, Any] = {
         "versions": [ABLATION_VERSION, EVALUATE_VERSION, RANK_VERSION],
         "evaluate": evaluate.model_dump(exclude={"resamples"}),
-        "split": test_index.split,
-        "images": test_index.digest,
-        "labels": test_index.labels_digest,
-        "ground truth": sha256,
-        "candidates": {f"{key.detector} {key.protocol}": key.fingerprint for key in keys[1]},
+        "split": labels.split,
+        "images": labels.index_digest,
+        "labels": labels.labels_digest,
+        "ground truth": labels.ground_truth_sha256,
+        "candidates": {f"{key.detector} {key.protocol}": key.fingerprint for key in test.keys},
     }
     tasks = [AblationTask(setting=DETECTOR, seed=0, fingerprint=fingerprint(parts | {"training": ""}))]
     for setting in settings or known:
         for seed in range(base.seed, base.seed + num_seeds):
-            training = plan_train(workspace, train_index, keys[0], configured(base, sweep, setting, seed))
+            training = plan_train(workspace, train.index, train.keys, configured(base, sweep, setting, seed))
             name = fingerprint(parts | {"training": training.fingerprint})
             tasks.append(AblationTask(setting=setting, seed=seed, fingerprint=name))
     spec = AblationSpec(
         workspace=workspace,
         sweep=sweep,
-        train_keys=tuple(keys[0]),
-        test_keys=tuple(keys[1]),
+        train_keys=train.keys,
+        test_keys=test.keys,
         train=base,
         evaluate=evaluate,
-        train_digest=train_index.digest,
-        test_digest=test_index.digest,
-        labels_digest=test_index.labels_digest,
-        ground_truth_sha256=sha256,
-        ground_truth=None if ground_truth is None else ground_truth.absolute(),
+        train_digest=train.index.digest,
+        test_labels=labels,
         tasks=tuple(task for task in tasks if read_rows(workspace, task.fingerprint) is None),
     )
     return AblationPlan(spec=spec, tasks=tuple(tasks))
 
 
-def check_candidates(plan: AblationPlan, train_index: Index, test_index: Index) -> None:
-    """Raise UserError unless all candidates that the sweep needs are cached: said before a cluster is started."""
-    for index, keys in ((train_index, plan.spec.train_keys), (test_index, plan.spec.test_keys)):
-        for key in keys:
-            open_complete(plan.spec.workspace, index, key)
+def check_candidates(workspace: Workspace, *splits: SplitCandidates) -> None:
+    """Raise UserError unless all candidates that a sweep needs are cached: said before a cluster is started."""
+    for split in splits:
+        for key in split.keys:
+            open_complete(workspace, split.index, key)
 
 
 def ablation_block(spec: AblationSpec, block: Block) -> str:
@@ -228,15 +229,7 @@ def _measured(spec: AblationSpec, model: "Ranker | None") -> _Found:
     from pipeline.evaluate.detections import ORACLE_ALL, PREDICTED, image_detections, stored_detections
     from pipeline.evaluate.labels import open_labels
 
-    split = spec.test_keys[0].split
-    labels = open_labels(
-        spec.workspace,
-        split,
-        spec.test_digest,
-        spec.labels_digest,
-        spec.ground_truth,
-        spec.ground_truth_sha256,
-    )
+    labels = open_labels(spec.test_labels)
     stores = {key: open_complete(spec.workspace, labels.index, key) for key in spec.test_keys}
     is_unreadable = np.any([store.counts() == UNREADABLE for store in stores.values()], axis=0)
     images = [(row, image) for row, image in labels.image_of_row.items() if not is_unreadable[row]]

@@ -12,7 +12,7 @@ from interrupted import StoppedError, interrupt_after
 from ranker_world import World, small_config
 
 from crface import losses
-from pipeline.config.sections import EvaluateConfig
+from pipeline.config.sections import EvaluateConfig, RunConfig
 from pipeline.errors import UsageError
 from pipeline.evaluate.plan import EvaluationInput
 from pipeline.evaluate.sources import Source
@@ -20,7 +20,14 @@ from pipeline.evaluate.work import measure
 from pipeline.rank.plan import plan_rank
 from pipeline.rank.work import finish_rank, prepare_rank, rank_block
 from pipeline.results.ablation import AblationRow, SweepRow, task_file
-from pipeline.studies.ablation import AblationPlan, ablation_block, configured, plan_ablation, settings_of
+from pipeline.studies.ablation import (
+    AblationPlan,
+    SplitCandidates,
+    ablation_block,
+    configured,
+    plan_ablation,
+    settings_of,
+)
 from pipeline.studies.ablation_table import format_sweep, sweep_rows
 from pipeline.train.plan import plan_train
 from pipeline.train.work import train
@@ -33,14 +40,16 @@ BASE = small_config()
 def planned(
     world: World, *settings: str, sweep: str = "losses", num_seeds: int = 1, iterations: int = 2
 ) -> AblationPlan:
-    index, keys = world.index(), [world.key()]
-    configs = (small_config(iterations=iterations, checkpoint_every=4), EvaluateConfig(resamples=0))
+    split = SplitCandidates(world.index(), (world.key(),))
+    config = RunConfig(
+        train=small_config(iterations=iterations, checkpoint_every=4), evaluate=EvaluateConfig(resamples=0)
+    )
     return plan_ablation(
         world.workspace,
         sweep,
-        (index, index),
-        (keys, keys),
-        configs,
+        split,
+        split,
+        config,
         num_seeds,
         settings,  # type: ignore[arg-type]
     )

@@ -139,7 +139,7 @@ def test_a_worker_that_sees_other_labels_is_refused(tmp_path: Path) -> None:
 
     def elsewhere(function, spec, blocks, on_part) -> None:
         run.data(dataclasses.replace(pictures[0], faces=FACES[:1]), pictures[1])
-        assert run.index.labels_digest != spec.labels_digest
+        assert run.index.labels_digest != spec.labels.labels_digest
         open_labels.cache_clear()
         for block in blocks:
             on_part(function(dataclasses.replace(spec, reads_block_alone=True), block))

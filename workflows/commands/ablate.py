@@ -7,7 +7,14 @@ import click
 
 from pipeline.errors import UserError
 from pipeline.results.ablation import write_sweep
-from pipeline.studies.ablation import AblationPlan, Sweep, ablation_block, check_candidates, plan_ablation
+from pipeline.studies.ablation import (
+    AblationPlan,
+    SplitCandidates,
+    Sweep,
+    ablation_block,
+    check_candidates,
+    plan_ablation,
+)
 from pipeline.studies.ablation_table import format_sweep, sweep_rows
 from pipeline.workspace.lock import command_line
 from pipeline.workspace.tables import as_json
@@ -29,21 +36,23 @@ def ablate(
     with job.workspace.locked(command_line()):
         indexes = stored_indexes(job)
         plans = JobPlans(job, indexes)
-        train, test = chosen_split(indexes, "train"), plans.evaluated
-        train_keys, test_keys = ([p.key for p in plans.candidates(index.split)] for index in (train, test))
+        train, test = (
+            SplitCandidates(index, tuple(p.key for p in plans.candidates(index.split)))
+            for index in (chosen_split(indexes, "train"), plans.evaluated)
+        )
         plan = plan_ablation(
             job.workspace,
             sweep,
-            (train, test),
-            (train_keys, test_keys),
-            (job.config.train, job.config.evaluate),
+            train,
+            test,
+            job.config,
             num_seeds,
             settings,
             job.ground_truth,
         )
         outcome: Outcome[str] = Outcome()
         if plan.blocks:
-            check_candidates(plan, train, test)
+            check_candidates(job.workspace, train, test)
             outcome = _run(plan, job.cluster)
         elif show:
             click.echo(f"ablate {sweep}: nothing to do, all {len(plan.tasks)} tasks are done")

@@ -68,8 +68,14 @@ def test_demo_ends_with_a_table_of_predicted_ranked_and_oracle_ap_and_the_report
     folder, ended = demo
     assert ended.status == 0, ended.errors
     lines = ended.output.splitlines()
-    table = [line.split()[0] for line in lines if " original single " in line]
-    assert table == ["predicted", "ranked", "oracle", "oracle"]
+    at = next(number for number, line in enumerate(lines) if "predicted" in line)
+    assert lines[at].split() == ["faces", "predicted", "ranked", "gain", "oracle"]
+    assert [line.split()[0] for line in lines[at + 1 : at + 5]] == [
+        "retinaface-mobilenet0.25",
+        "easy",
+        "medium",
+        "hard",
+    ]
     assert "embedded data set" in ended.output
     assert lines[-1].endswith("report/index.html")
     assert (folder / "w" / "report" / "index.html").stat().st_size > 10_000
@@ -78,6 +84,18 @@ def test_demo_ends_with_a_table_of_predicted_ranked_and_oracle_ap_and_the_report
 def test_output_fits_into_80_columns(demo: tuple[Path, Ended]) -> None:
     too_long = [line for line in demo[1].output.splitlines() if len(line) > 80 and str(demo[0]) not in line]
     assert too_long == []
+
+
+def test_evaluate_prints_a_screen_and_its_details_on_request(demo: tuple[Path, Ended]) -> None:
+    options = ("--config", "small.toml", "--out", "w")
+    short, long = (crface("evaluate", *options, *more, cwd=demo[0]) for more in ((), ("-v",)))
+    assert len(short.output.splitlines()) < 24
+    assert "failures of retinaface-mobilenet0.25" not in short.output
+    details = ("every score a threshold", "failures of retinaface", "calibration of retinaface")
+    assert all(words in long.output for words in details)
+    answer = short.output.partition("exact AP")[0]
+    assert long.output.startswith(answer)
+    assert [line for line in long.output.splitlines() if len(line) > 80 and str(demo[0]) not in line] == []
 
 
 def test_second_demo_computes_nothing_and_says_so(demo: tuple[Path, Ended]) -> None:

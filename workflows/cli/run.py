@@ -138,14 +138,23 @@ def rank(is_retry: bool, is_verified: bool, **options: Any) -> None:
 
 
 @click.command(cls=StageCommand)
-@job_options("data", "out", "config", "detector", "protocol", "cluster", "ranker", "split", "ground_truth")
+@job_options("data", "out")
+@click.option(
+    "-v",
+    "--verbose",
+    "is_detailed",
+    is_flag=True,
+    help="Also print exact AP, the recovered share of the oracle gap, failures and calibration.",
+)
+@job_options("config", "detector", "protocol", "cluster", "ranker", "split", "ground_truth")
 @click.option("--json", "as_json", is_flag=True, help="Print every number as JSON on standard output.")
-def evaluate(as_json: bool, **options: Any) -> None:
+def evaluate(as_json: bool, is_detailed: bool, **options: Any) -> None:
     """Measure AP before and after ranking.
 
-    Prints and stores AP easy / medium / hard for predicted, ranked and oracle confidences. Also stores AP of all faces
-    and by face height, 95 % intervals, failures and calibration. Without a ranker (neither trained nor given), the
-    table has no ranked row. `--cluster local` uses threads of this process; `local:N` starts processes.
+    Prints what ranking gained for each detector: AP easy / medium / hard of the predicted, ranked and oracle
+    confidences. Stores these, AP of all faces and by face height, 95 % intervals, failures and calibration. Without a
+    ranker (neither trained nor given), there is no ranked AP. `--cluster local` uses threads of this process;
+    `local:N` starts processes.
 
     \b
     Example:  crface evaluate --data /data/WIDER_FACE --json
@@ -153,7 +162,7 @@ def evaluate(as_json: bool, **options: Any) -> None:
     """
     from workflows.commands import evaluate as command
 
-    rows = command.evaluate(make_job(**options), show=not as_json)
+    rows = command.evaluate(make_job(**options), show=not as_json, is_detailed=is_detailed)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
 

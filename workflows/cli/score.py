@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from workflows.cli.numbers import Number
+from workflows.job.shown import show_table
 
 
 @click.command()
@@ -85,4 +86,4 @@ def score(
     if as_json:
         click.echo(json.dumps(score_report.as_json(found, coco), indent=2))
     else:
-        click.echo(score_report.as_text(found, coco))
+        show_table(score_report.as_text(found, coco))

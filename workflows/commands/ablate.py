@@ -23,6 +23,7 @@ from workflows.commands.plans import JobPlans
 from workflows.job.data import chosen_split, stored_indexes
 from workflows.job.job import Job
 from workflows.job.progress import show_progress
+from workflows.job.shown import show_table
 from workflows.spread.scatter import MAX_TRIES, Outcome, run_blocks
 
 
@@ -60,7 +61,8 @@ def ablate(
         text = format_sweep(plan, rows, plans.title)
         path = write_sweep(job.workspace, sweep, rows, text)
     if show:
-        click.echo(f"\n{text}\n\nstored in {path} and ablation-{sweep}.parquet")
+        show_table(f"\n{text}\n")
+        click.echo(f"stored in {path} and ablation-{sweep}.parquet")
     _check(plan, outcome)
     return [as_json(row) for row in rows]
 

@@ -33,6 +33,7 @@ from workflows.commands.train import train_planned
 from workflows.job.data import chosen_split, evaluation_split, is_embedded, update_indexes
 from workflows.job.job import Job
 from workflows.job.progress import shown_if_long
+from workflows.job.shown import show_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def evaluate_protocols(job: Job, *, show: bool = True) -> list[dict[str, Any]]:
         rows = read_comparison(job.workspace)
         if is_embedded(job.workspace, split.data_root):
             click.echo("\nOn the embedded data set (generated pictures: not comparable with WIDER FACE):")
-        click.echo("\n" + format_comparison(rows))
+        show_table(f"\n{format_comparison(rows)}")
         for note in comparison_notes(job.workspace):
             click.echo(note)
         click.echo(f"\nstored in {job.workspace.protocols}")

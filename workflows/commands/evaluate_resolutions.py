@@ -26,6 +26,7 @@ from workflows.commands.plans import source_of
 from workflows.job.data import evaluation_split, is_embedded, update_indexes
 from workflows.job.job import Job
 from workflows.job.progress import shown_if_long
+from workflows.job.shown import show_table
 
 DEFAULT_HEIGHTS_PX = (240, 320, 480, 640, 784, 1024, 1600)
 """From a quarter of a usual photograph of WIDER FACE to twice it; 784 is where the paper sees its oracle fall."""
@@ -70,7 +71,7 @@ def evaluate_resolutions(job: Job, heights_px: Sequence[int], *, show: bool = Tr
         rows = read_resolutions(job.workspace, index.split)
         if is_embedded(job.workspace, index.data_root):
             click.echo("\nOn the embedded data set (generated pictures: not comparable with WIDER FACE):")
-        click.echo("\n" + format_resolutions(rows))
+        show_table(f"\n{format_resolutions(rows)}")
         for note in resolution_notes(job.workspace, index.split):
             click.echo(note)
         click.echo(f"\nstored in {job.workspace.resolutions}")

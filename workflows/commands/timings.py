@@ -15,6 +15,7 @@ from workflows.commands.plans import JobPlans
 from workflows.job.data import update_indexes
 from workflows.job.job import Job
 from workflows.job.progress import shown_if_long
+from workflows.job.shown import show_table
 
 
 def timings(job: Job, protocols: tuple[str, ...], num_images: int, show: bool) -> list[dict[str, Any]]:
@@ -42,7 +43,7 @@ def timings(job: Job, protocols: tuple[str, ...], num_images: int, show: bool) -
             rows = time_images(timed, job.config.cache, job.config.evaluate, progress)
         write_timings(job.workspace, rows)
     if show:
-        click.echo("\n" + "\n".join(as_lines(rows)))
+        show_table("\n".join(["", *as_lines(rows)]))
         if ranker is None:
             click.echo(
                 "\nno ranker: none is trained with this configuration, and none is given with --ranker"

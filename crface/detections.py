@@ -5,7 +5,7 @@ that a ranker is chosen by exactly what it is judged by.
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from crface.boxes import nms
@@ -26,8 +26,19 @@ def detections_of(
     confidence alone decides which candidates take part, those above `score_threshold` (`-inf`: all), so that
     different scores choose from the same boxes. Paper: section 4.2.
     """
-    is_above = candidates[:, 4] > score_threshold
-    boxes = candidates[is_above, :4]
-    order = (candidates[:, 4] if scores is None else scores)[is_above]
-    kept = nms(boxes, order, nms_iou)
-    return torch.column_stack([boxes[kept], order[kept]])
+    kept = detected(candidates, scores, score_threshold=score_threshold, nms_iou=nms_iou)
+    order = candidates[:, 4] if scores is None else scores
+    return torch.column_stack([candidates[kept, :4], order[kept]])
+
+
+def detected(
+    candidates: Float[Tensor, "candidate 5"],
+    scores: Float[Tensor, " candidate"] | None = None,
+    *,
+    score_threshold: float,
+    nms_iou: float,
+) -> Int64[Tensor, " detection"]:
+    """The places among the candidates of what `detections_of` gives, best first."""
+    above = torch.nonzero(candidates[:, 4] > score_threshold)[:, 0]
+    order = (candidates[:, 4] if scores is None else scores)[above]
+    return above[nms(candidates[above, :4], order, nms_iou)]

@@ -18,11 +18,10 @@ from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import Place
 from pipeline.workspace.writing import write_atomically
 
-REPORT_VERSION: Final = 4
+REPORT_VERSION: Final = 5
 """Raised when the page or a file beside it changes for the same results."""
 
 _PAGE, _INPUTS = "index.html", "inputs.json"
-_NUM_PICTURES = 12
 _RESULTS = ("ap.parquet", "pr_curves.parquet", FAILURES, CALIBRATION)
 
 
@@ -90,7 +89,7 @@ def build_report(about: ReportInput) -> Place:
     from pipeline.report.page import render  # with torch, which planning need not wait for
 
     parts = plan_report(about)
-    rendered = render(about.evaluation, about.config, about.title, _NUM_PICTURES)
+    rendered = render(about.evaluation, about.config, about.title)
     folder = about.evaluation.workspace.report
     files = {**rendered.files, _PAGE: rendered.page.encode()}
     stale = _recorded(folder) - files.keys()

@@ -74,8 +74,8 @@ class _Numbers:
     calibration: list[CalibrationRow]
 
 
-def render(evaluation: EvaluationInput, config: RunConfig, title: str, num_pictures: int) -> Rendered:
-    """The page's HTML and the files that it links; `num_pictures` are shared among the sources.
+def render(evaluation: EvaluationInput, config: RunConfig, title: str) -> Rendered:
+    """The page's HTML and the files that it links.
 
     Raises UserError when something that it is made from is missing or damaged.
     """
@@ -97,7 +97,7 @@ def render(evaluation: EvaluationInput, config: RunConfig, title: str, num_pictu
     )
     tables = paper_tables(measured)
     grids = result_grids([(section.table, section.findings) for section in sections], where)
-    gallery = gallery_section(evaluation, truth, num_pictures)
+    gallery = gallery_section(evaluation, truth)
     figures = resolution_figures(read_resolutions(workspace))
     comparison, timings = compared_tables(compared), timing_table(workspace)
     contents = [

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from html_elements import Elements
-from report_world import EVIL, RANKER, Run, report_run
+from report_world import RANKER, Run, report_run
 
 from pipeline.errors import UserError
 from pipeline.report.facts import embedded_settings, machine_facts, training_charts, work_facts
@@ -44,7 +44,9 @@ def test_the_page_fetches_nothing(page: str):
     assert len(addresses) > 8
     is_own = re.compile(r"data:|#|tables/[a-z0-9-]+\.(csv|tex)$|figures/[a-z0-9-]+\.(svg|pdf)$")
     assert all(value is not None and is_own.match(value) for value in addresses)
-    assert not re.search(r"https?:|url\(|@import|<script[^>]* src|<iframe|<object", page)
+    scripts = r"(?s)<script.*?</script>"
+    assert not re.search(r"https?:|url\(|@import|<script|<iframe|<object", re.sub(scripts, "", page))
+    assert not any("src" in attributes for tag, attributes in elements.tags if tag == "script")
     policy = next(
         a["content"] for tag, a in elements.tags if a.get("http-equiv") == "Content-Security-Policy"
     )
@@ -62,7 +64,7 @@ def test_every_link_within_the_page_leads_somewhere_and_only_to_one_place(page: 
 
 
 def test_the_page_is_well_formed(page: str):
-    voids = {"meta", "link", "br"}
+    voids = {"meta", "link", "br", "input"}
     open_tags: list[str] = []
 
     class Checker(HTMLParser):
@@ -80,7 +82,6 @@ def test_the_page_is_well_formed(page: str):
 def test_names_that_look_like_html_are_shown_as_they_are(run: Run):
     elements = Elements(run.build("<i>title</i> & {{ 7 * 7 }}"))
     assert "onclick" not in {name for _, attributes in elements.tags for name in attributes}
-    assert f"e/{EVIL}" in elements.text
     assert "<i>title</i> & {{ 7 * 7 }}" in elements.text
 
 
@@ -149,13 +150,11 @@ def test_only_a_generated_data_set_is_called_so(run: Run, page: str):
         marker.unlink()
 
 
-def test_without_a_ranker_the_right_side_is_the_oracle(tmp_path: Path):
+def test_without_a_ranker_the_page_speaks_of_none(tmp_path: Path):
     run = report_run(tmp_path, ranker="")
     page = run.build()
-    assert run.gallery().after == "oracle"
     text = Elements(page).text
-    assert "left by predicted confidence, right by oracle" in text
-    for absent in ("recovered", "Training of the ranker", "ranked", "→"):
+    for absent in ("recovered", "Training of the ranker", "ranked"):
         assert absent not in text
 
 

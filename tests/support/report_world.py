@@ -1,6 +1,6 @@
 """Four labelled images with stored candidates and scores, evaluated, for tests of what the report says of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,23 +14,28 @@ from pipeline.dataset.index import Index, update_index
 from pipeline.evaluate.plan import EvaluationInput
 from pipeline.evaluate.sources import Source
 from pipeline.evaluate.work import evaluate
-from pipeline.ground_truth.truth import load_ground_truth
 from pipeline.report import ReportInput, build_report, changes, plan_report
-from pipeline.report.gallery.pictures import Gallery, gallery
 from pipeline.workspace.layout import CandidateKey, Workspace
+from pipeline.workspace.place import Place
 
 RANKER = "0123456789abcdef"
+WEIGHTS = "c0ffee" * 10
 EVIL = "<b onclick=alert(1)>&\"'{{ title }}.jpg"
 WIDE = (100, 1000)
 
-# Faces are xywh with `invalid` last; candidates are x1 y1 x2 y2, predicted, refined. 60 px faces count in all settings.
-LABELS: dict[str, list[tuple[int, int, int, int, int]]] = {
+Labels = Mapping[str, Sequence[tuple[int, int, int, int, int]]]
+"""The faces of each image: x, y, width, height, and 1 where the label is flagged invalid."""
+Candidates = Mapping[str, Sequence[tuple[float, float, float, float, float, float]]]
+"""The boxes of each image: x1, y1, x2, y2, predicted and refined confidence."""
+
+# 60 px faces count in all settings
+LABELS: Labels = {
     "e/plain.jpg": [(10, 10, 60, 60, 0), (110, 10, 60, 60, 0)],
     f"e/{EVIL}": [(10, 10, 60, 60, 0)],
     "e/faceless.jpg": [],
     "e/wide.jpg": [(10, 10, 60, 60, 0), (300, 10, 60, 60, 1)],
 }
-CANDIDATES = {
+CANDIDATES: Candidates = {
     "e/plain.jpg": [
         (10, 10, 70, 70, 0.9, 0.90),  # the first face
         (200, 100, 260, 160, 0.8, 0.10),  # nothing
@@ -73,17 +78,14 @@ class Run:
             config=self.config.evaluate,
         )
 
-    def gallery(self, num_pictures: int = 12) -> Gallery:
-        truth = load_ground_truth(self.index)
-        (source,) = self.sources
-        return gallery(self.workspace, self.index, source, truth, self.config.evaluate, num_pictures)
 
-
-def report_run(folder: Path, *, ranker: str = RANKER) -> Run:
-    """The four images above, detected, ranked unless `ranker` is empty, and evaluated."""
+def report_run(
+    folder: Path, *, ranker: str = RANKER, labels: Labels = LABELS, candidates: Candidates = CANDIDATES
+) -> Run:
+    """Images, by default the four above, detected, ranked unless `ranker` is empty, and evaluated."""
     data = folder / "data"
     lines: list[str] = []
-    for number, (path, faces) in enumerate(LABELS.items()):
+    for number, (path, faces) in enumerate(labels.items()):
         size = WIDE if "wide" in path else (200, 300)
         pixels = np.random.default_rng(number).integers(0, 255, (*size, 3), dtype=np.uint8)
         ok, jpeg = cv2.imencode(".jpg", pixels)
@@ -98,22 +100,33 @@ def report_run(folder: Path, *, ranker: str = RANKER) -> Run:
 
     workspace = Workspace(folder / "run")
     index = update_index(workspace, data, "val").index
-    key = CandidateKey("val", "some-detector", "single", "feed")
-    rows = [np.array(CANDIDATES[row.path], np.float32) for row in index.rows(0, len(index))]
-    sizes = store_rows(CandidateStore, workspace.candidates(key), [row[:, :5] for row in rows])
-    commit_rows(Ledger(workspace.candidates_ledger(key)), index, sizes)
-    if ranker:
-        sizes = store_rows(ScoreStore, workspace.scores(key, ranker), [row[:, 5] for row in rows])
-        commit_rows(Ledger(workspace.scores_ledger(key, ranker)), index, sizes)
-    sources = [Source(key=key, weights="c0ffee" * 10, ranker=ranker, training=ranker)]
-    run = Run(workspace, index, sources, RunConfig())
+    run = Run(
+        workspace, index, [store_source(workspace, index, "some-detector", ranker, candidates)], RunConfig()
+    )
     evaluate(run.evaluation)
     return run
 
 
-def store_rows(kind: type[RowStore], path: Path, rows: list[np.ndarray]) -> tuple[int, ...]:
+def store_source(
+    workspace: Workspace, index: Index, detector: str, ranker: str, candidates: Candidates
+) -> Source:
+    """Store a detector's candidates, and the refined confidences unless `ranker` is empty."""
+    key = CandidateKey("val", detector, "single", "feed")
+    rows = [np.array(candidates[row.path], np.float32) for row in index.rows(0, len(index))]
+    attrs = {"detector": detector, "protocol": "single", "weights": WEIGHTS}
+    sizes = store_rows(CandidateStore, workspace.candidates(key), [row[:, :5] for row in rows], attrs)
+    commit_rows(Ledger(workspace.candidates_ledger(key)), index, sizes)
+    if ranker:
+        sizes = store_rows(ScoreStore, workspace.scores(key, ranker), [row[:, 5] for row in rows])
+        commit_rows(Ledger(workspace.scores_ledger(key, ranker)), index, sizes)
+    return Source(key=key, weights=WEIGHTS, ranker=ranker, training=ranker)
+
+
+def store_rows(
+    kind: type[RowStore], path: Place, rows: list[np.ndarray], attrs: Mapping[str, str] | None = None
+) -> tuple[int, ...]:
     """Store each image's rows, all in one block; the sizes of its files."""
-    return kind.create_or_grow(path, len(rows), len(rows), {}).write_block(0, rows)
+    return kind.create_or_grow(path, len(rows), len(rows), attrs or {}).write_block(0, rows)
 
 
 def commit_rows(ledger: Ledger, index: Index, sizes: tuple[int, ...]) -> None:

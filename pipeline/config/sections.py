@@ -1,8 +1,16 @@
 """The sections of a run's configuration: frozen, typed objects, each of which decides the bytes of one stage."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+)
 
 from detectors.base import Precision
 
@@ -11,6 +19,10 @@ class Section(BaseModel):
     """A section of a TOML file: unknown keys are refused, and values never change after reading."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+WorldName = Literal["default", "night", "haze", "surveillance", "snow", "looks", "masks"]
+"""The worlds of the embedded data set (pipeline.embedded.worlds)."""
 
 
 class DatasetConfig(Section):
@@ -23,6 +35,18 @@ class DatasetConfig(Section):
     difficulty: float = Field(
         0.5, ge=0.0, le=1.0, description="0: clear faces; 1: all blurred, dark, covered"
     )
+    world: WorldName = Field(
+        "default",
+        description="light, air, camera and dress of all images; the shipped detectors were trained on default",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_the_default_world(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # data sets and reports made before there were worlds are those of the default one, and stay up to date
+        values: dict[str, Any] = serialize(self)
+        if values.get("world") == "default":
+            del values["world"]
+        return values
 
 
 class CacheConfig(Section):

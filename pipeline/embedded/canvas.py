@@ -15,6 +15,9 @@ _SHIFT = (
 )
 
 
+_BAND_ROWS = 512
+
+
 class Canvas:
     """A transparent surface in premultiplied RGBA, with a mask of the face region still in view."""
 
@@ -60,6 +63,16 @@ class Sprite:
     face_area_px: float
     anchor: tuple[float, float]
 
+    def cropped(self, left: int, top: int, right: int, bottom: int) -> "Sprite":
+        """A rectangle of the sprite; what it knows of the whole face stays that of the whole face."""
+        return Sprite(
+            self.rgba[top:bottom, left:right],
+            self.face[top:bottom, left:right],
+            self.outline - np.array([left, top]),
+            self.face_area_px,
+            (self.anchor[0] - left, self.anchor[1] - top),
+        )
+
     def resized(self, scale: float) -> "Sprite":
         """The sprite at another size, area-averaged."""
         height, width = self.face.shape
@@ -96,6 +109,14 @@ class Sprite:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Veil:
+    """What the air hides of a sprite: `share` of its colour, replaced with `colour`."""
+
+    colour: Colour
+    share: float
+
+
 def paste(
     image: UInt8[np.ndarray, "height width 3"],
     owner: Int16[np.ndarray, "height width"],
@@ -103,11 +124,13 @@ def paste(
     at: tuple[float, float],
     number: int,
     light: Colour = (1.0, 1.0, 1.0),
+    veil: Veil | None = None,
 ) -> tuple[int, int]:
     """Blend a sprite into the picture, in place; returns the offset from sprite to picture coordinates.
 
     `owner` holds, per pixel, the number of the face seen there; whatever the sprite covers is taken from earlier
-    faces, and its own face region gets `number` (a sprite without a face sets none). `light` multiplies colours.
+    faces, and its own face region gets `number` (a sprite without a face sets none). `light` multiplies colours; the
+    `veil` then lies over them.
     """
     left, top = round(at[0] - sprite.anchor[0]), round(at[1] - sprite.anchor[1])
     height, width = owner.shape
@@ -115,13 +138,20 @@ def paste(
     y1, x1 = min(height, top + sprite.face.shape[0]), min(width, left + sprite.face.shape[1])
     if y0 >= y1 or x0 >= x1:
         return left, top
-    rgba = sprite.rgba[y0 - top : y1 - top, x0 - left : x1 - left].astype(np.float32)
-    below = image[y0:y1, x0:x1]
-    mixed = below * (1 - rgba[..., 3:] / 255) + rgba[..., :3] * np.asarray(light, np.float32)
-    np.copyto(below, np.clip(mixed, 0, 255).astype(np.uint8))
-    region = owner[y0:y1, x0:x1]
-    region[rgba[..., 3] > 127] = -1
-    region[sprite.face[y0 - top : y1 - top, x0 - left : x1 - left]] = number
+    # in bands of rows, as numbers with a fraction take four times the memory of the picture
+    for above in range(y0, y1, _BAND_ROWS):
+        under = min(above + _BAND_ROWS, y1)
+        window = np.s_[above - top : under - top, x0 - left : x1 - left]
+        rgba, face = sprite.rgba[window].astype(np.float32), sprite.face[window]
+        below, region = image[above:under, x0:x1], owner[above:under, x0:x1]
+        seen = rgba[..., :3] * np.asarray(light, np.float32)
+        if veil is not None:
+            cover = rgba[..., 3:] * np.float32(veil.share / 255)
+            seen = seen * np.float32(1 - veil.share) + cover * np.asarray(veil.colour, np.float32)
+        mixed = below * (1 - rgba[..., 3:] / 255) + seen
+        np.copyto(below, np.clip(mixed, 0, 255).astype(np.uint8))
+        region[rgba[..., 3] > 127] = -1
+        region[face] = number
     return left, top
 
 

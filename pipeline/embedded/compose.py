@@ -7,17 +7,20 @@ import numpy as np
 
 from pipeline.config.sections import DatasetConfig
 from pipeline.dataset.splits import LARGE_SPLIT
-from pipeline.embedded import sources
+from pipeline.embedded.air import draw_haze, snowed
+from pipeline.embedded.camera import Camera, taken
 from pipeline.embedded.canvas import Colour, Points, Sprite, paste
 from pipeline.embedded.degrade import Degraded, degrade
 from pipeline.embedded.distractors import draw_distractor
 from pipeline.embedded.events import Event, event_at
-from pipeline.embedded.faces import draw_person
 from pipeline.embedded.labels import Drawn, Face, label_faces, with_faults
-from pipeline.embedded.people import Person, person
-from pipeline.embedded.photographs import lfw_on_person, photographed_head
+from pipeline.embedded.lamplight import lit
+from pipeline.embedded.looks import dressed
+from pipeline.embedded.people import person
 from pipeline.embedded.placement import Place, places
 from pipeline.embedded.scenes import NUM_SHELVES, draw_scene, shelf_levels
+from pipeline.embedded.sprites import drawing_scale, person_sprite
+from pipeline.embedded.worlds import WORLDS, world_rng
 
 Rng = np.random.Generator
 
@@ -51,6 +54,11 @@ class _Composer:
         self.size = long_side / 640
         self.scene = event.scenes[int(rng.integers(len(event.scenes)))]
         self.image = draw_scene(self.scene, rng, self.height, self.width)
+        self.world = WORLDS[config.world]
+        self.world_rng = world_rng(config.seed, split, number, config.world)
+        self.haze = draw_haze(self.world.air, self.strength, self.world_rng) if self.world.air else None
+        if self.haze is not None:
+            self.image = self.haze.over(self.image)
         self.owner = np.full((self.height, self.width), -1, np.int16)
         self.drawn: list[Drawn] = []
 
@@ -69,12 +77,31 @@ class _Composer:
         for spot, away in zip(spots, is_away, strict=True):
             self._draw_one(spot, bool(away), focus_px)
         self._draw_in_front(spots)
-        degraded = degrade(self.image, event, self.strength, rng)
+        degraded = self._seen(degrade(self.image, event, self.strength, rng))
         faces = label_faces(self.drawn, self.owner, degraded, rng)
         # the split of large faces is the controlled one: its labels have no faults
         if self.split != LARGE_SPLIT:
             faces = with_faults(faces, self.number, self.width, self.height, rng)
         return Picture(degraded, faces)
+
+    def _seen(self, degraded: Degraded) -> Degraded:
+        """The picture in the light, through the air and by the camera of its world."""
+        world, rng = self.world, self.world_rng
+        if world.lamplight is None and world.air is None and world.camera is None:
+            return degraded
+        light = degraded.image.astype(np.float32)
+        if world.lamplight is not None:
+            light = lit(light, world.lamplight, self.strength, rng)
+        if world.air is not None:
+            light = snowed(light, world.air, self.strength, rng)
+        return taken(light, degraded, world.camera or Camera(), self.strength, rng)
+
+    def _paste(
+        self, sprite: Sprite, at: tuple[float, float], number: int, light: Colour, tall: float
+    ) -> tuple[int, int]:
+        """Paste what is as tall as a face of `tall` pixels, seen through the haze."""
+        veil = self.haze.veil(tall / self.size) if self.haze is not None else None
+        return paste(self.image, self.owner, sprite, at, number, light, veil)
 
     def _draw_distractors(self) -> None:
         rng, event = self.rng, self.event
@@ -101,10 +128,10 @@ class _Composer:
             if any(abs(x - a) < 0.8 * (reach + r) and abs(y - b) < 0.8 * (reach + r) for a, b, r in taken):
                 continue
             taken.append((x, y, reach))
-            unit, shrink = _drawing_scale(tall / 2)
+            unit, shrink = drawing_scale(tall / 2)
             sprite = draw_distractor(kind, rng, unit, self.split).resized(shrink)
             sprite = sprite.blurred(self.strength * rng.uniform(0, 0.5) * self.size)
-            paste(self.image, self.owner, sprite, (x, y), -1, self._light())
+            self._paste(sprite, (x, y), -1, self._light(), tall)
 
     def _draw_in_front(self, spots: list[Place]) -> None:
         """Draw objects in front of people, about as large as the people nearby."""
@@ -113,10 +140,10 @@ class _Composer:
             kind = event.in_front[int(rng.integers(len(event.in_front)))]
             near = spots[int(rng.integers(len(spots)))]
             tall = near.height_px * rng.uniform(0.9, 1.5)
-            unit, shrink = _drawing_scale(tall / 2)
+            unit, shrink = drawing_scale(tall / 2)
             sprite = draw_distractor(kind, rng, unit, self.split).resized(shrink)
             x, y = near.x + rng.normal(0, 0.9) * tall, near.y + rng.normal(-0.2, 0.7) * tall
-            paste(self.image, self.owner, sprite, (float(x), float(y)), -1, self._light())
+            self._paste(sprite, (float(x), float(y)), -1, self._light(), tall)
 
     def _light(self) -> Colour:
         base = float(np.clip(1 + self.event.spread * self.strength * self.rng.normal(-0.15, 0.6), 0.12, 1.35))
@@ -131,6 +158,8 @@ class _Composer:
             event.turned * min(1.5, 0.4 + 0.6 * self.strength),
         )
         who = replace(who, facing_away=away)
+        if self.world.looks is not None:
+            who = dressed(who, self.world.looks, self.strength, self.world_rng)
         below = float(
             np.clip(
                 (self.height - spot.y) / (spot.height_px / 2) + 0.5,
@@ -138,14 +167,14 @@ class _Composer:
                 14.0 if event.arrangement == "ground" else 5.0,
             )
         )
-        sprite, detail_px = self._sprite(who, spot.height_px, below)
+        sprite, detail_px = person_sprite(rng, who, self.split, spot.height_px, below, 75 * self.size)
         defocus = 0.35 * abs(np.log(spot.height_px / focus_px)) * rng.random() * self.strength * self.size
         light = self._light()
         if event.backlight:
             shade = 1 - event.backlight * rng.uniform(0.6, 1.1) * min(self.strength, 1.25)
             light = (light[0] * shade, light[1] * shade, light[2] * shade)
         sprite = sprite.blurred(defocus)
-        left, top = paste(self.image, self.owner, sprite, (spot.x, spot.y), len(self.drawn), light)
+        left, top = self._paste(sprite, (spot.x, spot.y), len(self.drawn), light, spot.height_px)
         if not away:
             is_odd = abs(who.yaw) > 0.85 or abs(who.roll) > 0.6 or abs(who.pitch) > 0.5
             outline: Points = sprite.outline + np.array([left, top])
@@ -159,55 +188,3 @@ class _Composer:
                     is_odd,
                 )
             )
-
-    def _sprite(self, who: Person, height_px: float, below: float) -> tuple[Sprite, float]:
-        """A person as a sprite of the wanted size, and the most pixels of detail its face can have."""
-        rng, unit = self.rng, height_px / 2
-        render, shrink = _drawing_scale(unit)
-        chance, kind = rng.random(), ("lfw" if height_px < 75 * self.size else "photo")
-        if not who.facing_away and kind == "lfw" and chance < 0.5:
-            crops = sources.lfw_faces(self.split)
-            crop = crops[int(rng.integers(len(crops)))]
-            return lfw_on_person(crop, who, render, below, bool(rng.random() < 0.5)).resized(shrink), 30.0
-        if not who.facing_away and kind == "photo" and chance < 0.22:
-            body = draw_person(
-                replace(who, facing_away=True, hat="none", hair_style="short", yaw=0.0), render, below
-            ).resized(shrink)
-            head = photographed_head(sources.head(self.split), height_px, rng, 0.5 * who.roll)
-            return _on_top(head, body), 400.0
-        return draw_person(who, render, below).resized(shrink), 400.0
-
-
-def _drawing_scale(unit_px: float) -> tuple[float, float]:
-    """The size to draw at and the factor to shrink by: small things are drawn larger and shrunk."""
-    if unit_px < 32:
-        render = float(np.clip(unit_px * 2, 20, 48))
-    else:
-        render = min(unit_px * (1.25 if unit_px < 80 else 1.0), 300.0)
-    return render, unit_px / render
-
-
-def _on_top(head: Sprite, body: Sprite) -> Sprite:
-    """A head on a body, with the middles of both faces aligned."""
-    offset = np.maximum(np.array(head.anchor), np.array(body.anchor))
-    right = np.maximum(
-        np.array([head.rgba.shape[1], head.rgba.shape[0]]) - head.anchor,
-        np.array([body.rgba.shape[1], body.rgba.shape[0]]) - body.anchor,
-    )
-    width, height = (int(v) for v in np.ceil(offset + right) + 2)
-    rgba, face = np.zeros((height, width, 4), np.float32), np.zeros((height, width), bool)
-    outline = head.outline
-    for sprite in (body, head):
-        x, y = (int(v) for v in np.round(offset - sprite.anchor))
-        rows, columns = slice(y, y + sprite.rgba.shape[0]), slice(x, x + sprite.rgba.shape[1])
-        rgba[rows, columns] = rgba[rows, columns] * (1 - sprite.rgba[..., 3:] / np.float32(255)) + sprite.rgba
-        if sprite is head:
-            face[rows, columns] = sprite.face
-            outline = head.outline + np.array([x, y])
-    return Sprite(
-        np.clip(rgba, 0, 255).astype(np.uint8),
-        face,
-        outline,
-        head.face_area_px,
-        (float(offset[0]), float(offset[1])),
-    )

@@ -33,7 +33,7 @@ def degrade(image: Image, event: Event, strength: float, rng: Rng) -> Degraded:
     if sigma > 0.25:
         light = cv2.GaussianBlur(light, (0, 0), sigma)
     if rng.random() < 0.1 * strength:
-        light, motion = _motion(light, rng, strength * 5 * size)
+        light, motion = motion_blurred(light, rng, rng.uniform(0.3, 1) * (strength * 5 * size))
         sigma = float(np.hypot(sigma, motion))
     if rng.random() < 0.2 * strength:
         light, lost = _resampled(light, 1 + strength * rng.uniform(0.2, 1.2))
@@ -103,16 +103,17 @@ def _exposed(light: Light, event: Event, strength: float, rng: Rng) -> Light:
     return np.asarray(light * colour * (vignette * uneven)[..., None].astype(np.float32))
 
 
-def _motion(light: Light, rng: Rng, longest_px: float) -> tuple[Light, float]:
-    length, angle = rng.uniform(0.3, 1) * longest_px, rng.uniform(0, np.pi)
-    side = 2 * int(np.ceil(length / 2)) + 3
+def motion_blurred(light: Light, rng: Rng, length_px: float) -> tuple[Light, float]:
+    """The picture moved by `length_px` in a random direction, and the Gaussian blur that this is worth (sigma, px)."""
+    angle = rng.uniform(0, np.pi)
+    side = 2 * int(np.ceil(length_px / 2)) + 3
     kernel = np.zeros((side, side), np.float32)
-    middle, reach = side / 2 - 0.5, length / 2 * np.array([np.cos(angle), np.sin(angle)])
+    middle, reach = side / 2 - 0.5, length_px / 2 * np.array([np.cos(angle), np.sin(angle)])
     ends = np.round(np.array([middle - reach, middle + reach]) * 16).astype(int)
     cv2.line(
         kernel, (int(ends[0, 0]), int(ends[0, 1])), (int(ends[1, 0]), int(ends[1, 1])), 1.0, 1, cv2.LINE_8, 4
     )
-    return cv2.filter2D(light, -1, kernel / kernel.sum()), length / np.sqrt(12)
+    return cv2.filter2D(light, -1, kernel / kernel.sum()), length_px / np.sqrt(12)
 
 
 def _resampled(light: Light, factor: float) -> tuple[Light, float]:

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from pipeline.embedded import wear
 from pipeline.embedded.anatomy import HALF_WIDTH, Pose, face_front, half_width, on_face, patch, skull
 from pipeline.embedded.canvas import Canvas, Points, Sprite, ellipse, hull
+from pipeline.embedded.curls import draw_curls
 from pipeline.embedded.people import Person, mixed, scaled
 
 _SIDE = 2.7  # half of the sprite's width in face units: room for shoulders
@@ -97,6 +98,8 @@ def _draw_head(canvas: Canvas, person: Person, pose: Pose) -> Points:
         canvas.polygon(hull(pose.project(np.concatenate([drop, tips]))), scaled(hair, 0.8))
     if style == "bun":
         canvas.polygon(hull(pose.project(np.array([0, -1.35, -0.5]) + 0.4 * _sphere())), hair)
+    if style == "curls":
+        draw_curls(canvas, person, pose)
     canvas.polygon(hull(pose.project(skull(1.0 if style == "bald" else 1.09))), hair)
     if not person.facing_away:
         for side in (-1, 1):

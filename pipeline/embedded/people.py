@@ -7,7 +7,9 @@ import numpy as np
 
 from pipeline.embedded.canvas import Colour
 
-Hair = Literal["bald", "short", "fringe", "long", "bun", "cloth"]
+Hair = Literal["bald", "short", "fringe", "long", "bun", "cloth", "curls"]
+Hat = Literal["none", "beanie", "cap", "brim", "helmet", "hood", "hard hat", "full helmet"]
+MaskKind = Literal["medical", "cloth", "respirator", "bandana"]
 Eyes = Literal["human", "blank", "buttons", "none"]
 
 _SKIN = (
@@ -68,9 +70,14 @@ class Person:
     glasses: bool = False
     sunglasses: bool = False
     mask: bool = False
-    """Whether the person wears a medical mask."""
+    """Whether the person wears a mask."""
+    mask_kind: MaskKind = "medical"
+    mask_cloth: Colour = (30, 30, 34)
+    """The colour of a mask of cloth or a bandana."""
     scarf: bool = False
-    hat: Literal["none", "beanie", "cap", "brim", "helmet", "hood"] = "none"
+    hat: Hat = "none"
+    shell: Colour = (236, 236, 232)
+    """The colour of a hard hat or a full helmet."""
     hand: bool = False
     """Whether there is a hand in front of the face."""
     facing_away: bool = False

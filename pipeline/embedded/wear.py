@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pipeline.embedded import masks
 from pipeline.embedded.anatomy import Pose, face_front, half_width, on_face, patch, skull
 from pipeline.embedded.canvas import Canvas, Colour, hull
 from pipeline.embedded.people import Person, mixed, scaled
@@ -23,6 +24,18 @@ def draw_accessories(canvas: Canvas, person: Person, pose: Pose) -> None:
 
 
 def _draw_mask(canvas: Canvas, person: Person, pose: Pose) -> None:
+    match person.mask_kind:
+        case "medical":
+            _draw_medical_mask(canvas, person, pose)
+        case "cloth":
+            masks.draw_cloth_mask(canvas, person, pose)
+        case "respirator":
+            masks.draw_respirator(canvas, person, pose)
+        case "bandana":
+            masks.draw_bandana(canvas, person, pose)
+
+
+def _draw_medical_mask(canvas: Canvas, person: Person, pose: Pose) -> None:
     y = np.linspace(0.08, 0.98, 8)
     width = half_width(y, person.jaw) * 0.98
     cloth: Colour = (214, 228, 238) if person.jaw < 0.5 else scaled(person.clothes, 0.9)
@@ -72,6 +85,12 @@ def _draw_scarf(canvas: Canvas, person: Person, pose: Pose) -> None:
 
 
 def _draw_hat(canvas: Canvas, person: Person, pose: Pose) -> None:
+    if person.hat == "hard hat":
+        masks.draw_hard_hat(canvas, person, pose)
+        return
+    if person.hat == "full helmet":
+        masks.draw_full_helmet(canvas, person, pose, Canvas(*canvas.face.shape))
+        return
     cloth = scaled(mixed(person.clothes, person.hair, 0.3), 0.85)
     if person.hat in ("helmet", "hood"):
         grown = skull(1.24, 0.95)

@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
+from pipeline.config.sections import WorldName
 from workflows.cli.numbers import Number
 from workflows.cli.options import job_options, make_job, max_pixels
 
@@ -32,6 +33,11 @@ def dataset() -> None:
     "--difficulty",
     type=Number(0.0, 1.0),
     help="From 0 (clear faces only) to 1 (blurred, dark and covered faces).",
+)
+@click.option(
+    "--world",
+    type=click.Choice(get_args(WorldName)),
+    help="Light, air, camera and dress of all images; the shipped detectors know only default.",
 )
 def make(folder: Path, config: str, **values: Any) -> None:
     """Make the embedded data set in FOLDER.

@@ -16,6 +16,9 @@ PLAIN_SPLIT = "images"
 LARGE_SPLIT = "large"
 """The split of single large faces, which the embedded data set has on request."""
 
+EIGHT_K_SPLIT = "8k"
+"""The split of natively large pictures, which the embedded data set has on request."""
+
 _PREFIX = "WIDER_"
 _USUAL_ORDER = ("train", "val", "test")
 

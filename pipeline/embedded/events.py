@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.dataset.splits import LARGE_SPLIT
+from pipeline.dataset.splits import EIGHT_K_SPLIT, LARGE_SPLIT
 
 Range = tuple[float, float]
 Scene = Literal[
@@ -242,12 +242,12 @@ LARGE_FACE = Event(
 )
 """The event of the split `large`: as in FFHQ, a square picture of one clear face over half of its height."""
 
-_ALL = (*EVENTS, LARGE_FACE)
+_NAMES = (*(event.name for event in EVENTS), LARGE_FACE.name, "Eight_K")
 
 
 def event_at(split: str, number: int) -> Event:
     """The event that picture `number` of a split belongs to."""
-    return _ALL[event_of(number, split)]
+    return (*EVENTS, LARGE_FACE)[event_of(number, split)]
 
 
 def event_of(number: int, split: str = "train") -> int:
@@ -256,17 +256,19 @@ def event_of(number: int, split: str = "train") -> int:
     In both train and val, any twenty consecutive pictures visit every event of `EVENTS`.
     """
     if split == LARGE_SPLIT:
-        return _ALL.index(LARGE_FACE)
+        return _NAMES.index(LARGE_FACE.name)
+    if split == EIGHT_K_SPLIT:
+        return _NAMES.index("Eight_K")
     slots = [index for index, event in enumerate(EVENTS) for _ in range(event.share)]
     return slots[number * 7 % len(slots)]  # 7 and 20 share no divisor: every slot gets its turn
 
 
 def event_folder(index: int) -> str:
     """The folder of an event, such as `0--Parade`."""
-    return f"{index}--{_ALL[index].name}"
+    return f"{index}--{_NAMES[index]}"
 
 
 def image_name(number: int, split: str = "train") -> str:
     """The file name of picture `number`, such as `0_Parade_0_12.jpg`."""
     index = event_of(number, split)
-    return f"{index}_{_ALL[index].name}_{index}_{number}.jpg"
+    return f"{index}_{_NAMES[index]}_{index}_{number}.jpg"

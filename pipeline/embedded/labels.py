@@ -58,7 +58,7 @@ def label_faces(
     inexact: each side is off by about 1.5 % of the box.
     """
     height, width = owner.shape
-    luma = degraded.image @ np.array([0.299, 0.587, 0.114], np.float32)
+    grey = np.array([0.299, 0.587, 0.114], np.float32)
     seen = np.bincount(owner[owner >= 0].ravel(), minlength=len(drawn))
     faces = []
     for index, face in enumerate(drawn):
@@ -69,6 +69,7 @@ def label_faces(
         x1, y1 = np.clip(np.round(high + slip[2:]), 1, (width, height)).astype(int)
         if visible < 0.1 or y1 - y0 < MIN_HEIGHT_PX or x1 - x0 < 3:
             continue
+        luma = float((degraded.image[y0:y1, x0:x1] @ grey).mean())
         faces.append(
             Face(
                 int(x0),
@@ -77,7 +78,7 @@ def label_faces(
                 int(y1 - y0),
                 blur=_blur(float(high[1] - low[1]), face, degraded.sigma_px),
                 expression=int(face.is_exaggerated),
-                illumination=int(not 38 <= float(luma[y0:y1, x0:x1].mean()) <= 222),
+                illumination=int(not 38 <= luma <= 222),
                 invalid=int(visible < 0.25),
                 occlusion=0 if visible >= 0.9 else 1 if visible >= 0.5 else 2,
                 pose=int(face.is_atypical),

@@ -5,14 +5,15 @@ from pathlib import Path
 import cv2
 from embedded_folder import TINY, read_labels, tree
 
-from pipeline.embedded import make_dataset, make_large_faces
+from pipeline.embedded import make_dataset
 from pipeline.embedded.compose import compose
+from pipeline.embedded.extra_splits import make_extra_split
 
 
 def test_the_large_split_is_one_clear_face_a_square_picture_and_leaves_the_rest_alone(tmp_path: Path) -> None:
     make_dataset(tmp_path / "data", TINY)
     before = tree(tmp_path / "data")
-    make_large_faces(tmp_path / "data", TINY, processes=1)
+    make_extra_split(tmp_path / "data", "large", TINY, processes=1)
     after = tree(tmp_path / "data")
     assert before.items() <= after.items()
     labels = read_labels(tmp_path / "data", "large")
@@ -25,9 +26,9 @@ def test_the_large_split_is_one_clear_face_a_square_picture_and_leaves_the_rest_
         assert attributes[3] == 0  # not invalid
 
     make_dataset(tmp_path / "data", TINY)
-    make_large_faces(tmp_path / "data", TINY, processes=1)
+    make_extra_split(tmp_path / "data", "large", TINY, processes=1)
     assert tree(tmp_path / "data") == after
-    make_large_faces(tmp_path / "data", TINY.model_copy(update={"val_images": 2}), processes=1)
+    make_extra_split(tmp_path / "data", "large", TINY.model_copy(update={"val_images": 2}), processes=1)
     assert set(read_labels(tmp_path / "data", "large")) < set(labels)
     assert len(list((tmp_path / "data" / "WIDER_large").rglob("*.jpg"))) == 1
 

@@ -7,7 +7,7 @@ import click
 
 from pipeline.config.sections import DatasetConfig
 from pipeline.dataset.index import Index, IndexUpdate, load_index, store_index, update_index
-from pipeline.dataset.splits import LARGE_SPLIT, find_splits
+from pipeline.dataset.splits import EIGHT_K_SPLIT, LARGE_SPLIT, find_splits
 from pipeline.errors import UserError
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import listed
@@ -54,25 +54,26 @@ def make_embedded(folder: Path, config: DatasetConfig) -> None:
         make_dataset(folder, config, progress)
 
 
-def _make_large_faces(folder: Path, config: DatasetConfig) -> None:
-    from pipeline.embedded import make_large_faces
+def _make_extra_split(folder: Path, split: str | None, config: DatasetConfig) -> None:
+    if split not in (LARGE_SPLIT, EIGHT_K_SPLIT):
+        return
+    from pipeline.embedded.extra_splits import make_extra_split
 
-    with shown_if_long("large faces") as progress:
-        make_large_faces(folder, config, progress)
+    with shown_if_long(f"split {split}") as progress:
+        make_extra_split(folder, split, config, progress)
 
 
 def update_indexes(job: Job) -> dict[str, Index]:
     """Update the index of every split and print what changed; the indexes by split.
 
-    The embedded data set is made first; its split `large` only if the job is of that split.
+    The embedded data set is made first; its splits `large` and `8k` only if the job is of that split.
 
     The caller holds the workspace's lock. Raises UserError when there is no data set, or it is damaged.
     """
     root = data_root(job)
     if is_embedded(job.workspace, root):
         make_embedded(root, job.config.dataset)
-        if job.split == LARGE_SPLIT:
-            _make_large_faces(root, job.config.dataset)
+        _make_extra_split(root, job.split, job.config.dataset)
     indexes = {}
     for split in find_splits(root):
         with shown_if_long(f"index of {split}") as progress:

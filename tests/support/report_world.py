@@ -111,7 +111,7 @@ def store_source(
     workspace: Workspace, index: Index, detector: str, ranker: str, candidates: Candidates
 ) -> Source:
     """Store a detector's candidates, and the refined confidences unless `ranker` is empty."""
-    key = CandidateKey("val", detector, "single", "feed")
+    key = CandidateKey(index.split, detector, "single", "feed")
     rows = [np.array(candidates[row.path], np.float32) for row in index.rows(0, len(index))]
     attrs = {"detector": detector, "protocol": "single", "weights": WEIGHTS}
     sizes = store_rows(CandidateStore, workspace.candidates(key), [row[:, :5] for row in rows], attrs)

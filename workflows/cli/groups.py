@@ -36,6 +36,7 @@ GROUPS: Final = {
     },
     "Looking": {
         "report": Entry("run", "report", "Write the HTML report."),
+        "view": Entry("view", "view", "Look through all images in a browser."),
         "detect": Entry("detect", "detect", "Draw detected faces on images."),
     },
     "Measuring": {

@@ -105,6 +105,10 @@ class _PlaceType(click.Path):
         return super().convert(value, param, ctx)
 
 
+PLACE = _PlaceType(path_type=Path, file_okay=False)
+"""A workspace on the command line."""
+
+
 def _require_tls(context: click.Context, parameter: click.Parameter, folder: Path | None) -> None:
     if folder is not None:
         context.with_resource(tls_required(folder))
@@ -143,7 +147,7 @@ _OPTIONS: dict[str, Callable[[Command], Command]] = {
     ),
     "out": click.option(
         "--out",
-        type=_PlaceType(path_type=Path, file_okay=False),
+        type=PLACE,
         metavar="FOLDER|URL",
         help="The workspace: a folder, or a URL such as s3://bucket/run.  [default: runs/demo, or runs/NAME for a"
         " data folder NAME]",

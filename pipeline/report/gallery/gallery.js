@@ -332,17 +332,20 @@
       const box = state.record?.boxes[state.box];
       tip.hidden = !box || !isShown(box, side);
       if (tip.hidden) continue;
+      const [figure, frame, drawn] = [
+        at(`${side}-figure`),
+        at(side),
+        at(side).querySelector(`[data-box="${state.box}"] .line`),
+      ].map((element) => element.getBoundingClientRect());
       tip.textContent = boxWords(box);
-      const [frame, drawn] = [
-        at(side).getBoundingClientRect(),
-        at(side).querySelector(`[data-box="${state.box}"] .line`).getBoundingClientRect(),
-      ];
-      const left = Math.max(0, Math.min(drawn.left - frame.left, frame.width - tip.offsetWidth));
-      const below = drawn.bottom - frame.top + 6;
-      const isBelow = below + tip.offsetHeight <= frame.height;
-      tip.style.left = `${at(side).offsetLeft + left}px`;
-      const top = isBelow ? below : Math.max(0, drawn.top - frame.top - tip.offsetHeight - 6);
-      tip.style.top = `${at(side).offsetTop + top}px`;
+      const below = drawn.bottom + 6;
+      const above = Math.max(frame.top, drawn.top - tip.offsetHeight - 6);
+      const top = below + tip.offsetHeight <= frame.bottom ? below : above;
+      const left = Math.max(frame.left, Math.min(drawn.left, frame.right - tip.offsetWidth));
+      tip.style.left = `${left - figure.left}px`;
+      tip.style.top = `${top - figure.top}px`;
+      // a box that the zoom has moved out of the frame
+      tip.hidden = drawn.right < frame.left || drawn.left > frame.right || below < frame.top || drawn.top > frame.bottom;
     }
   }
 

@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from pipeline.blocks.ledger import Ledger
 from pipeline.config.sections import RunConfig
 from pipeline.errors import UserError
 from pipeline.evaluate.plan import EvaluationInput, plan_evaluate
 from pipeline.evaluate.sources import Source
+from pipeline.report.other_rankers import other_rankers
 from pipeline.results.ablation import SWEEPS, sweep_file
 from pipeline.results.findings import CALIBRATION, FAILURES
 from pipeline.results.timings import NAME as TIMINGS
@@ -18,7 +20,7 @@ from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import Place
 from pipeline.workspace.writing import write_atomically
 
-REPORT_VERSION: Final = 5
+REPORT_VERSION: Final = 6
 """Raised when the page or a file beside it changes for the same results."""
 
 _PAGE, _INPUTS = "index.html", "inputs.json"
@@ -54,6 +56,7 @@ def plan_report(about: ReportInput) -> Parts:
         "title": about.title,
         "config": about.config.model_dump(mode="json"),
         "results": plan_evaluate(about.evaluation),
+        "other rankers": {source.key.detector: _other_scores(workspace, source) for source in sources},
         "data set": str(about.evaluation.index.data_root),
         "files": {name: file_sha256(path) if path.is_file() else "" for name, path in files.items()},
     }
@@ -123,6 +126,14 @@ def _optional(workspace: Workspace) -> list[Place]:
         workspace.protocols,
         workspace.results / TIMINGS,
         *(sweep_file(workspace, sweep) for sweep in SWEEPS),
+    ]
+
+
+def _other_scores(workspace: Workspace, source: Source) -> list[str]:
+    """The other rankers that have scores of the same candidates, each with how many of its blocks are done."""
+    return [
+        f"{name}: {len(Ledger(workspace.scores_ledger(source.key, name)).read())} blocks"
+        for name in other_rankers(workspace, source)
     ]
 
 

@@ -17,7 +17,7 @@ from pipeline.blocks.ledger import Ledger
 from pipeline.dataset.index import Index
 from pipeline.evaluate.sources import Source
 from pipeline.ground_truth.truth import GroundTruth
-from pipeline.report.charts import Chart, Series, binned, line_chart
+from pipeline.report.charts import Chart, Figure, Series, binned, line_chart
 from pipeline.workspace.layout import Workspace
 
 Facts = list[tuple[str, str]]
@@ -96,6 +96,19 @@ def machine_facts() -> Facts:
         ("Processor", f"{_processor()}, {os.cpu_count()} cores"),
         ("Memory", f"{memory_bytes / 2**30:.1f} GiB"),
     ]
+
+
+def training_figure(workspace: Workspace, training: str) -> Figure | None:
+    """The loss and learning rate of a ranker's training; None without a readable record here."""
+    charts = training_charts(workspace, training)
+    if not charts:
+        return None
+    legends = [[(style, name, "") for name, style, _ in chart.lines] for chart in charts]
+    return Figure(
+        "training",
+        "Training of the ranker",
+        [(chart, legend if len(legend) > 1 else []) for chart, legend in zip(charts, legends, strict=True)],
+    )
 
 
 def training_charts(workspace: Workspace, training: str) -> list[Chart]:

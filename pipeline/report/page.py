@@ -6,32 +6,36 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from pipeline.config.sections import RunConfig
 from pipeline.errors import UserError
 from pipeline.evaluate.plan import EvaluationInput
 from pipeline.evaluate.sources import Source
 from pipeline.ground_truth.truth import SETTINGS, GroundTruth, load_ground_truth
 from pipeline.report import palette
-from pipeline.report.charts import Chart, Series, line_chart
+from pipeline.report.charts import Figure, stem
+from pipeline.report.confidences import confidence_figure
+from pipeline.report.cost import cost_figure
+from pipeline.report.curves import joint_curves, source_curves
+from pipeline.report.face_heights import height_figure
 from pipeline.report.facts import (
     Facts,
     data_facts,
     embedded_settings,
     identity_facts,
     machine_facts,
-    training_charts,
+    training_figure,
     work_facts,
 )
 from pipeline.report.files import table_files
 from pipeline.report.findings import Findings, findings
 from pipeline.report.gallery import gallery_section
 from pipeline.report.paper_tables import Measured, missing_tables, paper_tables
+from pipeline.report.plots import figure_files, saved
 from pipeline.report.resolutions import resolution_figures
 from pipeline.report.result_grids import result_grids
+from pipeline.report.side_by_side import SHOWN_ABOVE, side_by_side, side_by_side_plot
 from pipeline.report.summary import summary
-from pipeline.report.tables import Table, ap_tables, percent
+from pipeline.report.tables import Table, ap_tables
 from pipeline.report.templating import environment
 from pipeline.report.timings import timing_table
 from pipeline.results.ablation import SWEEPS, read_sweep
@@ -56,10 +60,11 @@ class Section:
     """All that the page says about one source."""
 
     table: Table
-    curves: list[tuple[Chart, list[tuple[str, str, str]]]]
-    """Per setting the chart, and its legend: style, name, AP."""
+    curves: Figure
+    confidences: Figure | None
     findings: Findings
-    training: list[Chart]
+    calibration: Figure
+    training: Figure | None
     work: Facts
     identity: Facts
 
@@ -84,28 +89,53 @@ def render(evaluation: EvaluationInput, config: RunConfig, title: str) -> Render
     numbers = _Numbers(
         read_ap(workspace), read_curves(workspace), read_failures(workspace), read_calibration(workspace)
     )
-    sections = [_section(evaluation, source, truth, numbers) for source in sources]
+    sections = [_section(evaluation, number, truth, numbers) for number in range(1, len(sources) + 1)]
     own = [[row for row in numbers.rows if _is_of(row, source)] for source in sources]
     compared = read_comparison(workspace)
-    where = f"{title}, {index.split}, {counted(sections[0].table.images, 'image')}" if sections else title
     measured = Measured(
-        where=where,
+        data=f"{title}, {index.split}",
+        images=counted(sections[0].table.images if sections else 0, "image"),
         is_wider_val=truth.is_official_val,
         ap=[row for rows in own for row in rows],
         compared=compared,
         sweeps={sweep: read_sweep(workspace, sweep) for sweep in SWEEPS},
     )
     tables = paper_tables(measured)
-    grids = result_grids([(section.table, section.findings) for section in sections], where)
+    grids = result_grids([(section.table, section.findings) for section in sections], measured.where)
     gallery = gallery_section(evaluation, truth)
     figures = resolution_figures(read_resolutions(workspace))
     comparison, timings = compared_tables(compared), timing_table(workspace)
+    curves = joint_curves(
+        "curves-all",
+        "Precision and recall of all detectors",
+        [
+            (source.key.detector, rows, [curve for curve in numbers.curves if _is_of(curve, source)])
+            for source, rows in zip(sources, own, strict=True)
+        ],
+    )
+    heights, cost = height_figure(measured.ap), cost_figure(compared)
+    sides = side_by_side(workspace, compared, evaluation.config, index.data_root, evaluation.ground_truth)
+    drawn = [
+        curves,
+        *(
+            figure
+            for section in sections
+            for figure in (section.curves, section.confidences, section.calibration)
+        ),
+        *({section.training.name: section.training for section in sections if section.training}.values()),
+        heights,
+        *(figure.figure for figure in figures),
+        cost,
+    ]
     contents = [
         ("summary", "Did ranking help?"),
         ("evaluated", "What was evaluated"),
         ("tables", "The paper's tables"),
+        ("curves", "Precision and recall of all"),
         *((f"detector-{number}", section.table.detector) for number, section in enumerate(sections, 1)),
+        *([("side-by-side", "One scale, several scales, and ranked")] if sides else []),
         *([("gallery", "Look at the mistakes")] if gallery.markup else []),
+        *([("heights", "Faces by height")] if heights else []),
         *([("resolutions", "AP by resolution")] if figures else []),
         *([("protocols", "Protocols over the same images")] if comparison else []),
         *([("timings", "What an image costs")] if timings else []),
@@ -129,7 +159,12 @@ def render(evaluation: EvaluationInput, config: RunConfig, title: str) -> Render
             tables=tables,
             missing=missing_tables(measured),
             sections=sections,
+            curves=curves,
+            sides=sides,
+            shown_above=SHOWN_ABOVE,
+            heights=heights,
             figures=figures,
+            cost=cost,
             comparison=comparison,
             settings=SETTINGS,
             timings=timings,
@@ -139,7 +174,10 @@ def render(evaluation: EvaluationInput, config: RunConfig, title: str) -> Render
             config=json.dumps(config.model_dump(mode="json"), indent=2),
         )
     )
-    return Rendered(page, table_files([*tables, *grids]))
+    files = table_files([*tables, *grids]) | figure_files(figure for figure in drawn if figure)
+    for shown in sides:
+        files |= saved(shown.name, side_by_side_plot(shown))
+    return Rendered(page, files)
 
 
 def _about(sections: Sequence[Section], evaluation: EvaluationInput) -> str:
@@ -154,8 +192,8 @@ def _about(sections: Sequence[Section], evaluation: EvaluationInput) -> str:
     )
 
 
-def _section(evaluation: EvaluationInput, source: Source, truth: GroundTruth, numbers: _Numbers) -> Section:
-    workspace, index = evaluation.workspace, evaluation.index
+def _section(evaluation: EvaluationInput, number: int, truth: GroundTruth, numbers: _Numbers) -> Section:
+    workspace, index, source = evaluation.workspace, evaluation.index, evaluation.sources[number - 1]
     own_rows = [row for row in numbers.rows if _is_of(row, source)]
     own_curves = [curve for curve in numbers.curves if _is_of(curve, source)]
     if not own_rows:
@@ -164,15 +202,21 @@ def _section(evaluation: EvaluationInput, source: Source, truth: GroundTruth, nu
             "run `crface evaluate` first"
         )
     (table,) = ap_tables(own_rows)
+    detector = source.key.detector
+    found = findings(
+        own_rows,
+        [row for row in numbers.failures if _is_of(row, source)],
+        [row for row in numbers.calibration if _is_of(row, source)],
+    )
     return Section(
         table=table,
-        curves=[_pr_chart(own_rows, own_curves, setting) for setting in SETTINGS],
-        findings=findings(
-            own_rows,
-            [row for row in numbers.failures if _is_of(row, source)],
-            [row for row in numbers.calibration if _is_of(row, source)],
+        curves=source_curves(number, detector, own_rows, own_curves),
+        confidences=confidence_figure(workspace, index, source, truth, evaluation.config, number),
+        findings=found,
+        calibration=Figure(
+            stem("calibration", number, detector), f"Calibration of {detector}", found.reliability
         ),
-        training=training_charts(workspace, source.training) if source.training else [],
+        training=training_figure(workspace, source.training) if source.training else None,
         work=work_facts(workspace, source),
         identity=identity_facts(index, truth, source),
     )
@@ -202,26 +246,3 @@ def _of_detector(compared: Sequence[ComparisonRow], source: Source) -> list[Comp
         return []
     own = (source.key.detector, source.weights, source.key.split)
     return [row for row in compared if (row.detector, row.weights, row.split) == own]
-
-
-def _pr_chart(
-    rows: Sequence[ApRow], curves: Sequence[CurveRow], setting: str
-) -> tuple[Chart, list[tuple[str, str, str]]]:
-    """One setting's official curves as a chart, and its legend."""
-    official = [curve for curve in curves if curve.setting == setting and curve.kind == "official"]
-    ap = {
-        (row.confidence, row.candidates): row.ap
-        for row in rows
-        if row.setting == setting and row.kind == "official"
-    }
-    series: list[Series] = []
-    legend: list[tuple[str, str, str]] = []
-    for curve in official:
-        is_bound = curve.confidence == "oracle" and curve.is_all
-        style: str = "bound" if is_bound else curve.confidence
-        name = f"{curve.confidence}, all candidates" if is_bound else curve.confidence
-        # thresholds above every score propose nothing: no precision to speak of
-        proposes = np.asarray((curve.precision > 0) | (curve.recall > 0))
-        series.append(Series(name, style, curve.recall[proposes], curve.precision[proposes]))
-        legend.append((style, name, percent(ap.get((curve.confidence, curve.candidates), float("nan")))))
-    return line_chart(setting, "recall", "precision", series, (0.0, 1.0), (0.0, 1.0)), legend

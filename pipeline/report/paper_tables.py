@@ -28,6 +28,7 @@ from pipeline.workspace.layout import slug
 
 _AP = Span("AP (%)", 1, 3)
 _SETTINGS = ("Easy", "Med", "Hard")
+_SCALES = ("single", "multi", "rank")
 _LOSS_NAMES = {
     BASELINE: "Baseline",
     "cross-entropy": "Cross Entropy",
@@ -45,13 +46,20 @@ _ORDER_COMPARES = (
 class Measured:
     """All stored rows that the tables are made from; empty where a command was not run."""
 
-    where: str
+    data: str
     """The data set and split of one's own rows, in words."""
+    images: str
+    """How many images of it were evaluated, in words."""
     is_wider_val: bool
     """Whether that is WIDER FACE's validation set with its official ground truth."""
     ap: Sequence[ApRow]
     compared: Sequence[ComparisonRow]
     sweeps: Mapping[str, Sequence[SweepRow]]
+
+    @property
+    def where(self) -> str:
+        """What the evaluation's own rows were measured on."""
+        return f"{self.data}, {self.images}"
 
 
 def paper_tables(measured: Measured) -> list[Grid]:
@@ -135,10 +143,12 @@ def _scales(measured: Measured) -> Grid | None:
         for row, cells in _by_line(measured.compared)
         if row.protocol in ("single", "multi")
     ]
+    order = list(dict.fromkeys(cells[0] for cells in lines))
+    lines.sort(key=lambda cells: (order.index(cells[0]), _SCALES.index(cells[1])))
     where = measured.where
     if lines:
         first = measured.compared[0]
-        where = f"{_compared_images(first)} of {measured.where}; {_machine(first)}"
+        where = f"{measured.data}, {_compared_images(first)}; {_machine(first)}"
     else:
         lines = [
             (first.detector, {"predicted": first.protocol, "ranked": "rank"}[first.confidence], *cells, "")
@@ -179,7 +189,7 @@ def _large_scales(measured: Measured, protocol: str) -> Grid:
     ]
     printed = [Row(cells, cells[1] == "rank 8k") for cells in SCALES_8K]
     first = own[0]
-    where = f"{_compared_images(first)} of {measured.where} at {protocol}; {_machine(first)}"
+    where = f"{measured.data}, {_compared_images(first)}, {protocol}; {_machine(first)}"
     return Grid(
         f"table-4-{slug(protocol)}",
         f"Table 4: large images ({protocol})",
@@ -253,11 +263,8 @@ def _large_scale(row: ComparisonRow) -> str:
 
 
 def _compared_images(row: ComparisonRow) -> str:
-    return (
-        f"the same {row.images} of {row.split_images} images"
-        if row.images < row.split_images
-        else "all images"
-    )
+    part = f"the same {row.images} of " if row.images < row.split_images else ""
+    return f"{part}{row.split_images} images"
 
 
 def _machine(row: ComparisonRow) -> str:

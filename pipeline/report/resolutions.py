@@ -7,7 +7,7 @@ from itertools import groupby
 import numpy as np
 
 from pipeline.ground_truth.truth import SETTINGS
-from pipeline.report.charts import Chart, Series, line_chart
+from pipeline.report.charts import Chart, Figure, Series, line_chart, stem
 from pipeline.report.tables import percent
 from pipeline.results.resolutions import ResolutionRow
 
@@ -19,11 +19,10 @@ class ResolutionFigure:
     title: str
     images: int
     definition: str
-    charts: list[Chart]
-    """One per setting, over face height where every image shows a single face, else over image height."""
+    figure: Figure
+    """A panel per setting, over face height where every image shows a single face, else over image height."""
     names: list[str]
     """Of the lines, and of the columns of every setting."""
-    styles: list[str]
     lines: list[tuple[str, str, list[str]]]
     """Image height, median face height, and AP in percent, each setting's lines in turn."""
     conditions: list[tuple[str, str]]
@@ -37,16 +36,19 @@ def resolution_figures(rows: Sequence[ResolutionRow]) -> list[ResolutionFigure]:
         return row.split, row.detector, row.weights
 
     official = sorted((row for row in rows if row.kind == "official"), key=source)
-    return [_figure(list(group)) for _, group in groupby(official, key=source)]
+    return [
+        _figure(number, list(group)) for number, (_, group) in enumerate(groupby(official, key=source), 1)
+    ]
 
 
-def _figure(rows: Sequence[ResolutionRow]) -> ResolutionFigure:
+def _figure(number_of: int, rows: Sequence[ResolutionRow]) -> ResolutionFigure:
     first = rows[0]
     number = {(row.height_px, row.confidence, row.candidates, row.setting): row for row in rows}
     variants = list(dict.fromkeys((row.confidence, row.candidates) for row in rows))
     heights = sorted({row.height_px for row in rows})
     names = [f"{confidence}, {candidates}" for confidence, candidates in variants]
     styles = [confidence if candidates != "all" else "bound" for confidence, candidates in variants]
+    legend = [(style, name, "") for style, name in zip(styles, names, strict=True)]
     is_single = all(row.most_faces <= 1 for row in rows)
 
     def chart(setting: str) -> Chart:
@@ -71,9 +73,12 @@ def _figure(rows: Sequence[ResolutionRow]) -> ResolutionFigure:
         title=f"{first.detector} on {first.split}",
         images=first.images,
         definition=first.definition,
-        charts=[chart(setting) for setting in SETTINGS],
+        figure=Figure(
+            stem("resolutions", number_of, f"{first.split}-{first.detector}"),
+            f"AP by resolution: {first.detector} on {first.split}",
+            [(chart(setting), legend) for setting in SETTINGS],
+        ),
         names=names,
-        styles=styles,
         lines=[line(height) for height in heights],
         conditions=[
             ("NMS", f"IoU {first.nms_iou:g}"),

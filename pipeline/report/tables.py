@@ -70,13 +70,13 @@ def percent(ap: float) -> str:
 
 
 def points(difference: float) -> str:
-    """A difference of two APs in points with its sign; a dash for NaN."""
-    return NONE if difference != difference else f"{100 * difference:+.1f}"
+    """A difference of two APs in points with its sign, none of them minus zero; a dash for NaN."""
+    return NONE if difference != difference else f"{round(100 * difference, 1) + 0.0:+.1f}"
 
 
 def share(recovered: float) -> str:
     """A share in whole percent; a dash for NaN."""
-    return NONE if recovered != recovered else f"{100 * recovered:.0f} %"
+    return NONE if recovered != recovered else f"{round(100 * recovered) + 0.0:.0f} %"
 
 
 def _table(rows: list[ApRow]) -> Table:

@@ -42,7 +42,7 @@ def test_the_page_fetches_nothing(page: str):
         if name in ("src", "href")
     ]
     assert len(addresses) > 8
-    is_own = re.compile(r"data:|#|tables/[a-z0-9-]+\.(csv|tex)$|figures/[a-z0-9-]+\.(svg|pdf)$")
+    is_own = re.compile(r"data:|#|tables/[a-z0-9.-]+\.(csv|tex)$|figures/[a-z0-9.-]+\.(svg|pdf)$")
     assert all(value is not None and is_own.match(value) for value in addresses)
     scripts = r"(?s)<script.*?</script>"
     assert not re.search(r"https?:|url\(|@import|<script|<iframe|<object", re.sub(scripts, "", page))

@@ -1,22 +1,20 @@
 """The report's tables: the same numbers in the page, as CSV and as LaTeX, and the paper's apart from one's own."""
 
 import csv
-import dataclasses
 from pathlib import Path
 
 import pytest
 from html_elements import Elements
+from report_tables import SETTINGS, compared_rows, sweep_rows
 from report_world import Run, report_run
 
 from pipeline.report.grid import Grid, Group, Row, Span, as_csv, as_tex, with_strongest
 from pipeline.report.paper_tables import Measured, missing_tables, paper_tables
-from pipeline.results.ablation import AblationRow, SweepRow, read_sweep, write_sweep
-from pipeline.results.ap import ApRow, read_ap
-from pipeline.results.protocols import ComparisonRow, line_name, write_comparison
+from pipeline.results.ablation import read_sweep, write_sweep
+from pipeline.results.ap import read_ap
+from pipeline.results.protocols import write_comparison
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.tables import as_json
-
-SETTINGS = ("easy", "medium", "hard")
 
 
 @pytest.fixture(scope="module")
@@ -27,64 +25,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     write_comparison(run.workspace, compared_rows(read_ap(run.workspace)), [], {})
     run.build("Some faces")
     return run
-
-
-def sweep_rows() -> list[SweepRow]:
-    def row(setting: str, seed: int, confidence: str, hard: float) -> SweepRow:
-        return SweepRow(
-            setting=setting,
-            seed=seed,
-            row=AblationRow(
-                split="val",
-                detector="some-detector",
-                protocol="single",
-                confidence=confidence,
-                training="",
-                seconds=1.0,
-                ap_easy=0.9,
-                ap_medium=0.8,
-                ap_hard=hard,
-            ),
-        )
-
-    return [
-        row("detector", 0, "predicted", 0.7),
-        row("detector", 0, "oracle", 0.95),
-        row("rank", 0, "ranked", 0.72),
-        row("rank", 1, "ranked", 0.74),
-        row("l2", 0, "ranked", float("nan")),
-    ]
-
-
-def compared_rows(rows: list[ApRow]) -> list[ComparisonRow]:
-    """Single, rank, multi and 8k of the first rows' detector, each a point better than the one before."""
-    lines = [
-        ("single", "", "single", 80.0),
-        ("single", "r", line_name("single", "rank"), 90.0),
-        ("multi", "", "multi", 1234.0),
-        ("8k", "", "8k", 700.0),
-        ("8k", "r", line_name("8k", "rank-8k"), 710.0),
-    ]
-    found = []
-    for number, (protocol, ranker, line, median_ms) in enumerate(lines):
-        for setting in SETTINGS:
-            first = next(row for row in rows if (row.setting, row.kind) == (setting, "official"))
-            changed = dataclasses.replace(
-                first, protocol=protocol, ranker=ranker, ap=0.6 + 0.01 * number, images=3
-            )
-            found.append(
-                ComparisonRow(
-                    **{field.name: getattr(changed, field.name) for field in dataclasses.fields(ApRow)},
-                    line=line,
-                    trained_on=0,
-                    split_images=4,
-                    median_ms=median_ms,
-                    timed_images=2,
-                    device="cpu",
-                    threads=1,
-                )
-            )
-    return found
 
 
 def table(run: Run, name: str) -> list[list[str]]:
@@ -134,11 +74,11 @@ def test_an_ablation_fills_table_1_with_means_and_spreads_apart_from_the_papers_
 def test_compared_protocols_fill_tables_3_and_4_in_the_papers_layout(run: Run):
     _, *lines = table(run, "table-3-scales")
     own = [line for line in lines if line[0].startswith("this run")]
-    assert own[0][0] == "this run: the same 3 of 4 images of Some faces, val, 4 images; cpu, 1 thread"
+    assert own[0][0] == "this run: Some faces, val, the same 3 of 4 images; cpu, 1 thread"
     assert [line[1:] for line in own] == [
         ["some-detector", "single", "60.0", "60.0", "60.0", "80.0"],
-        ["some-detector", "rank", "61.0", "61.0", "61.0", "90.0"],
         ["some-detector", "multi", "62.0", "62.0", "62.0", "1,234"],
+        ["some-detector", "rank", "61.0", "61.0", "61.0", "90.0"],
     ]
     _, *lines = table(run, "table-4-8k")
     assert [line[1:] for line in lines if line[0].startswith("this run")] == [
@@ -149,12 +89,12 @@ def test_compared_protocols_fill_tables_3_and_4_in_the_papers_layout(run: Run):
 
 
 def test_a_table_without_measurements_is_left_out_and_its_command_is_named(run: Run):
-    measured = Measured("here", False, read_ap(run.workspace), (), {})
+    measured = Measured("here", "4 images", False, read_ap(run.workspace), (), {})
     assert [grid.name for grid in paper_tables(measured)] == ["table-3-scales", "table-5-external"]
     commands = " ".join(missing_tables(measured))
     for command in ("crface ablate losses", "crface ablate pairs", "crface evaluate-protocols"):
         assert command in commands
-    assert paper_tables(Measured("here", False, (), (), {})) == []
+    assert paper_tables(Measured("here", "4 images", False, (), (), {})) == []
 
 
 def test_tables_of_an_earlier_report_that_are_not_made_any_more_are_removed(tmp_path: Path):

@@ -161,7 +161,7 @@ def test_the_report_has_the_figure_once_it_is_measured(tmp_path: Path) -> None:
     assert "some-detector on val" in elements.text
     assert "50 15 " in elements.text
     labels = [str(a["aria-label"]) for tag, a in elements.tags if tag == "svg" and "aria-label" in a]
-    assert [label for label in labels if "AP" in label] == [
+    assert [label for label in labels if "AP against" in label] == [
         f"{setting}: AP against image height, px" for setting in ("easy", "medium", "hard")
     ]
 
@@ -169,9 +169,9 @@ def test_the_report_has_the_figure_once_it_is_measured(tmp_path: Path) -> None:
 def test_single_faces_are_drawn_over_their_own_height(measured: Run) -> None:
     rows = [dataclasses.replace(row, most_faces=1) for row in read_resolutions(measured.workspace)]
     (figure,) = resolution_figures(rows)
-    assert {chart.x_label for chart in figure.charts} == {"median face height, px"}
+    assert {chart.x_label for chart, _ in figure.figure.panels} == {"median face height, px"}
     assert [(height, face) for height, face, _ in figure.lines] == [("50", "15"), ("100", "30")]
     nothing = [dataclasses.replace(row, face_px=math.nan, ap=math.nan, most_faces=0) for row in rows]
     (empty,) = resolution_figures(nothing)
-    assert all(path == "" for chart in empty.charts for _, _, path in chart.lines)
+    assert all(path == "" for chart, _ in empty.figure.panels for _, _, path in chart.lines)
     assert resolution_figures([]) == []

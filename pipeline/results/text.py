@@ -48,3 +48,11 @@ def milliseconds(value: float) -> str:
 def counted(count: int, of: str) -> str:
     """A count with its noun: `1 image`, `2 images`."""
     return f"{count} {of}{'s' * (count != 1)}"
+
+
+def size_words(num_bytes: int) -> str:
+    """A size on disk in decimal units: `512 B`, `1.2 MB`, `34 GB`."""
+    size, units = float(num_bytes), ["B", "kB", "MB", "GB", "TB"]
+    while size >= 999.5 and len(units) > 1:
+        size, units = size / 1000, units[1:]
+    return f"{size:.1f} {units[0]}" if size < 9.95 and units[0] != "B" else f"{size:.0f} {units[0]}"

@@ -38,6 +38,7 @@ GROUPS: Final = {
         "report": Entry("run", "report", "Write the HTML report."),
         "view": Entry("view", "view", "Look through all images in a browser."),
         "detect": Entry("detect", "detect", "Draw detected faces on images."),
+        "status": Entry("inventory", "status", "Show what is stored, and what is stale."),
     },
     "Measuring": {
         "score": Entry("score", "score", "Score a folder of text results."),
@@ -50,6 +51,7 @@ GROUPS: Final = {
     },
     "The machine": {
         "doctor": Entry("doctor", "doctor", "Check this machine before a long job."),
+        "clean": Entry("inventory", "clean", "Remove what nothing refers to any more."),
     },
 }
 

@@ -9,6 +9,7 @@ from pipeline.cache.plan import CachePlan
 from pipeline.dataset.index import IndexUpdate, update_index
 from pipeline.dataset.splits import find_splits
 from pipeline.evaluate.plan import plan_evaluate
+from pipeline.ground_truth.truth import find_files
 from pipeline.report import ReportInput, plan_report
 from pipeline.report import changes as report_changes
 from pipeline.results import ap as results
@@ -81,6 +82,8 @@ def stage_entries(plans: JobPlans) -> list[Entry]:
             return entries + [_whole_entry(stage, because) for stage in _AFTER_TRAINING]
     if plans.ranker is not None:
         entries += _rank_entries(plans)
+    if not plans.evaluated.is_labelled and find_files(plans.evaluated, job.ground_truth) is None:
+        return entries  # images without labels are for candidates only
     return entries + _result_entries(plans)
 
 

@@ -1,4 +1,4 @@
-"""Stored detections as files for other programs: WIDER FACE text, COCO JSON, Parquet."""
+"""Stored detections as files for other programs: WIDER FACE text, COCO JSON, Parquet, FiftyOne."""
 
 import io
 import json
@@ -22,7 +22,7 @@ from pipeline.formats.widerface_text import write_results
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.writing import refuse_to_replace, write_atomically
 
-Format = Literal["widerface", "coco", "parquet"]
+Format = Literal["widerface", "coco", "parquet", "fiftyone"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,15 +62,7 @@ def write_text(path: Path, images: Iterable[ImageDetections], about: Mapping[str
     Raises UserError as `write_results` does, and for two images of one name.
     """
     detections: dict[str, np.ndarray] = {}
-    path_of: dict[str, str] = {}
-    for image in images:
-        name = image_name(image.path)
-        other = path_of.setdefault(name, image.path)
-        if other != image.path:
-            raise UserError(
-                f"two images have the name {name} but for the suffix, {other} and {image.path}: text results cannot "
-                "tell them apart; export as COCO or Parquet"
-            )
+    for name, image in _by_name(images, "text results"):
         corners = image.rows.astype(np.float64)
         detections[name] = np.column_stack([corners[:, :2], corners[:, 2:4] - corners[:, :2], corners[:, 4]])
     write_results(path, detections)
@@ -124,16 +116,56 @@ def write_parquet(path: Path, images: Iterable[ImageDetections], about: Mapping[
     )
 
 
+def write_fiftyone(path: Path, images: Iterable[ImageDetections], about: Mapping[str, str]) -> None:
+    """Write the labels of FiftyOne's `FiftyOneImageDetectionDataset`: boxes x y w h as shares of the image.
+
+    An image is named by its path below the image folder, without the suffix, as FiftyOne finds it there. `about` is
+    kept under a key that FiftyOne passes over.
+
+    Raises UserError when the file cannot be written, and for two images of one name.
+    """
+    labels: dict[str, list[dict[str, object]]] = {}
+    for name, image in _by_name(images, "FiftyOne"):
+        x1, y1, x2, y2, confidence = image.rows.astype(np.float64).T
+        shares = np.column_stack([x1, y1, x2 - x1, y2 - y1]) / np.tile([image.width, image.height], 2)
+        labels[name] = [
+            {"label": "face", "bounding_box": box, "confidence": score}
+            for box, score in zip(shares.tolist(), confidence.tolist(), strict=True)
+        ]
+    data = json.dumps({"classes": ["face"], "labels": labels, "about": dict(about)})
+    _write(path, data.encode(), "file of labels for FiftyOne", _is_fiftyone)
+
+
 WRITERS: Final[Mapping[Format, Callable[[Path, Iterable[ImageDetections], Mapping[str, str]], None]]] = {
     "widerface": write_text,
     "coco": write_coco,
     "parquet": write_parquet,
+    "fiftyone": write_fiftyone,
 }
+
+
+def _by_name(images: Iterable[ImageDetections], what: str) -> Iterator[tuple[str, ImageDetections]]:
+    """Images with their names without suffix; UserError where these do not tell two images apart."""
+    path_of: dict[str, str] = {}
+    for image in images:
+        name = image_name(image.path)
+        other = path_of.setdefault(name, image.path)
+        if other != image.path:
+            raise UserError(
+                f"two images have the name {name} but for the suffix, {other} and {image.path}: {what} cannot "
+                "tell them apart; export as COCO or Parquet"
+            )
+        yield name, image
 
 
 def _is_json_list(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(64).lstrip().startswith(b"[")
+
+
+def _is_fiftyone(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(64).startswith(b'{"classes": ["face"], "labels": {')
 
 
 def _write(path: Path, data: bytes, what: str, is_such: Callable[[Path], bool]) -> None:

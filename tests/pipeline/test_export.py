@@ -19,7 +19,14 @@ from pipeline.config.toml import load_config
 from pipeline.dataset.index import update_index
 from pipeline.errors import UserError
 from pipeline.evaluate.detections import PREDICTED, RANKED, image_detections, stored_detections
-from pipeline.export import ImageDetections, read_detections, write_coco, write_parquet, write_text
+from pipeline.export import (
+    ImageDetections,
+    read_detections,
+    write_coco,
+    write_fiftyone,
+    write_parquet,
+    write_text,
+)
 from pipeline.formats.widerface_text import find_results, read_results
 from pipeline.workspace.layout import Workspace
 from workflows.cli.main import main
@@ -106,18 +113,45 @@ def test_parquet_has_one_row_an_image_and_says_where_it_is_from(run: Run, tmp_pa
         assert (np.array(columns, np.float32).T.reshape(-1, 5) == image.rows).all()
 
 
+def test_labels_for_fiftyone_name_images_without_suffix_and_have_boxes_as_shares_of_the_image(
+    run: Run, tmp_path: Path
+) -> None:
+    images = predicted(run)
+    write_fiftyone(tmp_path / "labels.json", images, {"detector": "pretended"})
+    found = json.loads((tmp_path / "labels.json").read_text())
+    assert found["classes"] == ["face"]
+    assert found["about"] == {"detector": "pretended"}
+    assert list(found["labels"]) == ["event/1", "event/2"]  # one without detections is there as well
+    assert found["labels"]["event/2"] == []
+    first, *_ = found["labels"]["event/1"]  # A, 60 x 60 px at the corner of 260 x 60 px
+    assert first == {
+        "label": "face",
+        "bounding_box": pytest.approx([0, 0, 60 / 260, 1]),
+        "confidence": pytest.approx(0.9),
+    }
+    read = [
+        (260 * x, 60 * y, 260 * (x + w), 60 * (y + h), one["confidence"])
+        for one in found["labels"]["event/1"]
+        for x, y, w, h in [one["bounding_box"]]
+    ]
+    assert np.array(read) == pytest.approx(images[0].rows)
+
+
 def test_text_is_not_written_with_boxes_that_its_reader_refuses(tmp_path: Path) -> None:
     images = [ImageDetections(path="event/1.jpg", width=9, height=9, rows=rows((5, 5, 4, 9, 0.5)))]
     with pytest.raises(UserError, match=r"the image event/1 has a box of negative size"):
         write_text(tmp_path / "text", images, {})
 
 
-def test_text_cannot_hold_two_images_of_one_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("write", [write_text, write_fiftyone])
+def test_where_images_are_named_without_suffix_two_of_one_name_are_refused(
+    tmp_path: Path, write: Callable[..., None]
+) -> None:
     images = [
         ImageDetections(path=path, width=9, height=9, rows=rows()) for path in ("event/1.jpg", "event/1.png")
     ]
     with pytest.raises(UserError, match="two images have the name event/1 but for the suffix"):
-        write_text(tmp_path / "text", images, {})
+        write(tmp_path / "written", images, {})
 
 
 # ------------------------------------------------------------------------------------------------ the command
@@ -149,7 +183,7 @@ def command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[...,
     return export
 
 
-@pytest.mark.parametrize("form", ["widerface", "coco", "parquet"])
+@pytest.mark.parametrize("form", ["widerface", "coco", "parquet", "fiftyone"])
 def test_the_command_writes_each_format_and_says_what_it_wrote(
     command: Callable[..., tuple[int, str, str]], tmp_path: Path, form: str
 ) -> None:
@@ -164,6 +198,8 @@ def test_the_command_writes_each_format_and_says_what_it_wrote(
     elif form == "coco":
         items = json.loads((tmp_path / "written").read_text())
         assert {item["image_id"] for item in items} <= {"event/1.jpg", "event/2.jpg"}
+    elif form == "fiftyone":
+        assert json.loads((tmp_path / "written").read_text())["about"]["detector"] == DETECTOR
     else:
         assert pq.read_table(tmp_path / "written").schema.metadata[b"detector"] == DETECTOR.encode()
 

@@ -81,7 +81,7 @@ def _fit_in_text(names: Sequence[str]) -> bool:
     return len(stems) == len(names) and not any(f"{stem}.txt" in parents for stem in stems)
 
 
-@pytest.mark.parametrize("form", WRITERS)
+@pytest.mark.parametrize("form", READERS)
 @settings(max_examples=150, deadline=None)
 @given(names=NAMES)
 def test_any_names_come_back_from_every_format(form: Format, names: list[str]) -> None:
@@ -157,7 +157,7 @@ def evaluated(folder: Folder, name: str) -> dict[str, float]:
     return {row["setting"]: row["ap"] for row in rows if row["setting"] in ("easy", "medium", "hard", "all")}
 
 
-@pytest.mark.parametrize("form", WRITERS)
+@pytest.mark.parametrize("form", READERS)
 def test_images_with_two_endings_are_imported_from_what_was_exported_with_the_same_ap(
     folder: Folder, form: Format
 ) -> None:

@@ -17,9 +17,9 @@ from workflows.cli.stage import StageCommand
     "form",
     default="widerface",
     show_default=True,
-    type=click.Choice(["widerface", "coco", "parquet"]),
-    help="WIDER FACE text results (a folder), COCO detections (JSON, image_id is the path), or Parquet with one row"
-    " per image.",
+    type=click.Choice(["widerface", "coco", "parquet", "fiftyone"]),
+    help="WIDER FACE text results (a folder), COCO detections (JSON, image_id is the path), Parquet with one row"
+    " per image, or labels for FiftyOne (JSON).",
 )
 @click.option(
     "--confidence",
@@ -37,6 +37,7 @@ def export_detections(output: Path, form: str, confidence: Any, **options: Any) 
     \b
     Example:  crface export-detections results/val --out runs/demo
               crface export-detections ranked.json --format coco --confidence ranked
+              crface export-detections labels.json --format fiftyone
     """
     from workflows.commands import export_detections as command
 

@@ -1,29 +1,24 @@
 """The report: one HTML page that needs nothing else, and its tables and figures as files beside it."""
 
-import hashlib
-import json
-import re
 from dataclasses import dataclass
 from typing import Final
 
 from pipeline.blocks.ledger import Ledger
 from pipeline.config.sections import RunConfig
-from pipeline.errors import UserError
 from pipeline.evaluate.plan import EvaluationInput, plan_evaluate
 from pipeline.evaluate.sources import Source
 from pipeline.report.other_rankers import other_rankers
+from pipeline.report.written import reasons, write
 from pipeline.results.ablation import SWEEPS, sweep_file
 from pipeline.results.findings import CALIBRATION, FAILURES
 from pipeline.results.timings import NAME as TIMINGS
-from pipeline.workspace.fingerprint import Parts, differences, file_sha256
+from pipeline.workspace.fingerprint import Parts, file_sha256
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import Place
-from pipeline.workspace.writing import write_atomically
 
-REPORT_VERSION: Final = 6
+REPORT_VERSION: Final = 7
 """Raised when the page or a file beside it changes for the same results."""
 
-_PAGE, _INPUTS = "index.html", "inputs.json"
 _RESULTS = ("ap.parquet", "pr_curves.parquet", FAILURES, CALIBRATION)
 
 
@@ -64,20 +59,7 @@ def plan_report(about: ReportInput) -> Parts:
 
 def changes(workspace: Workspace, parts: Parts) -> list[str]:
     """Why a report from `parts` has to be written; empty if it is there and undamaged."""
-    try:
-        record = json.loads((workspace.report / _INPUTS).read_bytes())
-        found, files = dict(record["parts"]), dict(record["files"])
-    except FileNotFoundError:
-        return ["not written yet"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return [f"the record {workspace.report / _INPUTS} is damaged"]
-    for name, sha256 in files.items():
-        try:
-            if file_sha256(workspace.report / name) != sha256:
-                return [f"{name} is not what was written"]
-        except OSError:
-            return [f"{name} is missing"]
-    return differences(found, json.loads(json.dumps(parts)))
+    return reasons(workspace.report, parts)
 
 
 def build_report(about: ReportInput) -> Place:
@@ -93,30 +75,7 @@ def build_report(about: ReportInput) -> Place:
 
     parts = plan_report(about)
     rendered = render(about.evaluation, about.config, about.title)
-    folder = about.evaluation.workspace.report
-    files = {**rendered.files, _PAGE: rendered.page.encode()}
-    stale = _recorded(folder) - files.keys()
-    try:
-        (folder / _INPUTS).unlink(missing_ok=True)
-        for name in sorted(stale):
-            (folder / name).unlink(missing_ok=True)
-        for name, data in files.items():
-            write_atomically(folder / name, data)
-        hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-        write_atomically(folder / _INPUTS, json.dumps({"parts": parts, "files": hashes}, indent=2).encode())
-    except OSError as error:
-        raise UserError(f"cannot write the report {folder}: {error.strerror or error}") from error
-    return folder / _PAGE
-
-
-def _recorded(folder: Place) -> set[str]:
-    """The tables and figures that the record of an earlier report names; none without a readable record."""
-    try:
-        names = dict(json.loads((folder / _INPUTS).read_bytes())["files"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return set()
-    # a record is data: nothing that it names outside these folders is touched
-    return {name for name in names if re.fullmatch(r"(tables|figures)/[A-Za-z0-9._-]+", name)}
+    return write(about.evaluation.workspace.report, rendered.page, rendered.files, parts)
 
 
 def _optional(workspace: Workspace) -> list[Place]:

@@ -2,22 +2,39 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from jaxtyping import Float
 
 from pipeline.ground_truth.truth import SETTINGS
 from pipeline.report.charts import Chart, Figure, Legend, Series, line_chart, stem
-from pipeline.report.palette import series_style
+from pipeline.report.palette import NUM_SERIES, series_style
 from pipeline.report.tables import percent
 from pipeline.results.ap import ApRow, CurveRow
 
 _ROOM = 0.05
 """How far the corner of a zoomed chart lies below the curve that bends first."""
 
+MOST_RUNS: Final = 11
+"""Runs in one chart: more lines are not told apart."""
+
+_PREDICTED = "s5 dashed"
+
 Run = tuple[str, Sequence[ApRow], Sequence[CurveRow]]
 """A name for the legend, and the rows of one source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A curve and how a chart has it."""
+
+    label: str
+    style: str
+    curve: CurveRow
+    rows: Sequence[ApRow]
+    """The rows that have its AP."""
 
 
 def source_curves(number: int, detector: str, rows: Sequence[ApRow], curves: Sequence[CurveRow]) -> Figure:
@@ -31,13 +48,44 @@ def source_curves(number: int, detector: str, rows: Sequence[ApRow], curves: Seq
 
 def joint_curves(name: str, title: str, runs: Sequence[Run]) -> Figure:
     """Predicted (dashed) and ranked (solid) of all runs in each setting, zoomed to where they differ."""
+    lines = []
+    for number, (run, rows, curves) in enumerate(runs):
+        is_ranked = any(curve.confidence == "ranked" for curve in curves)
+        for curve in curves:
+            if curve.confidence != "oracle":
+                is_plain = is_ranked and curve.confidence == "predicted"
+                style = f"s{number % NUM_SERIES} dashed" if is_plain else series_style(number)
+                lines.append(Line(f"{run}, {curve.confidence}", style, curve, rows))
     return Figure(
         name,
         title,
-        [_of_all(runs, setting) for setting in SETTINGS],
+        [_zoomed(lines, setting) for setting in SETTINGS],
         "Dashed: the detector's own confidence. Solid: after ranking. The axes begin below the point where the lowest "
         "curve has equal precision and recall.",
     )
+
+
+def runs_curves(name: str, title: str, runs: Sequence[Run]) -> Figure:
+    """One detector's ranked curves of several runs, and predicted once for the same candidates, zoomed likewise.
+
+    Only the first MOST_RUNS are drawn, and the caption says so.
+    """
+    drawn = runs[:MOST_RUNS]
+    owners = [{curve.fingerprint for curve in curves} for _, _, curves in drawn]
+    seen: set[str] = set()
+    lines = []
+    for number, (run, rows, curves) in enumerate(drawn):
+        for curve in curves:
+            if curve.confidence == "ranked":
+                lines.append(Line(run, series_style(number), curve, rows))
+            elif curve.confidence == "predicted" and curve.fingerprint not in seen:
+                is_shared = sum(curve.fingerprint in owner for owner in owners) > 1
+                label = "predicted" if is_shared else f"{run}, predicted"
+                lines.append(Line(label, _PREDICTED, curve, rows))
+        seen |= owners[number]
+    left_out = f" Only the first {MOST_RUNS} of {len(runs)} runs are drawn." if len(runs) > MOST_RUNS else ""
+    caption = f"Solid: after ranking. Grey and dashed: the detector's own confidence.{left_out}"
+    return Figure(name, title, [_zoomed(lines, setting) for setting in SETTINGS], caption)
 
 
 def _of_one(rows: Sequence[ApRow], curves: Sequence[CurveRow], setting: str) -> tuple[Chart, Legend]:
@@ -52,20 +100,17 @@ def _of_one(rows: Sequence[ApRow], curves: Sequence[CurveRow], setting: str) -> 
     return line_chart(setting, "recall", "precision", series, (0.0, 1.0), (0.0, 1.0)), legend
 
 
-def _of_all(runs: Sequence[Run], setting: str) -> tuple[Chart, Legend]:
-    series, legend = [], []
-    for number, (run, rows, curves) in enumerate(runs):
-        ap = _ap(rows, setting)
-        own = [c for c in _official(curves, setting) if c.confidence in ("predicted", "ranked")]
-        for curve in own:
-            is_plain = curve.confidence == "predicted" and len(own) > 1
-            style = f"s{number % 6} dashed" if is_plain else series_style(number)
-            name = f"{run}, {curve.confidence}"
-            series.append(Series(name, style, *_points(curve)))
-            legend.append((style, name, percent(ap.get((curve.confidence, curve.candidates), math.nan))))
-    corner = zoomed_corner([(line.x, line.y) for line in series])
-    series = [_within(line, corner) for line in series]
-    return line_chart(setting, "recall", "precision", series, (corner, 1.0), (corner, 1.0)), legend
+def _zoomed(lines: Sequence[Line], setting: str) -> tuple[Chart, Legend]:
+    """The official curves of one setting, where they bend."""
+    own = [line for line in lines if (line.curve.setting, line.curve.kind) == (setting, "official")]
+    series = [Series(line.label, line.style, *_points(line.curve)) for line in own]
+    legend = []
+    for line in own:
+        ap = _ap(line.rows, setting).get((line.curve.confidence, line.curve.candidates), math.nan)
+        legend.append((line.style, line.label, percent(ap)))
+    corner = zoomed_corner([(item.x, item.y) for item in series])
+    shown = [_within(item, corner) for item in series]
+    return line_chart(setting, "recall", "precision", shown, (corner, 1.0), (corner, 1.0)), legend
 
 
 def zoomed_corner(

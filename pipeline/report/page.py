@@ -26,7 +26,7 @@ from pipeline.report.facts import (
     training_figure,
     work_facts,
 )
-from pipeline.report.files import table_files
+from pipeline.report.files import Rendered, table_files
 from pipeline.report.findings import Findings, findings
 from pipeline.report.gallery import gallery_section
 from pipeline.report.paper_tables import Measured, missing_tables, paper_tables
@@ -44,15 +44,6 @@ from pipeline.results.findings import CalibrationRow, FailureRow, read_calibrati
 from pipeline.results.protocols import ComparisonRow, compared_tables, read_comparison
 from pipeline.results.resolutions import read_resolutions
 from pipeline.results.text import counted
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """All that a report consists of."""
-
-    page: str
-    files: dict[str, bytes]
-    """By path below the page's folder."""
 
 
 @dataclass(frozen=True, slots=True)

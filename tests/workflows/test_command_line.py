@@ -273,6 +273,11 @@ MISTAKES: list[tuple[Sequence[str], int, Sequence[str]]] = [
     (["train", "--out", "fresh"], 1, ["crface cache"]),
     (["rank", "--out", "fresh"], 1, ["crface cache"]),
     (["report", "--out", "fresh"], 1, ["crface cache"]),
+    (["report", "plain"], 2, ["plain", "--out", "--compare"]),
+    (["report", "--compare", "plain"], 2, ["at least two workspaces"]),
+    (["report", "--compare", "plain", "plain"], 2, ["plain", "given twice"]),
+    (["report", "--compare", "plain", "empty"], 1, ["plain", "no results", "crface evaluate"]),
+    (["report", "--compare", "plain", "empty", "--split", "val"], 2, ["leave out --split"]),
     (["cache", "--data", "plain", "--out", "a-file"], 2, ["a-file"]),
     (
         ["weights", "import", "not-weights.pth", "--detector", "retinaface-mobilenet0.25"],

@@ -35,7 +35,7 @@ GROUPS: Final = {
         "export-ranker": Entry("export_ranker", "export_ranker", "Export a ranker as an ONNX file."),
     },
     "Looking": {
-        "report": Entry("run", "report", "Write the HTML report."),
+        "report": Entry("report", "report", "Write the HTML report."),
         "view": Entry("view", "view", "Look through all images in a browser."),
         "detect": Entry("detect", "detect", "Draw detected faces on images."),
         "status": Entry("inventory", "status", "Show what is stored, and what is stale."),

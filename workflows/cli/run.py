@@ -1,4 +1,4 @@
-"""The stages as commands: cache, train, rank, evaluate, report; all of them (demo) and their plan."""
+"""The stages as commands: cache, train, rank, evaluate; all of them (demo) and their plan."""
 
 import json
 from typing import Any
@@ -165,21 +165,6 @@ def evaluate(as_json: bool, is_detailed: bool, **options: Any) -> None:
     rows = command.evaluate(make_job(**options), show=not as_json, is_detailed=is_detailed)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
-
-
-@click.command(cls=StageCommand)
-@job_options("data", "out", "config", "detector", "protocol", "ranker", "split", "ground_truth")
-def report(**options: Any) -> None:
-    """Write the HTML report.
-
-    report/index.html has the AP table, precision-recall curves, and images before and after ranking.
-
-    \b
-    Example:  crface report --out runs/demo
-    """
-    from workflows.commands import report as command
-
-    command.report(make_job(**options))
 
 
 @click.command(cls=StageCommand)

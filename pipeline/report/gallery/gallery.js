@@ -14,7 +14,7 @@
   // from the least confident to the most: told apart in grey too, and bright enough for dark photographs
   const RAMP = [[91, 124, 250], [47, 181, 208], [95, 211, 141], [201, 227, 74], [255, 210, 31]];
   const FINDS = 1;
-  const [LINE_FACES, LINE_FOUND, LINE_FALSE, LINE_FAILURES, LINE_SIZES] = [1, 2, 4, 6, 7];
+  const [LINE_FOUND, LINE_FALSE, LINE_FAILURES, LINE_SIZES] = [2, 4, 6, 7];
 
   /* ---- where the records come from ---- */
 
@@ -188,6 +188,7 @@
     at("title").textContent = path;
     at("position").textContent = `${state.place + 1} of ${state.rows.length}, ${width} \u00d7 ${height} px`;
     resetZoom();
+    draw(); // the picture, without the boxes of the one before
     let complaint = "";
     const record = await source.record(chosen, number).catch((error) => {
       complaint = error.message;
@@ -336,7 +337,7 @@
         at(`${side}-figure`),
         at(side),
         at(side).querySelector(`[data-box="${state.box}"] .line`),
-      ].map((element) => element.getBoundingClientRect());
+      ].map((one) => one.getBoundingClientRect());
       tip.textContent = boxWords(box);
       const below = drawn.bottom + 6;
       const above = Math.max(frame.top, drawn.top - tip.offsetHeight - 6);

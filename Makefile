@@ -111,7 +111,13 @@ fuzz: setup ## search for inputs that break a reader, with Atheris
 format: setup ## format the code
 	$(BIN)/ruff check --fix --quiet . && $(BIN)/ruff format .
 
-lint: setup ## check the code with ruff, mypy (strict) and the import rules, and run audit
+ESLINT := 10.15.0
+lint-js: ## check the report's script with ESLint; only its syntax where ESLint cannot be fetched
+	@if ! command -v node > /dev/null; then echo "lint-js: skipped, Node is not installed"; \
+	elif npx --yes eslint@$(ESLINT) --version > /dev/null 2>&1; then npx --yes eslint@$(ESLINT) --max-warnings 0 pipeline; \
+	else echo "lint-js: only the syntax, ESLint $(ESLINT) cannot be fetched here"; node --check pipeline/report/gallery/gallery.js; fi
+
+lint: setup lint-js ## check the code with ruff, mypy (strict), the import rules and ESLint, and run audit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -124,4 +130,4 @@ smoke: setup ## run the installed command end to end on a small data set, in abo
 clean: ## remove the environment, the caches and the workspaces of demo and smoke
 	rm -rf $(VENV) runs/demo runs/smoke .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup setup-locked lock audit demo cache train rank evaluate resolutions protocols report plan ablate doctor bench test test-all test-slurm fuzz format lint smoke clean
+.PHONY: help setup setup-locked lock audit demo cache train rank evaluate resolutions protocols report plan ablate doctor bench test test-all test-slurm fuzz format lint lint-js smoke clean

@@ -185,6 +185,9 @@ class ComparedProtocol(Section):
     """One protocol of a comparison: a line of the table per detector and confidence."""
 
     protocol: str = Field(description="the name of a protocol, or a TOML file")
+    split: str = Field(
+        "", description="the split to compare on, where the data set has it; else the one that is evaluated"
+    )
     detectors: tuple[str, ...] = Field(
         (), strict=False, description="detectors to compare; none: those of [cache]"
     )

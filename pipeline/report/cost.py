@@ -15,20 +15,26 @@ _LEAST_DECADES = 1.0  # that the axis of time spans: two protocols of the same c
 
 
 def cost_figure(rows: Sequence[ComparisonRow]) -> Figure | None:
-    """A panel for each detector with a dot for each protocol and ranker; None where nothing was compared."""
+    """A panel for each detector and split with a dot for each protocol and ranker; None where nothing was compared."""
     setting = SETTINGS[-1]
     own = [row for row in rows if row.setting == setting and math.isfinite(row.ap) and row.median_ms > 0]
     if not own:
         return None
     first = own[0]
-    detectors = dict.fromkeys(row.detector for row in own)
+    panels: dict[str, list[ComparisonRow]] = {}
+    has_splits = len({row.split for row in own}) > 1
+    for row in own:
+        name = f"{row.detector} on {row.split}" if has_splits else row.detector
+        panels.setdefault(name, []).append(row)
+    images = " and of ".join(
+        dict.fromkeys(f"the same {row.images} of {row.split_images} images" for row in own)
+    )
     return Figure(
         "cost",
         "AP over milliseconds",
-        [_panel(name, [row for row in own if row.detector == name]) for name in detectors],
-        f"AP {setting} with its 95 % interval over the time of an image, without decoding, on the same {first.images} "
-        f"of {first.split_images} images; median of {first.timed_images} images on {first.device}. Up and to the left "
-        "is better.",
+        [_panel(name, rows) for name, rows in panels.items()],
+        f"AP {setting} with its 95 % interval over the time of an image, without decoding, on {images}; median of "
+        f"{first.timed_images} images on {first.device}. Up and to the left is better.",
     )
 
 

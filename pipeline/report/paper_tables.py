@@ -172,10 +172,12 @@ def _scales(measured: Measured) -> Grid | None:
 
 
 def _large_protocols(rows: Sequence[ComparisonRow]) -> list[str]:
-    """The protocols beside single and multi, without the `-multi` of each."""
+    """The protocols beside single and multi that have several views or a ranker, without the `-multi` of each."""
     return list(
         dict.fromkeys(
-            row.protocol.removesuffix("-multi") for row in rows if row.protocol not in ("single", "multi")
+            row.protocol.removesuffix("-multi")
+            for row in rows
+            if row.protocol not in ("single", "multi") and (row.ranker or row.protocol.endswith("-multi"))
         )
     )
 

@@ -110,11 +110,11 @@ class ComparedTable:
 
 
 def compared_tables(rows: Iterable[ComparisonRow]) -> list[ComparedTable]:
-    """A table for each detector, in the order of the rows; none for no rows."""
-    by_detector: dict[tuple[str, str], list[ComparisonRow]] = {}
+    """A table for each detector and split, in the order of the rows; none for no rows."""
+    groups: dict[tuple[str, str, str], list[ComparisonRow]] = {}
     for row in rows:
-        by_detector.setdefault((row.detector, row.weights), []).append(row)
-    return [_compared(group) for group in by_detector.values()]
+        groups.setdefault((row.detector, row.weights, row.split), []).append(row)
+    return [_compared(group) for group in groups.values()]
 
 
 def format_comparison(rows: Iterable[ComparisonRow]) -> str:
@@ -126,7 +126,8 @@ def _compared(rows: Sequence[ComparisonRow]) -> ComparedTable:
     first = rows[0]
     faces = " / ".join(str(row.faces) for row in rows[: len(SETTINGS)])
     is_part = first.images < first.split_images
-    count = f"the same {first.images} of {first.split_images}" if is_part else f"all {first.images}"
+    whole = "the only image" if first.images == 1 else f"all {first.images} images"
+    count = f"the same {first.images} of {first.split_images} images" if is_part else whole
     conditions = (
         f"official AP in %, in brackets the 95 % interval, had other images been drawn; IoU {first.iou:g}, NMS "
         f"{first.nms_iou:g}, score above {first.score_threshold:g}; {' / '.join(SETTINGS)} {first.definition}, "
@@ -145,7 +146,7 @@ def _compared(rows: Sequence[ComparisonRow]) -> ComparedTable:
         + (f", their candidates {protocol}" if protocol else "")
         for protocol, trained_on in trained
     )
-    title = f"{first.detector} (weights {first.weights[:12]}) on {count} images of {first.split}"
+    title = f"{first.detector} (weights {first.weights[:12]}) on {count} of {first.split}"
     return ComparedTable(title, conditions, lines, rankers)
 
 

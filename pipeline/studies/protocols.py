@@ -1,6 +1,6 @@
 """Protocols and rankers over the same images: the lines of the paper's Tables 3 and 4, AP beside milliseconds."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -12,6 +12,7 @@ from pipeline.evaluate.sources import Source
 from pipeline.evaluate.work import Progress, measure
 from pipeline.ground_truth.truth import SETTINGS
 from pipeline.rank.plan import RankPlan
+from pipeline.results.ap import ApRow
 from pipeline.results.protocols import ComparisonRow, line_name, ranker_name, write_comparison
 from pipeline.results.timings import TimingRow
 from pipeline.workspace.fingerprint import Parts
@@ -151,27 +152,55 @@ def time_lines(
     return timings
 
 
+def plan_comparisons(comparisons: Sequence[Comparison]) -> Parts:
+    """All that decides the table of one comparison or of several, each over images of another split.
+
+    Raises UserError as `plan_evaluate` does.
+    """
+    if len(comparisons) == 1:
+        return plan_comparison(comparisons[0])
+    return {
+        "stage": "compare protocols",
+        "splits": {one.index.split: plan_comparison(one) for one in comparisons},
+    }
+
+
 def compare(
-    results: Workspace, comparison: Comparison, timings: Timings, progress: Progress | None = None
+    results: Workspace,
+    comparisons: Sequence[Comparison],
+    timings: Sequence[Timings],
+    progress: Progress | None = None,
 ) -> None:
-    """Compute AP of every line, all on the same images as `measure` chooses them, and write the table into `results`.
+    """Compute AP of every line, and write the table of all comparisons into `results`.
+
+    The lines of one comparison are all on the same images as `measure` chooses them. `timings` are of each
+    comparison.
 
     Raises UserError as `measure` does, and when the table cannot be written.
     """
-    found = measure(comparison.evaluation, progress)
+    rows, notes = list[ComparisonRow](), list[str]()
+    for comparison, timed in zip(comparisons, timings, strict=True):
+        found = measure(comparison.evaluation, progress)
+        rows += _rows(comparison, timed, found.rows)
+        # the table itself says how many of the split's images are compared
+        notes += [note.text for note in found.notes if note.about != "coverage"]
+    write_comparison(results, rows, list(dict.fromkeys(notes)), plan_comparisons(comparisons))
+
+
+def _rows(comparison: Comparison, timings: Timings, measured: Sequence[ApRow]) -> Iterator[ComparisonRow]:
     numbers = {
         (row.fingerprint, row.ranker, row.confidence, row.setting): row
-        for row in found.rows
+        for row in measured
         if row.kind == "official" and row.confidence in ("predicted", "ranked")
     }
-    rows = []
     for line in comparison.lines:
         confidence: Literal["predicted", "ranked"] = "predicted" if line.ranker is None else "ranked"
         parts = {row.part: row for row in timings[line.detector, line.protocol]}
         timed = parts["all but the ranker" if line.ranker is None else "all"]
-        rows += [
-            ComparisonRow(
-                **asdict(numbers[line.source.key.fingerprint, line.evaluated.ranker, confidence, setting]),
+        for setting in SETTINGS:
+            row = numbers[line.source.key.fingerprint, line.evaluated.ranker, confidence, setting]
+            yield ComparisonRow(
+                **asdict(row),
                 line=line.name,
                 trained_on=line.ranker.trained_on if line.ranker else 0,
                 split_images=comparison.num_split_images,
@@ -180,8 +209,3 @@ def compare(
                 device=timed.device,
                 threads=timed.threads,
             )
-            for setting in SETTINGS
-        ]
-    # the table itself says how many of the split's images are compared
-    notes = [note.text for note in found.notes if note.about != "coverage"]
-    write_comparison(results, rows, notes, plan_comparison(comparison))

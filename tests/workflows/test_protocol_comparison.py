@@ -44,6 +44,13 @@ protocol = "long-192"
 rankers = ["run", "own"]
 """
 
+LARGE = """
+[[comparison.protocols]]
+protocol = "long-160"
+split = "8k"
+rankers = ["run"]
+"""
+
 LOW = """
 [[views]]
 side = "short"
@@ -141,3 +148,59 @@ def test_a_configuration_without_protocols_to_compare_is_told_what_to_add(
     ended = crface("evaluate-protocols", "--config", "none.toml", "--out", "w", cwd=folder)
     assert ended.status == 2
     assert "[[comparison.protocols]]" in ended.errors
+
+
+def test_protocols_of_another_split_are_compared_on_its_images_in_a_table_of_their_own(
+    compared: tuple[Path, Ended],
+) -> None:
+    folder, _ = compared
+    (folder / "large.toml").write_text(CONFIG + LARGE)
+    ended = crface("evaluate-protocols", "--config", "large.toml", "--out", "w", "--json", cwd=folder)
+    assert ended.status == 0, ended.errors
+    rows = json.loads(ended.output)
+    on = {row["line"]: (row["split"], row["images"], row["split_images"]) for row in rows}
+    assert on == dict.fromkeys(LINES, ("val", 2, 4)) | {
+        "long-160": ("8k", 1, 1),
+        "long-160, rank": ("8k", 1, 1),
+    }
+    again = crface("evaluate-protocols", "--config", "large.toml", "--out", "w", cwd=folder)
+    assert "the results are up to date" in again.output
+    assert "the only image of 8k" in " ".join(again.output.split())
+
+
+def test_what_was_compared_on_another_split_is_kept_and_asks_for_nothing_else_of_it(
+    compared: tuple[Path, Ended],
+) -> None:
+    folder, _ = compared
+    (folder / "large.toml").write_text(CONFIG + LARGE)
+    ended = crface("evaluate-protocols", "--config", "large.toml", "--out", "w", cwd=folder)
+    assert ended.status == 0, ended.errors
+    cached = crface("cache", "--config", "large.toml", "--out", "w", cwd=folder)
+    assert cached.status == 0, cached.errors
+    assert "8k" not in cached.output
+    cleaned = crface("clean", "--yes", "--config", "large.toml", "--out", "w", cwd=folder)
+    assert cleaned.status == 0, cleaned.errors
+    again = crface("evaluate-protocols", "--config", "large.toml", "--out", "w", cwd=folder)
+    assert again.output.count("nothing to do") == 4
+
+
+def test_a_data_set_without_the_split_is_compared_on_the_one_that_is_evaluated(
+    compared: tuple[Path, Ended],
+) -> None:
+    folder, _ = compared
+    (folder / "elsewhere.toml").write_text(CONFIG.partition("[[comparison")[0] + LARGE.replace('"run"', ""))
+    made = crface("dataset", "make", "own", "--config", "elsewhere.toml", cwd=folder)
+    assert made.status == 0, made.errors
+    ended = crface(
+        "evaluate-protocols",
+        "--config",
+        "elsewhere.toml",
+        "--data",
+        "own",
+        "--out",
+        "o",
+        "--json",
+        cwd=folder,
+    )
+    assert ended.status == 0, ended.errors
+    assert {row["split"] for row in json.loads(ended.output)} == {"val"}

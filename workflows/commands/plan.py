@@ -16,7 +16,7 @@ from pipeline.results import ap as results
 from pipeline.train.plan import TrainPlan
 from pipeline.workspace.layout import CandidateKey
 from workflows.commands.plans import JobPlans
-from workflows.job.data import data_root, is_embedded
+from workflows.job.data import asked_for, data_root, is_embedded
 from workflows.job.job import Job
 
 _AFTER_TRAINING = ("rank", "evaluate", "report")
@@ -63,7 +63,7 @@ def plan(job: Job) -> list[Entry]:
         split: update_index(
             job.workspace, root, split, is_dry_run=True, max_pixels=job.config.cache.max_pixels
         )
-        for split in find_splits(root)
+        for split in asked_for(job, root, find_splits(root))
     }
     plans = JobPlans(job, {split: update.index for split, update in updates.items()})
     return [_index_entry(split, update) for split, update in updates.items()] + stage_entries(plans)

@@ -90,9 +90,11 @@ def of_results(workspace: Workspace, inventory: Inventory) -> References:
     """
     known = {piece.subset for piece in inventory.pieces}
     compared = _rows(workspace.protocols) if workspace.protocols.exists() else []
-    subsets = {str(row["images"]) for row in compared} & known
     # a comparison over a few images was computed from a subset, one over all from the workspace itself
-    others = [] if subsets else compared
+    subsets = {str(row["images"]) for row in compared if row["images"] < row["split_images"]} & known
+    others = [
+        row for row in compared if row["images"] == row["split_images"] or str(row["images"]) not in subsets
+    ]
     for folder in (workspace.results, workspace.results / "ablation"):
         others += [
             row for path in listed(folder, "*.parquet") if path != workspace.protocols for row in _rows(path)
@@ -158,7 +160,7 @@ def _rows(path: Place) -> list[dict[str, Any]]:
         file = pq.ParquetFile(in_memory(path))
         names = [
             name
-            for name in ("split", "fingerprint", "ranker", "training", "images")
+            for name in ("split", "fingerprint", "ranker", "training", "images", "split_images")
             if name in file.schema_arrow.names
         ]
         rows: list[dict[str, Any]] = file.read(names).to_pylist() if names else []

@@ -1,6 +1,6 @@
 """A job's data set, made first if it is the embedded one, and the workspace's indexes of it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import click
@@ -16,6 +16,8 @@ from workflows.job.progress import shown_if_long
 
 EMBEDDED = "data"
 """Folder of the embedded data set inside a workspace that has one."""
+ON_REQUEST = (LARGE_SPLIT, EIGHT_K_SPLIT)
+"""The splits that the embedded data set has only where they are asked for."""
 _MAX_NAMED = 10
 
 
@@ -54,28 +56,38 @@ def make_embedded(folder: Path, config: DatasetConfig) -> None:
         make_dataset(folder, config, progress)
 
 
-def _make_extra_split(folder: Path, split: str | None, config: DatasetConfig) -> None:
-    if split not in (LARGE_SPLIT, EIGHT_K_SPLIT):
-        return
+def _make_extra_split(folder: Path, split: str, config: DatasetConfig) -> None:
     from pipeline.embedded.extra_splits import make_extra_split
 
     with shown_if_long(f"split {split}") as progress:
         make_extra_split(folder, split, config, progress)
 
 
-def update_indexes(job: Job) -> dict[str, Index]:
+def asked_for(job: Job, root: Path, splits: Iterable[str], also: Collection[str] = ()) -> list[str]:
+    """The splits without those that the embedded data set has on request, but for the job's and those in `also`."""
+    wanted = {job.split, *also}
+    return [
+        split
+        for split in splits
+        if split not in ON_REQUEST or split in wanted or not is_embedded(job.workspace, root)
+    ]
+
+
+def update_indexes(job: Job, also: Collection[str] = ()) -> dict[str, Index]:
     """Update the index of every split and print what changed; the indexes by split.
 
-    The embedded data set is made first; its splits `large` and `8k` only if the job is of that split.
+    The embedded data set is made first; its splits `large` and `8k` only if the job is of them or `also` names them.
 
     The caller holds the workspace's lock. Raises UserError when there is no data set, or it is damaged.
     """
     root = data_root(job)
     if is_embedded(job.workspace, root):
         make_embedded(root, job.config.dataset)
-        _make_extra_split(root, job.split, job.config.dataset)
+        for split in ON_REQUEST:
+            if split == job.split or split in also:
+                _make_extra_split(root, split, job.config.dataset)
     indexes = {}
-    for split in find_splits(root):
+    for split in asked_for(job, root, find_splits(root), also):
         with shown_if_long(f"index of {split}") as progress:
             update = update_index(
                 job.workspace, root, split, progress, max_pixels=job.config.cache.max_pixels

@@ -5,15 +5,13 @@ ranker of each loss, trained and applied one after the other, gives the paper's 
 """
 
 import tomllib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
-from crface.evaluation.calibration import rank_correlation
+from crface.evaluation.order import OrderTally, order_tally, summed
 from crface.oracle import oracle_confidence
 from pipeline.blocks.arrays import NOT_COMPUTED
 from pipeline.blocks.store import CandidateStore, ImageUnreadable, ScoreStore
@@ -22,7 +20,8 @@ from pipeline.dataset.index import Index
 from pipeline.errors import UserError
 from pipeline.evaluate.sources import Source
 from pipeline.ground_truth.truth import GroundTruth, overlap
-from pipeline.report.charts import Chart, Figure, Legend, Series, line_chart, stem
+from pipeline.report.charts import Figure, stem
+from pipeline.report.order_panels import CAPTION, OrderLine, order_panels
 from pipeline.report.other_rankers import other_rankers
 from pipeline.report.palette import series_style
 from pipeline.workspace.layout import Workspace
@@ -33,22 +32,16 @@ MOST_IMAGES: Final = 200
 MOST_RANKERS: Final = 6
 """Other rankers that are drawn beside the run's own."""
 
-_BINS, _PLACES = 40, 51
-_LOWEST = -4.0  # of the axis of shares, a logarithm: fewer than one box in ten thousand is drawn as none
-_SHARES = [(-4.0, "0.01 %"), (-3.0, "0.1 %"), (-2.0, "1 %"), (-1.0, "10 %"), (0.0, "100 %")]
-_Values = list[Float[np.ndarray, " _"]]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sampled:
-    """Confidences of each sampled image's candidates above the threshold."""
+    """Confidences of the sampled images' candidates above the threshold."""
 
     num_images: int
     num_of: int
     """Images with ground truth, of which `num_images` were looked at."""
-    oracle: _Values
-    confidences: dict[tuple[str, str], _Values]
-    """By name and style."""
+    tallies: dict[tuple[str, str], OrderTally]
+    """By name and style; the oracle last."""
 
 
 def confidence_figure(
@@ -64,7 +57,7 @@ def confidence_figure(
     Raises UserError when candidates or scores are missing or damaged.
     """
     sampled = sample(workspace, index, source, truth, config)
-    if not any(len(values) for values in sampled.oracle):
+    if not any(tally.num_images for tally in sampled.tallies.values()):
         return None
     detector = source.key.detector
     part = (
@@ -72,13 +65,15 @@ def confidence_figure(
         if sampled.num_images < sampled.num_of
         else "all images"
     )
+    lines = [
+        OrderLine(name, style, tally.share, tally.mean_overlap, tally.mean_kendall)
+        for (name, style), tally in sampled.tallies.items()
+    ]
     return Figure(
         stem("confidences", number, detector),
         f"Confidences of {detector}",
-        [_distribution(sampled), _order(sampled)],
-        f"Candidates above {config.score_threshold:g} of {part}. Left: the share of boxes at each confidence. Right: "
-        "each image's boxes in the order of a confidence, best first, and the mean overlap with a face of those taken "
-        "so far: the nearer to the oracle's line, the better its order is kept; with Kendall's tau.",
+        order_panels(lines),
+        f"Candidates above {config.score_threshold:g} of {part}. {CAPTION}",
     )
 
 
@@ -95,9 +90,9 @@ def sample(
     chosen = [pairs[place] for place in places]
     candidates = CandidateStore.open(workspace.candidates(source.key))
     scores = _score_stores(workspace, source)
-    oracle: _Values = []
-    confidences: dict[tuple[str, str], _Values] = {("predicted", "predicted"): []}
-    confidences |= {key: [] for key in scores}
+    tallies: dict[tuple[str, str], list[OrderTally]] = {("predicted", "predicted"): []}
+    tallies |= {key: [] for key in (*scores, ("oracle", "oracle"))}
+    num_images = 0
     for row, image in chosen:
         try:
             boxes = candidates.read(row)
@@ -106,11 +101,12 @@ def sample(
             continue
         is_above = boxes[:, 4] > config.score_threshold
         faces = torch.from_numpy(truth.faces[image].astype(np.float32))
-        oracle.append(oracle_confidence(torch.from_numpy(boxes[is_above, :4].copy()), faces).numpy())
-        confidences["predicted", "predicted"].append(boxes[is_above, 4])
-        for key, values in refined.items():
-            confidences[key].append(values[is_above])
-    return Sampled(len(oracle), len(pairs), oracle, confidences)
+        oracle = oracle_confidence(torch.from_numpy(boxes[:, :4].copy()), faces).numpy()
+        every = {("predicted", "predicted"): boxes[:, 4], **refined, ("oracle", "oracle"): oracle}
+        for key, values in every.items():
+            tallies[key].append(order_tally(values[is_above], oracle[is_above]))
+        num_images += 1
+    return Sampled(num_images, len(pairs), {key: summed(items) for key, items in tallies.items()})
 
 
 def _score_stores(workspace: Workspace, source: Source) -> dict[tuple[str, str], ScoreStore]:
@@ -137,55 +133,3 @@ def _loss(workspace: Workspace, ranker: str) -> str:
         return str(tomllib.loads(text)["train"]["loss"])
     except (OSError, ValueError, KeyError, TypeError):
         return "ranker"
-
-
-def _lines(sampled: Sampled) -> list[tuple[tuple[str, str], _Values]]:
-    return [*sampled.confidences.items(), (("oracle", "oracle"), sampled.oracle)]
-
-
-def _distribution(sampled: Sampled) -> tuple[Chart, Legend]:
-    edges = np.linspace(0, 1, _BINS + 1)
-    middles = (edges[1:] + edges[:-1]) / 2
-    series, legend = [], []
-    for (name, style), values in _lines(sampled):
-        joined = np.clip(np.concatenate(values), 0, 1)
-        share = np.histogram(joined, edges)[0] / max(1, len(joined))
-        with np.errstate(divide="ignore"):
-            series.append(Series(name, style, middles, np.maximum(np.log10(share), _LOWEST)))
-        legend.append((style, name, ""))
-    chart = line_chart(
-        "Distribution", "confidence", "share of boxes", series, (0.0, 1.0), (_LOWEST, 0.0), y_ticks=_SHARES
-    )
-    return chart, legend
-
-
-def _order(sampled: Sampled) -> tuple[Chart, Legend]:
-    x = np.linspace(0, 1, _PLACES)
-    series, legend = [], []
-    for (name, style), values in _lines(sampled):
-        series.append(Series(name, style, x, kept_order(values, sampled.oracle, x)))
-        tau = rank_correlation(values, sampled.oracle).mean_kendall
-        legend.append((style, name, "" if name == "oracle" or tau != tau else f"tau {tau:.3f}"))
-    top = float(max(line.y[np.isfinite(line.y)].max(initial=0.0) for line in series))
-    return (
-        line_chart(
-            "Order kept", "share of boxes taken", "mean overlap of these", series, (0.0, 1.0), (0.0, top)
-        ),
-        legend,
-    )
-
-
-def kept_order(
-    confidence: Sequence[Float[np.ndarray, " _"]],
-    oracle: Sequence[Float[np.ndarray, " _"]],
-    shares: Float[np.ndarray, " share"],
-) -> Float[np.ndarray, " share"]:
-    """Mean oracle confidence of the best boxes of each image up to each share of them, mean over images with boxes."""
-    curves = []
-    for own, targets in zip(confidence, oracle, strict=True):
-        if not len(own):
-            continue
-        ordered = targets[np.argsort(-own, kind="stable")]
-        means = np.cumsum(ordered) / np.arange(1, len(ordered) + 1)
-        curves.append(np.interp(shares * len(ordered), np.arange(1, len(ordered) + 1), means))
-    return np.mean(curves, axis=0) if curves else np.full(len(shares), np.nan)

@@ -109,7 +109,7 @@ def _zoomed(lines: Sequence[Line], setting: str) -> tuple[Chart, Legend]:
         ap = _ap(line.rows, setting).get((line.curve.confidence, line.curve.candidates), math.nan)
         legend.append((line.style, line.label, percent(ap)))
     corner = zoomed_corner([(item.x, item.y) for item in series])
-    shown = [_within(item, corner) for item in series]
+    shown = [within(item, corner) for item in series]
     return line_chart(setting, "recall", "precision", shown, (corner, 1.0), (corner, 1.0)), legend
 
 
@@ -121,7 +121,7 @@ def zoomed_corner(
     return min(0.9, max(0.0, math.floor(10 * (min(bends, default=0.0) - _ROOM) + 1e-9) / 10))
 
 
-def _within(line: Series, corner: float) -> Series:
+def within(line: Series, corner: float) -> Series:
     """The part of a line that a zoomed chart shows, and one point beyond each end of it."""
     is_inside = (line.x >= corner) & (line.y >= corner)
     is_next = np.append(is_inside[1:], [False]) | np.append([False], is_inside[:-1])

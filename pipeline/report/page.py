@@ -12,6 +12,7 @@ from pipeline.evaluate.plan import EvaluationInput
 from pipeline.evaluate.sources import Source
 from pipeline.ground_truth.truth import SETTINGS, GroundTruth, load_ground_truth
 from pipeline.report import palette
+from pipeline.report.ablation_figures import ablation_figures
 from pipeline.report.charts import Figure, stem
 from pipeline.report.confidences import confidence_figure
 from pipeline.report.cost import cost_figure
@@ -39,6 +40,7 @@ from pipeline.report.tables import Table, ap_tables
 from pipeline.report.templating import environment
 from pipeline.report.timings import timing_table
 from pipeline.results.ablation import SWEEPS, read_sweep
+from pipeline.results.ablation_figures import read_sweep_figures
 from pipeline.results.ap import ApRow, CurveRow, Origin, read_ap, read_curves, read_notes
 from pipeline.results.findings import CalibrationRow, FailureRow, read_calibration, read_failures
 from pipeline.results.protocols import ComparisonRow, compared_tables, read_comparison
@@ -106,8 +108,12 @@ def render(evaluation: EvaluationInput, config: RunConfig, title: str) -> Render
     )
     heights, cost = height_figure(measured.ap), cost_figure(compared)
     sides = side_by_side(workspace, compared, evaluation.config, index.data_root, evaluation.ground_truth)
+    figures_of_sweeps = ablation_figures(
+        {sweep: read_sweep_figures(workspace, sweep) for sweep in SWEEPS}, measured.sweeps
+    )
     drawn = [
         curves,
+        *figures_of_sweeps,
         *(
             figure
             for section in sections
@@ -122,6 +128,7 @@ def render(evaluation: EvaluationInput, config: RunConfig, title: str) -> Render
         ("summary", "Did ranking help?"),
         ("evaluated", "What was evaluated"),
         ("tables", "The paper's tables"),
+        *([("ablations", "Losses and pairs as curves")] if figures_of_sweeps else []),
         ("curves", "Precision and recall of all"),
         *((f"detector-{number}", section.table.detector) for number, section in enumerate(sections, 1)),
         *([("side-by-side", "One scale, several scales, and ranked")] if sides else []),
@@ -150,6 +157,7 @@ def render(evaluation: EvaluationInput, config: RunConfig, title: str) -> Render
             tables=tables,
             missing=missing_tables(measured),
             sections=sections,
+            ablations=figures_of_sweeps,
             curves=curves,
             sides=sides,
             shown_above=SHOWN_ABOVE,

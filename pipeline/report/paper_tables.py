@@ -101,7 +101,7 @@ def _sweep_table(
         )
         for detector in dict.fromkeys(row.row.detector for row in rows)
     ]
-    printed = [(_label(setting), *ap) for setting, ap in paper.items()]
+    printed = [(setting_label(setting), *ap) for setting, ap in paper.items()]
     groups.append(Group(WIDER_VAL_HRNET, with_strongest(printed, 3), is_paper=True))
     seeds = len({row.seed for row in rows if row.setting != BASELINE})
     spread = [f"Mean and standard deviation over {seeds} seeds"] if seeds > 1 else []
@@ -121,7 +121,7 @@ def _sweep_lines(rows: Sequence[SweepRow]) -> list[Row]:
     lines = []
     for setting in dict.fromkeys(row.setting for row in rows):
         confidence = "predicted" if setting == BASELINE else "ranked"
-        lines.append((_label(setting), *_means(rows, setting, confidence)))
+        lines.append((setting_label(setting), *_means(rows, setting, confidence)))
     oracle = _means(rows, BASELINE, "oracle")
     return [*with_strongest(lines, 3), Row(("Oracle", *oracle))]
 
@@ -132,7 +132,8 @@ def _means(rows: Sequence[SweepRow], setting: str, confidence: str) -> tuple[str
     return tuple(NONE if text == "-" else text for text in means)
 
 
-def _label(setting: str) -> str:
+def setting_label(setting: str) -> str:
+    """How the paper's tables name a setting of an ablation."""
     return _LOSS_NAMES.get(setting, setting)
 
 

@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-import numpy as np
-
-from pipeline.blocks.arrays import UNREADABLE
 from pipeline.blocks.complete import open_complete
 from pipeline.blocks.plan import Block
 from pipeline.config.sections import EvaluateConfig, RunConfig, TrainConfig
@@ -24,7 +21,9 @@ from pipeline.evaluate.plan import EVALUATE_VERSION
 from pipeline.ground_truth.truth import SETTINGS
 from pipeline.rank.plan import RANK_VERSION
 from pipeline.results.ablation import AblationRow, read_rows, write_rows
+from pipeline.results.ablation_figures import write_figures
 from pipeline.results.paper import BASELINE
+from pipeline.studies.ablation_measure import Found, measured
 from pipeline.train.plan import TrainPlan, plan_train
 from pipeline.train.progress import TrainingDivergedError
 from pipeline.train.work import train
@@ -48,7 +47,7 @@ NUM_PAIRS: Final = (1, 2, 3, 5, 10, 20, 50, 100)
 """Of Table 2."""
 
 _IMAGE_CACHE_BYTES: Final = 256 << 20  # several workers share a machine's memory
-_Found = Mapping[tuple[CandidateKey, str], Mapping[str, float]]
+_Ap = Mapping[tuple[CandidateKey, str], Mapping[str, float]]
 """AP in SETTINGS by candidates and confidence."""
 
 _ALONE = threading.Lock()
@@ -193,22 +192,21 @@ def ablation_block(spec: AblationSpec, block: Block) -> str:
     task = spec.tasks[block.number]
     with _ALONE:
         if task.setting == DETECTOR:
-            write_rows(spec.workspace, task.fingerprint, _rows(spec, _measured(spec, None)))
+            _write(spec, task, _measured(spec, None))
             return task.setting
         device = "cuda" if torch.cuda.is_available() else "cpu"
         plan = _training(spec, task)
         started = time.monotonic()
-        found: _Found
+        found: Found | None
         try:
             file = train(plan, device, image_cache_bytes=_IMAGE_CACHE_BYTES, num_threads=1)
         except TrainingDivergedError:
-            found = {(key, "ranked"): dict.fromkeys(SETTINGS, float("nan")) for key in spec.test_keys}
+            found = None
         else:
             with local_copy(file) as local:
                 trained = ranker.load(local)
             found = _measured(spec, trained.to(device))
-        rows = _rows(spec, found, plan.fingerprint, time.monotonic() - started)
-        write_rows(spec.workspace, task.fingerprint, rows)
+        _write(spec, task, found, plan.fingerprint, time.monotonic() - started)
         for checkpoint in listed(plan.folder / "checkpoints", "*"):
             checkpoint.unlink(missing_ok=True)
     return task.setting
@@ -220,38 +218,25 @@ def _training(spec: AblationSpec, task: AblationTask) -> TrainPlan:
     return plan_train(spec.workspace, index, spec.train_keys, config)
 
 
-def _measured(spec: AblationSpec, model: "Ranker | None") -> _Found:
-    """Official AP of each detector's candidates: ranked by the model, or, without one, predicted and oracle.
-
-    The same numbers as ranking and evaluating give, without storing what is only needed once.
-    """
-    from crface.evaluation import widerface_ap
-    from pipeline.evaluate.detections import ORACLE_ALL, PREDICTED, image_detections, stored_detections
-    from pipeline.evaluate.labels import open_labels
-
-    labels = open_labels(spec.test_labels)
-    stores = {key: open_complete(spec.workspace, labels.index, key) for key in spec.test_keys}
-    is_unreadable = np.any([store.counts() == UNREADABLE for store in stores.values()], axis=0)
-    images = [(row, image) for row, image in labels.image_of_row.items() if not is_unreadable[row]]
-    detections: dict[tuple[CandidateKey, str], list[np.ndarray]] = {}
-    for row, image in images:
-        pixels = None if model is None else labels.index.read_image(row)
-        for key, store in stores.items():
-            candidates = store.read(row)
-            if model is None or pixels is None:
-                both = image_detections(candidates, None, labels.truth.faces[image], spec.evaluate)
-                here = {"predicted": both[PREDICTED], "oracle": both[ORACLE_ALL]}
-            else:
-                refined = model.refine(pixels, candidates)
-                here = {"ranked": stored_detections(candidates, refined, spec.evaluate)}
-            for confidence, rows in here.items():
-                detections.setdefault((key, confidence), []).append(rows)
-    faces = [labels.truth.faces[image] for _, image in images]
-    kept = {setting: [labels.truth.kept[setting][image] for _, image in images] for setting in SETTINGS}
-    return {what: widerface_ap(rows, faces, kept, spec.evaluate.iou) for what, rows in detections.items()}
+def _measured(spec: AblationSpec, model: "Ranker | None") -> Found:
+    return measured(spec.workspace, spec.test_keys, spec.test_labels, spec.evaluate, model)
 
 
-def _rows(spec: AblationSpec, found: _Found, training: str = "", seconds: float = 0.0) -> list[AblationRow]:
+def _write(
+    spec: AblationSpec, task: AblationTask, found: Found | None, training: str = "", seconds: float = 0.0
+) -> None:
+    """Write what a task found, None for a training that diverged; its rows last, for they say that it is done."""
+    if found is None:
+        nothing = dict.fromkeys(SETTINGS, float("nan"))
+        rows = _rows({(key, "ranked"): nothing for key in spec.test_keys}, training, seconds)
+    else:
+        figures = [item.figure(key.detector, confidence) for (key, confidence), item in found.items()]
+        write_figures(spec.workspace, task.fingerprint, figures)
+        rows = _rows({what: item.evaluation for what, item in found.items()}, training, seconds)
+    write_rows(spec.workspace, task.fingerprint, rows)
+
+
+def _rows(ap_of: _Ap, training: str, seconds: float) -> list[AblationRow]:
     return [
         AblationRow(
             split=key.split,
@@ -264,5 +249,5 @@ def _rows(spec: AblationSpec, found: _Found, training: str = "", seconds: float 
             ap_medium=float(ap["medium"]),
             ap_hard=float(ap["hard"]),
         )
-        for (key, confidence), ap in found.items()
+        for (key, confidence), ap in ap_of.items()
     ]

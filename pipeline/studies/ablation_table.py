@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pipeline.results.ablation import SweepRow, mean_and_spread, read_rows
+from pipeline.results.ablation_figures import AblationFigure, SweepFigure, read_figures
 from pipeline.results.paper import LOSSES, PAIRS
 from pipeline.results.text import WIDTH, counted
 from pipeline.studies.ablation import DETECTOR, AblationPlan, Sweep
@@ -20,6 +21,15 @@ def sweep_rows(plan: AblationPlan) -> list[SweepRow]:
         for task in plan.tasks
         for row in read_rows(plan.spec.workspace, task.fingerprint) or ()
     ]
+
+
+def sweep_figures(plan: AblationPlan) -> list[SweepFigure]:
+    """What the detector's task and those of the first seed left for figures, in the order of the table."""
+    first: dict[str, list[AblationFigure]] = {}
+    for task in plan.tasks:
+        if task.setting not in first:
+            first[task.setting] = read_figures(plan.spec.workspace, task.fingerprint)
+    return [SweepFigure(setting=setting, row=row) for setting, rows in first.items() for row in rows]
 
 
 def format_sweep(plan: AblationPlan, rows: Sequence[SweepRow], title: str) -> str:

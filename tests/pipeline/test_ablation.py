@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from interrupted import StoppedError, interrupt_after
 from ranker_world import World, small_config
@@ -28,7 +29,7 @@ from pipeline.studies.ablation import (
     plan_ablation,
     settings_of,
 )
-from pipeline.studies.ablation_table import format_sweep, sweep_rows
+from pipeline.studies.ablation_table import format_sweep, sweep_figures, sweep_rows
 from pipeline.train.plan import plan_train
 from pipeline.train.work import train
 from workflows.cluster.open import open_cluster
@@ -101,13 +102,26 @@ def test_its_ap_is_that_of_ranking_and_evaluating(tmp_path: Path) -> None:
         EvaluationInput(
             workspace=world.workspace, index=index, sources=[source], config=EvaluateConfig(resamples=0)
         )
-    ).rows
+    )
+    curves = {
+        (curve.confidence, curve.candidates, curve.setting): curve
+        for curve in measured.curves
+        if curve.kind == "official"
+    }
+    for row in (one.row for one in sweep_figures(plan)):
+        candidates = "all" if row.confidence == "oracle" else "above 0.02"
+        for setting in ("easy", "medium", "hard"):
+            curve = curves[row.confidence, candidates, setting]
+            np.testing.assert_allclose(getattr(row, f"precision_{setting}"), curve.precision)
+            np.testing.assert_allclose(getattr(row, f"recall_{setting}"), curve.recall)
+        tau = [c.kendall for c in measured.calibration if (c.confidence, c.target) == (row.confidence, "hit")]
+        assert row.confidence == "oracle" or [row.kendall] == pytest.approx(tau, nan_ok=True)
     for row in (one.row for one in sweep_rows(plan)):
         candidates = "all" if row.confidence == "oracle" else "above 0.02"
         for setting in ("easy", "medium", "hard"):
             expected = [
                 other.ap
-                for other in measured
+                for other in measured.rows
                 if (other.confidence, other.setting, other.kind, other.candidates)
                 == (row.confidence, setting, "official", candidates)
             ]
@@ -150,6 +164,7 @@ def test_a_training_that_diverges_is_a_dash_and_the_sweep_goes_on(
         one for one in format_sweep(plan, sweep_rows(plan), "a test").split("\n") if one.startswith("l2")
     )
     assert line.split() == ["l2", "-", "-", "-", "95.1", "94.3", "90.4"]
+    assert {one.setting for one in sweep_figures(plan)} == {"detector", "rank"}
 
 
 def test_the_table_has_mean_and_deviation_beside_the_papers_numbers(tmp_path: Path) -> None:

@@ -8,19 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from html_elements import Elements
-from report_tables import compared_rows
+from report_tables import compared_rows, sweep_figures, sweep_rows
 from report_world import Run, commit_rows, report_run, store_rows
 
 from pipeline.blocks.ledger import Ledger
 from pipeline.blocks.store import ScoreStore
 from pipeline.ground_truth.truth import load_ground_truth
 from pipeline.report.charts import Figure, Series, bar_chart, dot_chart, line_chart, log_ticks
-from pipeline.report.confidences import kept_order, sample
+from pipeline.report.confidences import sample
 from pipeline.report.cost import cost_figure
 from pipeline.report.curves import zoomed_corner
 from pipeline.report.face_heights import height_figure
 from pipeline.report.palette import LOOKS, css, look, series_style
 from pipeline.report.plots import figure_files
+from pipeline.results.ablation import write_sweep
+from pipeline.results.ablation_figures import write_sweep_figures
 from pipeline.results.ap import read_ap
 from pipeline.results.protocols import write_comparison
 
@@ -143,24 +145,33 @@ def test_the_zoom_shows_where_every_curve_bends():
     assert zoomed_corner([(np.ones(2), np.ones(2))]) == 0.9
 
 
-def test_the_order_that_is_kept_depends_on_the_order_alone():
-    oracle = [np.array([0.9, 0.1, 0.5, 0.3]), np.zeros(0)]
-    shares = np.array([0.25, 0.5, 1.0])
-    best = kept_order([oracle[0], np.zeros(0)], oracle, shares)
-    np.testing.assert_allclose(best, [0.9, 0.7, 0.45])
-    np.testing.assert_allclose(kept_order([oracle[0] ** 3, np.zeros(0)], oracle, shares), best)
-    np.testing.assert_allclose(kept_order([-oracle[0], np.zeros(0)], oracle, shares), [0.1, 0.2, 0.45])
-    assert np.isnan(kept_order([np.zeros(0)], [np.zeros(0)], shares)).all()
-
-
 def test_confidences_are_those_of_the_candidates_above_the_threshold(run: Run):
     (source,) = run.sources
     found = sample(run.workspace, run.index, source, load_ground_truth(run.index), run.config.evaluate)
     assert (found.num_images, found.num_of) == (4, 4)
-    np.testing.assert_allclose(found.confidences["predicted", "predicted"][0], [0.9, 0.8, 0.3])
-    np.testing.assert_allclose(found.confidences["ranked", "ranked"][0], [0.9, 0.1, 0.85])
-    np.testing.assert_allclose(found.oracle[0], [1, 0, 1])
-    assert len(found.oracle[3]) == 2
+    assert [name for name, _ in found.tallies] == ["predicted", "ranked", "oracle"]
+    counts = {name: tally.count for (name, _), tally in found.tallies.items()}
+    # one of the eight candidates is below the threshold
+    assert {name: int(count.sum()) for name, count in counts.items()} == dict.fromkeys(counts, 7)
+    assert counts["predicted"][[12, 20, 24, 26, 28, 32, 36]].sum() == 7  # .3 .5 .6 .65 .7 .8 .9
+    assert counts["oracle"][[0, -1]].tolist() == [2, 5]
+
+
+def test_an_ablations_figures_have_a_line_for_each_setting(tmp_path: Path):
+    run = report_run(tmp_path)
+    write_sweep(run.workspace, "losses", sweep_rows(), "a table")
+    assert "Losses and pairs as curves" not in run.build()
+    write_sweep_figures(run.workspace, "losses", sweep_figures())
+    assert any("ablation-losses-figures" in change for change in run.changes())
+    text = Elements(run.build()).text
+    assert "Precision and recall of some-detector with each loss" in text
+    assert "predicted 70.0 Rank 72.0" in text  # AP hard of the first seed, which is the one that is drawn
+    assert "predicted tau 0.100 oracle Rank tau 0.300" in text
+    names = [path.name for path in (run.workspace.report / "figures").glob("ablation-*.pdf")]
+    assert sorted(names) == [
+        "ablation-losses-confidences-1-some-detector.pdf",
+        "ablation-losses-curves-1-some-detector.pdf",
+    ]
 
 
 def test_another_ranker_of_the_same_candidates_joins_by_its_loss_and_asks_for_a_new_page(tmp_path: Path):

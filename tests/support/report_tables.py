@@ -4,7 +4,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+
 from pipeline.results.ablation import AblationRow, SweepRow
+from pipeline.results.ablation_figures import AblationFigure, SweepFigure
 from pipeline.results.ap import ApRow
 from pipeline.results.protocols import ComparisonRow, line_name
 
@@ -38,6 +41,30 @@ def sweep_rows() -> list[SweepRow]:
         row("rank", 1, "ranked", 0.74),
         row("l2", 0, "ranked", float("nan")),
     ]
+
+
+def sweep_figures() -> list[SweepFigure]:
+    """What the detector and the first seed of rank leave for figures."""
+    falling = np.linspace(1, 0, 5)
+    found = []
+    for number, (setting, confidence) in enumerate(
+        [("detector", "predicted"), ("detector", "oracle"), ("rank", "ranked")], 1
+    ):
+        row = AblationFigure(
+            detector="some-detector",
+            confidence=confidence,
+            kendall=number / 10,
+            share=np.full(40, 1 / 40),
+            overlap=np.full(51, 0.5),
+            precision_easy=falling,
+            recall_easy=falling[::-1],
+            precision_medium=falling,
+            recall_medium=falling[::-1],
+            precision_hard=falling,
+            recall_hard=falling[::-1],
+        )
+        found.append(SweepFigure(setting=setting, row=row))
+    return found
 
 
 def compared_rows(rows: Sequence[ApRow]) -> list[ComparisonRow]:

@@ -7,6 +7,7 @@ import click
 
 from pipeline.errors import UserError
 from pipeline.results.ablation import write_sweep
+from pipeline.results.ablation_figures import write_sweep_figures
 from pipeline.studies.ablation import (
     AblationPlan,
     SplitCandidates,
@@ -15,7 +16,7 @@ from pipeline.studies.ablation import (
     check_candidates,
     plan_ablation,
 )
-from pipeline.studies.ablation_table import format_sweep, sweep_rows
+from pipeline.studies.ablation_table import format_sweep, sweep_figures, sweep_rows
 from pipeline.workspace.lock import command_line
 from pipeline.workspace.tables import as_json
 from workflows.cluster.open import open_cluster
@@ -60,6 +61,7 @@ def ablate(
         rows = sweep_rows(plan)
         text = format_sweep(plan, rows, plans.title)
         path = write_sweep(job.workspace, sweep, rows, text)
+        write_sweep_figures(job.workspace, sweep, sweep_figures(plan))
     if show:
         show_table(f"\n{text}\n")
         click.echo(f"stored in {path} and ablation-{sweep}.parquet")

@@ -72,6 +72,15 @@ def test_a_workspace_that_does_not_say_its_last_command_is_named_by_its_place(
     assert say()[3] == "  crface cache --out runs/photographs"
 
 
+def test_what_a_stranger_wrote_into_the_lock_is_neither_obeyed_by_the_terminal_nor_by_the_shell(
+    say: Say, tmp_path: Path
+) -> None:
+    make_workspace(tmp_path, "crface cache --config \x1b[2J")
+    assert "\x1b" not in "\n".join(say())
+    make_workspace(tmp_path, "crface cache --data '; rm x'")
+    assert "crface cache --out runs/photographs --data '; rm x'" in say()[3]
+
+
 def test_what_cannot_be_told_is_said_in_a_sentence(say: Say, tmp_path: Path) -> None:
     make_workspace(tmp_path, "crface cache --config gone.toml")
     assert "gone.toml" in "\n".join(say())

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import detectors
 from crface import ranker
 from pipeline.errors import UserError
-from pipeline.export import write_coco, write_parquet
+from pipeline.export import write_coco, write_fiftyone, write_parquet
 from pipeline.workspace.writing import refuse_to_replace
 from workflows.cli.main import cli
 
@@ -55,11 +55,15 @@ def test_detections_replace_detections_only(tmp_path: Path) -> None:
     pq.write_table(pa.table({"path": ["x"]}), table)
     for file in (photo, annotations, table):
         before = file.read_bytes()
-        for write in (write_coco, write_parquet):
+        for write in (write_coco, write_parquet, write_fiftyone):
             with pytest.raises(UserError, match="is there already and is no"):
                 write(file, [], {})
         assert file.read_bytes() == before
-    for write, name in ((write_coco, "new.json"), (write_parquet, "new.parquet")):
+    for write, name in (
+        (write_coco, "new.json"),
+        (write_parquet, "new.parquet"),
+        (write_fiftyone, "labels.json"),
+    ):
         for _ in range(2):
             write(tmp_path / name, [], {})
 

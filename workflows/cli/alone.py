@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from crface.text import cropped
 from pipeline.errors import UserError
 from pipeline.results.text import counted
 
@@ -58,7 +59,8 @@ def _of_workspace(folder: Path, num_others: int) -> list[str]:
     remembered = _options(command)
     others = f", and {counted(num_others, 'other workspace')}" if num_others else ""
     lines = [
-        f"in this folder: {folder}{others}" + (f"; last command: {shlex.join(command)}" if command else "")
+        f"in this folder: {folder}{others}"
+        + (f"; last command: {cropped(shlex.join(command))}" if command else "")
     ]
     try:
         entries = next_steps(make_job(out=folder, **_arguments(remembered)))
@@ -75,6 +77,7 @@ def _of_workspace(folder: Path, num_others: int) -> list[str]:
             *lines,
             f"done: {', '.join(done)}; nothing is out of date",
             f"look at it: {folder / 'report' / 'index.html'}",
+            f"or at all images: crface view {shlex.quote(str(folder))}",
         ]
     first = next(entry for entry in entries if entry.todo)
     reason = f" ({first.reasons[0]})" if first.reasons else ""
@@ -94,8 +97,9 @@ def _last_used(workspace: Path) -> float:
 def _last_command(workspace: Path) -> list[str]:
     """The words of the last command that wrote to a workspace; none where that is not recorded."""
     try:
-        return shlex.split(json.loads((workspace / ".lock").read_bytes())["command"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        command = str(json.loads((workspace / ".lock").read_bytes())["command"])
+        return shlex.split(command) if command.isprintable() else []  # a terminal obeys some characters
+    except (OSError, ValueError, KeyError, TypeError):
         return []
 
 

@@ -10,6 +10,7 @@ import click
 from detectors.protocols import NAMES
 from workflows.cli.numbers import Number
 from workflows.cli.options import job_options, make_job
+from workflows.job.shown import show_table
 
 
 @click.group()
@@ -52,7 +53,7 @@ def evaluation(ground_truth: Path | None, num_images: int, as_json: bool) -> Non
     if as_json:
         click.echo(json.dumps(bench_evaluation.as_json(found), indent=2))
     else:
-        click.echo("\n".join(bench_evaluation.as_lines(found)))
+        show_table("\n".join(bench_evaluation.as_lines(found)))
 
 
 @bench.command()
@@ -132,7 +133,7 @@ def scaling(num_images: int, block_images: int, workers: int, seconds: float, as
         figures = {"steps": [asdict(step) for step in steps], "spread": asdict(spread)}
         click.echo(json.dumps(figures, indent=2))
     else:
-        click.echo("\n".join(command.as_lines(steps, spread)))
+        show_table("\n".join(command.as_lines(steps, spread)))
 
 
 @bench.command()
@@ -170,7 +171,7 @@ def loader(num_images: int, threads: tuple[int, ...], as_json: bool, **options: 
     if as_json:
         click.echo(json.dumps(bench_loader.as_json(found), indent=2))
     else:
-        click.echo("\n".join(bench_loader.as_lines(found)))
+        show_table("\n".join(bench_loader.as_lines(found)))
 
 
 @bench.command()
@@ -207,4 +208,4 @@ def rankers(image_side_px: int, num_candidates: int, rounds: int, as_json: bool)
     if as_json:
         click.echo(json.dumps(bench_rankers.as_json(found), indent=2))
     else:
-        click.echo("\n".join(bench_rankers.as_lines(found)))
+        show_table("\n".join(bench_rankers.as_lines(found)))

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from zipfile import BadZipFile
 
 from pipeline.blocks.arrays import Layout, metadata
 from pipeline.blocks.ledger import Ledger, LedgerRow
@@ -78,7 +79,8 @@ def verify_rankers(workspace: Workspace) -> list[Damage]:
 
     damage = []
     rankers = workspace.ranker("x").parent
-    for folder in (rankers / way for way in ways_down(rankers, 1)):
+    trainings = [rankers / way for way in ways_down(rankers, 1)]
+    for folder in [part for training in trainings for part in (training, *listed(training, "fold-*"))]:
         for path in damaged_checkpoints(folder / "checkpoints"):
             path.unlink()
             damage.append(Damage(path, "is damaged: the training goes on from the checkpoint before it"))
@@ -86,9 +88,11 @@ def verify_rankers(workspace: Workspace) -> list[Damage]:
         for path in damaged:
             path.unlink()
             damage.append(Damage(path, "is damaged: it is made again by `crface train`"))
-        if folder / "best.safetensors" in damaged and not (folder / "ranker.safetensors").exists():
-            # the best state so far is in no checkpoint: an unfinished training must start again
-            for path in (folder / "validation.csv", *listed(folder / "checkpoints", "*")):
+        looks = [path for path in listed(folder / "looks", "*.npz") if not _is_look(path)]
+        damage += [Damage(path, "is damaged: the training starts again, unless it is done") for path in looks]
+        if (looks or folder / "best.safetensors" in damaged) and not _is_trained(folder):
+            # what was seen of a state, and the best so far, are in no checkpoint: the training must start again
+            for path in (folder / "validation.csv", *looks, *listed(folder / "checkpoints", "*")):
                 path.unlink(missing_ok=True)
     return damage
 
@@ -193,6 +197,21 @@ def _is_ranker(path: Place) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_look(path: Place) -> bool:
+    from pipeline.train.looks import read_look
+
+    try:
+        read_look(path)
+    except (OSError, ValueError, LookupError, BadZipFile):
+        return False
+    return True
+
+
+def _is_trained(folder: Place) -> bool:
+    """Whether the ranker is there that this folder's training, or fold, was for."""
+    return (folder / "ranker.safetensors").exists() or (folder.parent / "ranker.safetensors").exists()
 
 
 def _json(path: Place) -> dict[str, Any]:

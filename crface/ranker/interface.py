@@ -1,7 +1,7 @@
 """The interface of every confidence ranker, whatever network is inside."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from crface.backbones import MobileNetV1, ResNet
 from crface.losses.targets import Scale
+from crface.ranker.gate import Gate
 from crface.tensor_shapes import PictureBatch, RowBatch, ScoreBatch, SizeBatch
 
 OutputRange = Literal["clipped", "scaled"]
@@ -42,6 +43,12 @@ class Ranker(nn.Module, ABC):
     scale: Scale
     num_candidates: int
     image_side_px: int
+    gate: Gate | None
+    """How much of the refinement is used; None: all of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = None
 
     @abstractmethod
     def forward(
@@ -56,7 +63,6 @@ class Ranker(nn.Module, ABC):
         corner; `rows` from `inputs.relative_rows`.
         """
 
-    @abstractmethod
     def confidences(
         self,
         images: PictureBatch,
@@ -67,11 +73,15 @@ class Ranker(nn.Module, ABC):
 
         Takes what `forward` takes, and works on tensors throughout: an ONNX file holds this.
         """
+        refined = self.all_confidences(images, rows, sizes)
+        return refined if self.gate is None else self.gate(rows[..., 4], refined) * is_box_row(rows)
 
-    @abstractmethod
-    def refine(self, image: np.ndarray, candidates: np.ndarray) -> Float32[np.ndarray, " candidate"]:
+    def refine(
+        self, image: np.ndarray, candidates: np.ndarray, trust: float = 1.0
+    ) -> Float32[np.ndarray, " candidate"]:
         """Refined confidence of each candidate in 0..1, in the order of `candidates`; empty without candidates.
 
+        `trust` is how far the ranker is believed on these pictures, 0..1: with 0 the confidences are the detector's.
         `image` is uint8 [H, W, 3] RGB of any size (checked by `check_input` rather than by the signature, for a
         readable message); `candidates` [N, 5] are `x1 y1 x2 y2 confidence` in its pixels, in any order; rows
         that are zero throughout are padding and get 0.
@@ -79,6 +89,24 @@ class Ranker(nn.Module, ABC):
         Runs in evaluation mode, whatever mode the network is in. Raises ValueError for other shapes or values
         that are not finite.
         """
+        check_input(image, candidates)
+        predicted = candidates[:, 4].astype(np.float32)
+        gate = self.gate or Gate()
+        if trust == 0 or float(gate.share) == 0:
+            return predicted
+        refined = self.refine_all(image, candidates)
+        found = gate.cpu()(torch.from_numpy(predicted).double(), torch.from_numpy(refined).double(), trust)
+        is_box = (candidates != 0).any(axis=1)
+        used: np.ndarray = np.where(is_box, found.numpy(), 0).astype(np.float32)
+        return used
+
+    @abstractmethod
+    def all_confidences(self, images: PictureBatch, rows: RowBatch, sizes: SizeBatch) -> ScoreBatch:
+        """`confidences` with the whole refinement, whatever the gate."""
+
+    @abstractmethod
+    def refine_all(self, image: np.ndarray, candidates: np.ndarray) -> Float32[np.ndarray, " candidate"]:
+        """`refine` with the whole refinement, whatever the gate; the input is checked."""
 
     @abstractmethod
     def options(self) -> Mapping[str, str]:
@@ -95,10 +123,6 @@ class Ranker(nn.Module, ABC):
     @abstractmethod
     def observed_range(self) -> tuple[Tensor, Tensor] | None:
         """Lowest and highest score seen in training, updated in place; None in a ranker that keeps no range."""
-
-    @abstractmethod
-    def tune(self, quality: Callable[[], float]) -> None:
-        """Set what is chosen after training, if anything is, to where `quality` of this ranker is highest."""
 
 
 def is_box_row(rows: RowBatch) -> Tensor:

@@ -1,6 +1,6 @@
 """The confidence ranking network: image and candidates in, refined confidences out (paper 3.3, 3.4, 4.3)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -16,7 +16,6 @@ from crface.ranker.interface import (
     OutputRange,
     Ranker,
     StartingWeights,
-    check_input,
     evaluating,
     is_box_row,
 )
@@ -87,25 +86,24 @@ class ConfidenceRanker(Ranker):
             self.highest = torch.maximum(self.highest, refined.detach().max())
         return refined
 
-    def confidences(
+    def all_confidences(
         self,
         images: PictureBatch,
         rows: RowBatch,
         sizes: SizeBatch,
     ) -> ScoreBatch:
-        """c' of a batch in 0..1 (see `Ranker.confidences`)."""
+        """c' of a batch in 0..1."""
         refined: Tensor = self(images, rows, sizes)
         if self.output_range == "scaled":
             refined = (refined - self.lowest) / (self.highest - self.lowest)
         return refined.clamp(0, 1) * is_box_row(rows)
 
-    def refine(self, image: np.ndarray, candidates: np.ndarray) -> Float32[np.ndarray, " candidate"]:
-        """Refined confidence of each candidate in 0..1, in the order of `candidates` (see `Ranker.refine`).
+    def refine_all(self, image: np.ndarray, candidates: np.ndarray) -> Float32[np.ndarray, " candidate"]:
+        """Refined confidence of each candidate in 0..1, in the order of `candidates`.
 
         Of equal confidences the earlier row comes first. Candidates beyond the N most confident keep their predicted
         confidence, on the same scale, but never above the last refined one.
         """
-        check_input(image, candidates)
         order = np.argsort(-candidates[:, 4], kind="stable")
         ordered = candidates[order].astype(np.float32)
         picture, size = square_picture(image, self.image_side_px)
@@ -145,6 +143,3 @@ class ConfidenceRanker(Ranker):
     def observed_range(self) -> tuple[Tensor, Tensor]:
         """Lowest and highest c' seen in training."""
         return self.lowest, self.highest
-
-    def tune(self, quality: Callable[[], float]) -> None:
-        """Leave this ranker as it is: nothing of it is chosen after training."""

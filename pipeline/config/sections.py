@@ -107,7 +107,7 @@ class TrainConfig(Section):
     ] = Field("rank", description="which loss (crface.losses)")
     num_pairs: int = Field(10, ge=1, le=4999, description="pairs at distances 1..n (paper 3.2, Table 2)")
     batch_size: int = Field(32, ge=1, le=4096)
-    iterations: int = Field(100_000, ge=1)
+    iterations: int = Field(100_000, ge=0, description="0: by the number of images")
     augmentation: Literal["paper", "wide"] = Field(
         "paper", description="wide: also much smaller and blurred images, and candidates of the tail"
     )
@@ -127,14 +127,27 @@ class TrainConfig(Section):
     )
     initial_weights: str = Field(
         "",
-        description="a RetinaFace checkpoint or an ImageNet classifier to start from; empty: random weights",
+        description="a RetinaFace checkpoint or an ImageNet classifier to start from; `detector`: the first RetinaFace "
+        "mobilenet0.25 in [cache], else the shipped one; empty: random weights",
         validate_default=True,
     )
+    gate: bool = Field(
+        True,
+        description="whether the state and the share of the refinement are chosen on held-out images, and nothing of "
+        "it is used where they show no gain",
+    )
     validation_share: float = Field(
-        0.0,
+        0.2,
         ge=0.0,
         lt=1.0,
         description="share of the train images held out to choose the state with the best AP; 0: the last is kept",
+    )
+    folds: int = Field(
+        1,
+        ge=0,
+        le=10,
+        description="above 1: trainings beside the last, each of which holds out another part of the images; 0: by "
+        "the number of images",
     )
     validation_detectors: tuple[str, ...] = Field(
         (),
@@ -143,7 +156,9 @@ class TrainConfig(Section):
         "images; none: all are trained on and count",
     )
     validate_every: int = Field(
-        1000, ge=1, description="iterations between validations on the held-out images"
+        1000,
+        ge=0,
+        description="iterations between validations on the held-out images; 0: a sixth of them all",
     )
     patience: int = Field(
         0,

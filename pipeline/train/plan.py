@@ -6,7 +6,10 @@
 - `config.toml`: the [train] section, to be used again with --config
 - `checkpoints/`: the last two states; an interrupted training goes on from there, on a CPU bit for bit
 - `metrics.csv`, `events.out.*`: step, loss and learning rate, the latter for TensorBoard
-- `validation.csv`, `best.safetensors`: AP on held-out images and the best ranker, if any are held out
+- `validation.csv`, `looks/`, `best.safetensors`: AP on held-out images, what was seen there, and the best ranker, if
+  any are held out
+- `fold-<n>/`: the same of a training that holds out another part of the images, if there are several
+- `gate.json`: which state and how much of its refinement is used, and why
 - `failed-step-<n>.npz`: the batch whose loss was not finite, if that stopped the training
 - `ranker.safetensors`: the trained ranker, written last; where it is, the training is done
 """
@@ -21,6 +24,7 @@ from pipeline.config.sections import TrainConfig
 from pipeline.dataset.index import Index
 from pipeline.errors import UsageError, UserError
 from pipeline.train.checkpoints import last_step
+from pipeline.train.sizing import sized
 from pipeline.workspace.fingerprint import differences, file_sha256, fingerprint
 from pipeline.workspace.layout import CandidateKey, Workspace
 from pipeline.workspace.place import Place, listed
@@ -28,7 +32,11 @@ from pipeline.workspace.place import Place, listed
 CODE_VERSION = 3
 """Raised whenever the code changes in a way that changes a trained ranker."""
 
-_NEWER = ("patience", "validation_detectors")  # options that rankers were trained before
+_NEWER = {"patience": 0, "validation_detectors": [], "gate": False, "folds": 1}
+"""Options that rankers were trained before, and what those were trained with."""
+
+_VALIDATION_VERSION = 2
+"""Raised when the code changes in a way that changes which state of a ranker is kept."""
 
 _WITH_OUTPUT_RANGE = (
     "large",
@@ -65,6 +73,11 @@ class TrainPlan:
         return self.workspace.ranker(self.fingerprint)
 
     @property
+    def choice_file(self) -> Place:
+        """What held-out pictures say about the ranker (`pipeline.train.gating`); there if it has a gate."""
+        return self.folder / "gate.json"
+
+    @property
     def ranker_file(self) -> Place:
         """The trained ranker; there when the state is done."""
         return self.folder / "ranker.safetensors"
@@ -82,8 +95,10 @@ def plan_train(
     Raises UserError when the initial weights cannot be read, UsageError for patience or detectors to validate
     with but no held-out images, and when those detectors are not among `keys`, or are all of them.
     """
+    config = sized(config, len(index.ok_rows))
     parts: dict[str, Any] = {
         "code_version": CODE_VERSION,
+        **({"validation_version": _VALIDATION_VERSION} if config.validation_share else {}),
         "train": _deciding(config),
         "initial weights": _sha256(config.initial_weights),
         # numbered: their order decides which one a step draws, and one may take part with two sets of weights
@@ -96,15 +111,17 @@ def plan_train(
     }
     _check_validation(config, {key.detector for key in keys})
     folder = workspace.ranker(fingerprint(parts))
-    steps_done = last_step(folder / "checkpoints")
+    steps_done = last_step(folder / "checkpoints") + sum(
+        last_step(fold / "checkpoints") for fold in listed(folder, "fold-*")
+    )
     state: Literal["done", "resume", "new"] = "resume" if steps_done else "new"
     reasons = (
-        [f"interrupted after {steps_done} of {config.iterations} steps"]
+        [f"interrupted after {steps_done} of {num_steps(config)} steps"]
         if steps_done
         else _news(workspace, parts)
     )
     if (folder / "ranker.safetensors").is_file():
-        state, steps_done, reasons = "done", config.iterations, []
+        state, steps_done, reasons = "done", num_steps(config), []
     return TrainPlan(
         workspace=workspace,
         index=index,
@@ -117,6 +134,11 @@ def plan_train(
     )
 
 
+def num_steps(config: TrainConfig) -> int:
+    """The most steps that a training takes, those of its folds included."""
+    return config.iterations * (config.folds + 1 if config.folds > 1 else 1)
+
+
 def _deciding(config: TrainConfig) -> dict[str, Any]:
     """The options that decide the ranker; those added since the first rankers only where they are used."""
     values: dict[str, Any] = config.model_dump(mode="json", exclude=_NOT_DECIDING)
@@ -124,12 +146,17 @@ def _deciding(config: TrainConfig) -> dict[str, Any]:
         values["output_range"] = (
             TrainConfig().output_range
         )  # as in the names of those trained without setting it
-    return {key: value for key, value in values.items() if value or key not in _NEWER}
+    return {key: value for key, value in values.items() if key not in _NEWER or value != _NEWER[key]}
 
 
 def _check_validation(config: TrainConfig, detectors: set[str]) -> None:
     """Raise UsageError for options that need held-out images without any, or name detectors without candidates."""
     left_out = set(config.validation_detectors)
+    if config.gate and not config.validation_share:
+        raise UsageError(
+            "train.gate asks held-out images whether the ranker helps, and there are none: set "
+            "train.validation_share, 0.2 say, or gate = false"
+        )
     if config.patience and not config.validation_share:
         raise UsageError(
             f"train.patience = {config.patience} ends a training by the AP on held-out images, of which there are "

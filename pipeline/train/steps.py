@@ -80,8 +80,11 @@ def take_steps(
     progress: Callable[[TrainProgress], None] | None,
     num_threads: int,
     validation: Validation | None = None,
+    last: int | None = None,
 ) -> None:
     """Take all remaining steps, with regular checkpoints and one at the end; report each to `progress`.
+
+    `last` is the step to end with, all of the configuration's unless it is given.
 
     With a `validation`, it looks at the state every so many steps and at the end, and may end the training. Of
     several processes, each of which calls this, the first one writes, and it alone has the validation.
@@ -89,6 +92,9 @@ def take_steps(
     Raises TrainingDivergedError when the loss is not finite, which names the images; their batch is kept in `folder`.
     """
     config, replicas = examples.config, trainer.replicas
+    last = config.iterations if last is None else last
+    if steps_done >= last:
+        return
     with ExitStack() as stack:
         batches = stack.enter_context(closing(examples.batches(steps_done, num_threads, replicas)))
         record = stack.enter_context(Record(folder, steps_done)) if replicas.is_first else None
@@ -109,7 +115,7 @@ def take_steps(
                     f"{', '.join(examples.paths(step))}"
                 ) from error
             done, ap = step + 1, None
-            is_last = done == config.iterations
+            is_last = done == last
             # before the checkpoint: what is resumed after it will not look at this state again
             if done % config.validate_every == 0 or is_last:
                 if validation is not None:

@@ -1,48 +1,38 @@
-"""AP on pictures that a ranker is not trained on: which of its states is kept, and how much of its residual."""
+"""Pictures that a ranker is not trained on: its states are looked at there, and the best is kept."""
 
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Float32
 
 from crface import ranker
 from crface.array_shapes import ScoredBoxes
 from crface.detections import detections_of
-from crface.evaluation import widerface_ap
-from crface.ranker import Ranker
+from crface.evaluation.matching import match
+from crface.evaluation.widerface import joined_mask
+from crface.oracle import oracle_confidence
+from crface.ranker import Gate, Ranker
 from pipeline.blocks.store import CandidateStore
 from pipeline.config.sections import EvaluateConfig
 from pipeline.dataset.index import Index
+from pipeline.ground_truth.truth import rows_by_height
+from pipeline.train.gating import SHARES, best_share, quality
+from pipeline.train.looks import Look, Seen, write_look
 from pipeline.workspace.place import Place, local_copy
 from pipeline.workspace.writing import write_atomically
 
-_HELD_OUT = 3  # apart from the numbers that `crface.training.examples` draws with
 _CONFIG: Final = EvaluateConfig()  # the paper's values: what a user evaluates with decides no weights
-
-
-def held_out(rows: Sequence[int], share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Rows to train on and rows to validate on; the same again for the same arguments.
-
-    None are held out for a share of 0, at least one otherwise, and at least one is left to train on.
-    """
-    count = 0 if share == 0 else min(max(1, round(share * len(rows))), len(rows) - 1)
-    chosen = set(np.random.default_rng([seed, _HELD_OUT]).permutation(len(rows))[:count].tolist())
-    return (
-        [row for place, row in enumerate(rows) if place not in chosen],
-        [row for place, row in enumerate(rows) if place in chosen],
-    )
 
 
 class Validation:
     """The held-out pictures with every detector's candidates; keeps the best ranker in `folder`.
 
-    `validation.csv` has the AP of every state that was looked at (`step, ap`) and, as step 0, the detector's own;
-    `best.safetensors` is the ranker of the highest (the earlier of equals). Both are continued by a resumed
+    `validation.csv` has the AP (`pipeline.train.gating.quality`) of every state that was looked at, with the best share
+    of its refinement, as `step, ap`, and, as step 0, the detector's own. `looks/` has all that was seen, and
+    `best.safetensors` is the ranker of the highest AP (the earlier of equals). All are continued by a resumed
     training, where what came after its checkpoint is found again.
     """
 
@@ -53,20 +43,23 @@ class Validation:
         rows: Sequence[int],
         stores: Sequence[CandidateStore],
         steps_done: int,
+        shares: Sequence[float] = SHARES,
     ) -> None:
         self.best_file = folder / "best.safetensors"
+        self.looks = folder / "looks"
         self._table = folder / "validation.csv"
-        self._index, self._rows, self._stores = index, rows, stores
+        self._index, self._rows, self._stores, self._shares = index, rows, stores, shares
+        self._truth = rows_by_height([index.row(row) for row in rows], index.split, sha256="")
         self._aps = {step: ap for step, ap in self._read().items() if step <= steps_done}
-        if 0 not in self._aps:
-            self._aps = {0: self.ap(None)}
 
     def look(self, step: int, model: Ranker) -> float:
         """AP of a state, recorded; the state is kept if it is the best so far."""
-        ap = self.ap(model)
+        look = self._seen(model)
+        write_look(self.looks, step, look)
+        _, ap = best_share(look)
         if ap > max((old for at, old in self._aps.items() if 0 < at < step), default=-1.0):
             write_atomically(self.best_file, ranker.serialise(model))
-        self._aps[step] = ap
+        self._aps |= {0: quality(look, 0.0), step: ap}
         text = io.StringIO()
         csv.writer(text).writerows(
             [["step", "ap"], *([at, repr(ap)] for at, ap in sorted(self._aps.items()))]
@@ -80,42 +73,49 @@ class Validation:
         return 0 < patience < len(aps) and max(aps[-patience:]) <= max(aps[:-patience])
 
     def best(self) -> Ranker:
-        """The best ranker, on the CPU, tuned by its AP on the held-out pictures (`Ranker.tune`)."""
+        """The best ranker, on the CPU."""
         with local_copy(self.best_file) as file:
-            model = ranker.load(file)
-        model.tune(lambda: self.ap(model))
-        return model
+            return ranker.load(file)
 
-    def ap(self, model: Ranker | None) -> float:
-        """Official AP (0..1) over all labelled faces at IoU 0.5, the mean over detectors; None: the detector's.
+    def _seen(self, model: Ranker) -> Look:
+        shares = (0.0, *self._shares)
+        by_detector = [self._by_share(store, model, shares) for store in self._stores]
+        kept = {
+            setting: joined_mask(setting, masks, self._truth.faces)
+            for setting, masks in self._truth.kept.items()
+        }
+        return Look({share: tuple(found[share] for found in by_detector) for share in shares}, kept)
 
-        The AP is NaN, and then 0 here, if no held-out picture has a face.
-        """
-        aps = []
-        for store in self._stores:
-            pictures = [self._picture(row, store, model) for row in self._rows]
-            faces = [picture.faces for picture in pictures]
-            masks = {"all": [np.ones(len(boxes), bool) for boxes in faces]}
-            found = widerface_ap([picture.detections for picture in pictures], faces, masks, _CONFIG.iou)
-            aps.append(found["all"])
-        return float(np.nan_to_num(np.mean(aps)))
-
-    def _picture(self, row: int, store: CandidateStore, model: Ranker | None) -> "_Picture":
-        labels = self._index.row(row)
-        candidates = store.read(row)
-        refined = None
-        if model is not None:
+    def _by_share(self, store: CandidateStore, model: Ranker, shares: Sequence[float]) -> dict[float, Seen]:
+        detections: dict[float, list[ScoredBoxes]] = {share: [] for share in shares}
+        for row in self._rows:
+            candidates = store.read(row)
             # those behind the last that the ranker hears and behind the threshold cannot become detections
             num_above = int((candidates[:, 4] > _CONFIG.score_threshold).sum())
             candidates = candidates[: max(model.num_candidates, num_above)]
-            refined = torch.from_numpy(model.refine(self._index.read_image(row), candidates))
-        detections = detections_of(
-            torch.from_numpy(candidates),
-            refined,
-            score_threshold=_CONFIG.score_threshold,
-            nms_iou=_CONFIG.nms_iou,
-        )
-        return _Picture(detections.numpy(), labels.faces[labels.is_valid].astype(np.float32))
+            predicted = torch.from_numpy(candidates[:, 4].copy())
+            refined = torch.from_numpy(model.refine_all(self._index.read_image(row), candidates))
+            for share in shares:
+                found = detections_of(
+                    torch.from_numpy(candidates),
+                    Gate(share)(predicted.double(), refined.double()).float(),
+                    score_threshold=_CONFIG.score_threshold,
+                    nms_iou=_CONFIG.nms_iou,
+                )
+                detections[share].append(found.numpy())
+        return {
+            share: Seen(match(rows, self._truth.faces, _CONFIG.iou), self._is_right(rows))
+            for share, rows in detections.items()
+        }
+
+    def _is_right(self, detections: Sequence[ScoredBoxes]) -> np.ndarray:
+        overlaps = [
+            oracle_confidence(
+                torch.from_numpy(rows[:, :4].astype(np.float64)), torch.from_numpy(faces)
+            ).numpy()
+            for rows, faces in zip(detections, self._truth.faces, strict=True)
+        ]
+        return np.concatenate([np.zeros(0), *overlaps]) >= _CONFIG.iou
 
     def _read(self) -> dict[int, float]:
         if not self._table.is_file():
@@ -123,9 +123,3 @@ class Validation:
         return {
             int(step): float(ap) for step, ap in list(csv.reader(io.StringIO(self._table.read_text())))[1:]
         }
-
-
-@dataclass(frozen=True, slots=True)
-class _Picture:
-    detections: ScoredBoxes
-    faces: Float32[np.ndarray, "_ 4"]

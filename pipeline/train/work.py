@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.blocks.complete import open_complete
 from pipeline.config.sections import TrainConfig
 from pipeline.errors import UserError
+from pipeline.train.held_out import folds, held_out
 from pipeline.train.plan import TrainPlan
 from pipeline.train.progress import TrainProgress
 from pipeline.workspace.place import Place
@@ -41,14 +42,13 @@ def train(
     # imported here, as only a training needs them: PyTorch takes longer to load than a plan to make
     from crface import ranker
     from crface.training.replicas import ALONE
-    from pipeline.train.examples import ExampleSource
-    from pipeline.train.steps import resumed_trainer, take_steps
-    from pipeline.train.validation import Validation, held_out
+    from pipeline.train.run import Run
 
     replicas = replicas or ALONE
-    if plan.config.batch_size % replicas.count:
+    config = plan.config
+    if config.batch_size % replicas.count:
         raise UserError(
-            f"a batch of {plan.config.batch_size} images cannot be shared by {replicas.count} processes: "
+            f"a batch of {config.batch_size} images cannot be shared by {replicas.count} processes: "
             "change train.batch_size"
         )
     stores = [open_complete(plan.workspace, plan.index, key) for key in plan.keys]
@@ -61,21 +61,23 @@ def train(
         )
     if replicas.is_first:
         write_atomically(plan.folder / "parts.json", json.dumps(plan.parts, indent=2).encode())
-        write_atomically(plan.folder / "config.toml", _as_toml(plan.config).encode())
-    trainer, steps_done = resumed_trainer(plan.folder, plan.config, device, replicas)
-    replicas.wait()  # a checkpoint that the first one writes is none that the others should begin from
-    rows, held_out_rows = held_out(rows, plan.config.validation_share, plan.config.seed)
-    left_out = [key.detector in plan.config.validation_detectors for key in plan.keys]
-    trained_on = [store for store, is_out in zip(stores, left_out, strict=True) if not is_out]
-    examples = ExampleSource(plan.index, rows, trained_on, plan.config, image_cache_bytes)
-    validation = None
-    if held_out_rows and replicas.is_first:
-        looked_at = [store for store, is_out in zip(stores, left_out, strict=True) if is_out] or stores
-        validation = Validation(plan.folder, plan.index, held_out_rows, looked_at, steps_done)
-    take_steps(trainer, examples, plan.folder, steps_done, progress, num_threads, validation)
+        write_atomically(plan.folder / "config.toml", _as_toml(config).encode())
+    run = Run(
+        plan=plan,
+        stores=stores,
+        device=device,
+        progress=progress,
+        image_cache_bytes=image_cache_bytes,
+        num_threads=num_threads,
+        replicas=replicas,
+    )
+    paths = [plan.index.row(row).path for row in rows]
+    if config.folds > 1:
+        model = run.cross_fitted(rows, folds(rows, paths, config.folds, config.seed))
+    else:
+        model = run.trained(*held_out(rows, paths, config.validation_share, config.seed))
     if replicas.is_first:
-        trained = trainer.trained() if validation is None else validation.best()
-        write_atomically(plan.ranker_file, ranker.serialise(trained))
+        write_atomically(plan.ranker_file, ranker.serialise(model))
     replicas.wait()
     return plan.ranker_file
 

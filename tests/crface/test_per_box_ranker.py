@@ -282,12 +282,6 @@ def test_a_file_from_when_it_took_an_output_range_is_read(output_range: str, tmp
     assert np.array_equal(loaded.refine(picture(), candidates), model.refine(picture(), candidates))
 
 
-def test_tuning_takes_the_smallest_of_the_best_shares() -> None:
-    model = disturbed()
-    model.tune(lambda: min(float(model.share), 0.5))
-    assert float(model.share) == 0.5
-
-
 @pytest.mark.parametrize("name", losses.names())
 def test_a_batch_that_is_fitted_puts_faces_before_background(name: str) -> None:
     torch.manual_seed(0)

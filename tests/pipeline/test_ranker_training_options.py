@@ -21,8 +21,9 @@ from pipeline.errors import UsageError, UserError
 from pipeline.images.decode import read_image
 from pipeline.rank.plan import plan_rank
 from pipeline.rank.work import finish_rank, prepare_rank, rank_block
+from pipeline.train.held_out import held_out
 from pipeline.train.plan import TrainPlan, plan_train
-from pipeline.train.validation import Validation, held_out
+from pipeline.train.validation import Validation
 from pipeline.train.work import train
 from pipeline.workspace.layout import CandidateKey
 
@@ -147,7 +148,6 @@ def test_a_per_box_ranker_is_trained_and_applied_by_the_stages(tmp_path: Path) -
     file = train(plan)
     model = ranker.load(file)
     assert isinstance(model, PerBoxRanker)
-    assert float(model.share) in (0.0, 0.25, 0.5, 0.75, 1.0)
     ranked = plan_rank(world.workspace, world.index(), plan.keys[0], file, 4)
     prepare_rank(ranked)
     for block in ranked.blocks:
@@ -160,14 +160,15 @@ def test_a_per_box_ranker_is_trained_and_applied_by_the_stages(tmp_path: Path) -
 
 def test_a_share_of_the_images_is_held_out_the_same_for_the_same_seed() -> None:
     rows = list(range(100, 150))
-    kept, out = held_out(rows, 0.2, seed=1)
+    paths = [f"event/{name}.jpg" for name in rows]
+    kept, out = held_out(rows, paths, 0.2, seed=1)
     assert sorted(kept + out) == rows
     assert len(out) == 10
-    assert held_out(rows, 0.2, seed=1) == (kept, out)
-    assert held_out(rows, 0.2, seed=2)[1] != out
-    assert held_out(rows, 0.0, seed=1) == (rows, [])
-    assert [len(part) for part in held_out([5, 6], 0.9, seed=0)] == [1, 1]
-    assert len(held_out(rows, 0.001, seed=0)[1]) == 1
+    assert held_out(rows, paths, 0.2, seed=1) == (kept, out)
+    assert held_out(rows, paths, 0.2, seed=2)[1] != out
+    assert held_out(rows, paths, 0.0, seed=1) == (rows, [])
+    assert [len(part) for part in held_out([5, 6], paths[:2], 0.9, seed=0)] == [1, 1]
+    assert len(held_out(rows, paths, 0.001, seed=0)[1]) == 1
 
 
 def test_initial_weights_are_known_by_their_bytes_and_decide_the_ranker(tmp_path: Path) -> None:
@@ -216,7 +217,7 @@ def test_a_training_is_over_when_as_many_looks_as_its_patience_found_nothing_bet
 def test_a_training_that_gets_no_better_ends_early_and_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Validation, "ap", lambda *_: 0.5)
+    monkeypatch.setattr("pipeline.train.validation.best_share", lambda _: (1.0, 0.5))
     plan = planned(World(tmp_path), validation_share=0.34, validate_every=1, patience=2)
     seen: list[int] = []
     train(plan, progress=lambda done: seen.append(done.steps_done))
@@ -248,11 +249,11 @@ def test_detectors_to_validate_with_are_never_trained_on_and_alone_are_looked_at
     looked_at: list[CandidateStore] = []
 
     class Watched(Validation):
-        def __init__(self, *arguments: Any) -> None:
+        def __init__(self, *arguments: Any, **options: Any) -> None:
             looked_at.extend(arguments[3])
-            super().__init__(*arguments)
+            super().__init__(*arguments, **options)
 
-    monkeypatch.setattr("pipeline.train.validation.Validation", Watched)
+    monkeypatch.setattr("pipeline.train.run.Validation", Watched)
     world = World(tmp_path)
     keys = [world.cache(name) for name in ("pretended", "other one")]
 

@@ -94,6 +94,7 @@ def small_config(**changes: Any) -> TrainConfig:
     """A training of a second."""
     values: dict[str, Any] = {
         "num_candidates": 16, "image_side_px": 64, "num_pairs": 3, "batch_size": 2, "iterations": 6,
-        "checkpoint_every": 2, "learning_rate": 1e-3, "final_learning_rate": 1e-5,
+        "checkpoint_every": 2, "learning_rate": 1e-3, "final_learning_rate": 1e-5, "gate": False,
+        "validation_share": 0.0,
     }  # fmt: skip
     return TrainConfig.model_validate(values | changes)

@@ -1,7 +1,6 @@
 """The per-box rankers: logit of a box's confidence plus a residual from what is in the box and around it."""
 
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -10,8 +9,9 @@ from jaxtyping import Float32
 from torch import Tensor, nn
 
 from crface.backbones import MobileNetV1
+from crface.ranker.gate import logit_of
 from crface.ranker.inputs import relative_rows, scaled_picture, to_tensor
-from crface.ranker.interface import Ranker, StartingWeights, check_input, evaluating, is_box_row
+from crface.ranker.interface import Ranker, StartingWeights, evaluating, is_box_row
 from crface.ranker.per_box.attention import NeighbourAttention
 from crface.ranker.per_box.overlaps import NUM_FEATURES, find_overlaps, pair_features
 from crface.ranker.per_box.sights import Look, Opinion, Sight
@@ -21,9 +21,6 @@ from crface.tensor_shapes import PictureBatch, RowBatch, ScoreBatch, SizeBatch
 LARGEST_RESIDUAL = 6.0
 """Most logits that a confidence moves by: odds of 1 to 1 become 400 to 1. Without a bound a few boxes end at exactly
 1 in single precision, where they have no order."""
-
-SHARES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Shares of the residual that `PerBoxRanker.tune` tries."""
 
 _WIDTH = 128
 _NUM_ATTENTIONS = 2
@@ -69,10 +66,10 @@ class PerBoxRanker(Ranker):
     depends neither on the order of the rows nor on padding. Pictures are scaled to a long side of `image_side_px`
     whatever the detector saw, so the cost does not grow with the size of the photograph.
 
-    `share` is how much of the residual `refine` adds, 0..1: 1 after training, less where held-out pictures show that
-    less is better. Every box is refined, but only the `num_heard` most confident are heard as neighbours, so that the
-    cost is bounded and a long tail of barely trusted boxes changes nothing. `sight` is what the ranker sees of a box
-    in the picture; `knows_place`, whether it is told the box's place and size in the picture.
+    `share` is how much of the residual `refine` adds, 0..1; less than 1 in files of before the gate
+    (`crface.ranker.gate`). Every box is refined, but only the `num_heard` most confident are heard as neighbours, so
+    that the cost is bounded and a long tail of barely trusted boxes changes nothing. `sight` is what the ranker sees
+    of a box in the picture; `knows_place`, whether it is told the box's place and size in the picture.
     """
 
     def __init__(
@@ -113,13 +110,13 @@ class PerBoxRanker(Ranker):
         """Logits of a batch: the detector's plus the whole residual, `share` or not; 0 for padding."""
         return (logit_of(rows[..., 4]) + self.residuals(images, rows, sizes)) * is_box_row(rows)
 
-    def confidences(
+    def all_confidences(
         self,
         images: PictureBatch,
         rows: RowBatch,
         sizes: SizeBatch,
     ) -> ScoreBatch:
-        """Refined confidences of a batch, with `share` (see `Ranker.confidences`)."""
+        """Refined confidences of a batch, with `share`."""
         logit = logit_of(rows[..., 4]) + self.share * self.residuals(images, rows, sizes)
         return logit.sigmoid() * is_box_row(rows)
 
@@ -154,12 +151,11 @@ class PerBoxRanker(Ranker):
         raw = self.residual(F.relu(self.hidden(self.norm(features))))[..., 0]
         return LARGEST_RESIDUAL * torch.tanh(raw.float() / LARGEST_RESIDUAL)
 
-    def refine(self, image: np.ndarray, candidates: np.ndarray) -> Float32[np.ndarray, " candidate"]:
-        """Refined confidence of each candidate in 0..1, in the order of `candidates` (see `Ranker.refine`).
+    def refine_all(self, image: np.ndarray, candidates: np.ndarray) -> Float32[np.ndarray, " candidate"]:
+        """Refined confidence of each candidate in 0..1, in the order of `candidates`.
 
         All candidates are refined, however many. A permutation of the candidates permutes the result.
         """
-        check_input(image, candidates)
         if len(candidates) == 0:
             return np.zeros(0, np.float32)
         # one order for any order of the rows: sums and equal overlaps then come out the same, bit for bit
@@ -192,23 +188,6 @@ class PerBoxRanker(Ranker):
 
     def observed_range(self) -> None:
         """No range: a logit's confidence lies in 0..1 by itself."""
-
-    def tune(self, quality: Callable[[], float]) -> None:
-        """Set `share` to that of `SHARES` with the highest quality.
-
-        Of equal shares the smallest: what does not help is not added.
-        """
-        qualities = []
-        for share in SHARES:
-            self.share.fill_(share)
-            qualities.append(quality())
-        self.share.fill_(SHARES[int(np.argmax(qualities))])
-
-
-def logit_of(confidence: ScoreBatch) -> ScoreBatch:
-    """log(c / (1 - c)), within +-16.6, so that confidences of exactly 0 and 1 can still be moved."""
-    inside = confidence.clamp(_SMALLEST, 1 - _SMALLEST)
-    return inside.log() - (1 - inside).log()
 
 
 def moved(

@@ -1,0 +1,86 @@
+"""Whether a ranker helps on held-out pictures, in which state, and with how much of its refinement."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from jaxtyping import Float
+
+from crface.evaluation.bootstrap import resample
+from crface.evaluation.curves import average_precision, official_curve
+from crface.ranker.gate import fitted_calibration
+from pipeline.train.choice import Choice
+from pipeline.train.looks import Look, Seen, scores_of
+
+if TYPE_CHECKING:
+    from crface.array_shapes import FaceMask
+
+SHARES: Final = (0.25, 0.5, 0.75, 1.0)
+"""Shares of the refinement that are tried."""
+
+_RESAMPLES = 500
+_LEVEL = 0.95
+
+
+def quality(look: Look, share: float) -> float:
+    """The mean of official AP over easy, medium and hard by face height, and over the detectors; 0 without a face."""
+    values = [
+        average_precision(official_curve(seen.hits, mask))
+        for seen in look.seen[share]
+        for mask in look.kept.values()
+        if mask.any()
+    ]
+    return float(np.mean(values)) if values else 0.0
+
+
+def best_share(look: Look) -> tuple[float, float]:
+    """The share above 0 of the highest quality (the smallest of equals), and that quality."""
+    found = {share: quality(look, share) for share in sorted(look.seen) if share > 0}
+    share = max(found, key=lambda share: found[share])
+    return share, found[share]
+
+
+def choose(looks: Mapping[int, Look]) -> Choice:
+    """State and share, from looks at several states, by their steps.
+
+    The state is that of the best pair of state and share. Of its shares, those count whose gain over the detector is
+    told from chance by a paired bootstrap over pictures; of these, the smallest that is not told from the best. If none
+    counts, the share is 0. The interval is slightly too narrow, since the best of several states was taken.
+    """
+    best = {step: best_share(look) for step, look in looks.items()}
+    step = max(best, key=lambda step: best[step][1])
+    look, (top, _) = looks[step], best[step]
+    draws = {share: _draws(look.seen[share], look.kept) for share in look.seen}
+    gains = {share: _interval(draws[share] - draws[0.0]) for share in draws if share > 0}
+    helpful = [share for share in sorted(gains) if gains[share][0] > 0]
+    chosen = next(
+        (share for share in helpful if share == top or _interval(draws[top] - draws[share])[0] <= 0), 0.0
+    )
+    shown = chosen or top
+    return Choice(
+        step=step,
+        share=chosen,
+        predicted=quality(look, 0.0),
+        ranked=quality(look, shown),
+        low=gains[shown][0],
+        high=gains[shown][1],
+        num_images=len(look.seen[0.0][0].hits.num_detections),
+        calibration=fitted_calibration(*scores_of(look.seen[chosen])) if chosen else (1.0, 1.0, 0.0),
+    )
+
+
+def _draws(detectors: tuple[Seen, ...], kept: Mapping[str, "FaceMask"]) -> Float[np.ndarray, " resample"]:
+    masks = {setting: mask for setting, mask in kept.items() if mask.any()}
+    found = [values for seen in detectors for values in resample(seen.hits, masks, _RESAMPLES).ap.values()]
+    with np.errstate(invalid="ignore"):
+        mean: np.ndarray = np.nanmean(found, axis=0) if found else np.zeros(_RESAMPLES)
+    return mean
+
+
+def _interval(gains: Float[np.ndarray, " resample"]) -> tuple[float, float]:
+    gains = gains[~np.isnan(gains)]
+    if not len(gains):
+        return 0.0, 0.0
+    tail = (1 - _LEVEL) / 2
+    low, high = np.quantile(gains, [tail, 1 - tail])
+    return float(low), float(high)

@@ -14,7 +14,7 @@ from workflows.cli.stage import StageCommand
 @click.command(cls=StageCommand)
 @job_options("out", "config")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on standard output.")
-@job_options("data", "detector", "protocol", "ranker", "split", "ground_truth")
+@job_options("data", "detector", "protocol", "ranker", "split", "ground_truth", "no_gate")
 def status(as_json: bool, **options: Any) -> None:
     """Show what is stored, and what is stale.
 
@@ -36,7 +36,7 @@ def status(as_json: bool, **options: Any) -> None:
 @job_options("out")
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Say what would be removed, and remove nothing.")
 @click.option("--yes", "is_yes", is_flag=True, help="Remove without asking.")
-@job_options("config", "data", "detector", "protocol", "ranker", "split", "ground_truth")
+@job_options("config", "data", "detector", "protocol", "ranker", "split", "ground_truth", "no_gate")
 def clean(is_dry_run: bool, is_yes: bool, **options: Any) -> None:
     """Remove what nothing refers to any more.
 

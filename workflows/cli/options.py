@@ -14,7 +14,8 @@ from pipeline.errors import UsageError
 from pipeline.workspace.place import Place, UrlPath, parse_place
 from workflows.cli.numbers import Number
 from workflows.cluster.tls import tls_required
-from workflows.job.detectors import named_in
+from workflows.job.data import has_foreign_data
+from workflows.job.detectors import named_in, starting_weights
 from workflows.job.job import Job
 
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -34,7 +35,7 @@ def job_options(*names: str) -> Callable[[Command], Command]:
 def make_job(
     data: Path | None = None,
     out: Place | None = None,
-    config: str = "demo",
+    config: str | None = None,
     detector: tuple[str, ...] = (),
     protocol: str | None = None,
     cluster: str = "local",
@@ -42,12 +43,15 @@ def make_job(
     ranker: Path | None = None,
     split: str | None = None,
     max_megapixels: float | None = None,
+    no_gate: bool = False,
 ) -> Job:
     """The job that the shared options describe; the command line overrides the configuration.
 
+    Without a configuration it is `demo` for the embedded data set, and `photos` for any other.
+
     Raises UsageError for a configuration or a protocol that cannot be read.
     """
-    settings = load_config(config)
+    settings = load_config(config or ("photos" if data is not None or has_foreign_data(out) else "demo"))
     # one --detector may name several, separated by spaces: that is what `make DETECTORS="a b"` passes
     names = detector if len(detector) > 1 else tuple(name for value in detector for name in named_in(value))
     cache = settings.cache.model_copy(
@@ -57,11 +61,21 @@ def make_job(
             **({"max_megapixels": max_megapixels} if max_megapixels else {}),
         }
     )
+    train = settings.train.model_copy(
+        update={
+            **({"gate": False} if no_gate else {}),
+            **(
+                {"initial_weights": str(starting_weights(cache.detectors))}
+                if settings.train.initial_weights == "detector"
+                else {}
+            ),
+        }
+    )
     load_protocol(cache.protocol)  # a misspelt name fails before a data set is made
     return Job(
         out=out,
         data=data,
-        config=settings.model_copy(update={"cache": cache}),
+        config=settings.model_copy(update={"cache": cache, "train": train}),
         cluster=cluster,
         ground_truth=ground_truth,
         ranker=ranker,
@@ -154,10 +168,14 @@ _OPTIONS: dict[str, Callable[[Command], Command]] = {
     ),
     "config": click.option(
         "--config",
-        default="demo",
-        show_default=True,
         metavar="NAME|FILE",
-        help="Configuration: demo, paper, smoke, or a TOML file.",
+        help="Configuration: photos, demo, paper, smoke, or a TOML file.  [default: photos, and demo for the embedded"
+        " data set]",
+    ),
+    "no_gate": click.option(
+        "--no-gate",
+        is_flag=True,
+        help="Use all that the ranker says, whether or not it helps on held-out images.",
     ),
     "detector": click.option(
         "--detector",

@@ -20,7 +20,7 @@ from workflows.cli.stage import StageCommand
     is_flag=True,
     help="Compare the named workspaces in one page, from their stored results alone.",
 )
-@job_options("config", "detector", "protocol", "ranker", "split", "ground_truth")
+@job_options("config", "detector", "protocol", "ranker", "split", "ground_truth", "no_gate")
 @click.pass_context
 def report(
     context: click.Context, /, workspaces: tuple[Place, ...], is_comparison: bool, **options: Any

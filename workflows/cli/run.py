@@ -70,7 +70,7 @@ def cache(is_retry: bool, is_verified: bool, **options: Any) -> None:
 
 
 @click.command(cls=StageCommand)
-@job_options("data", "out", "config", "detector", "protocol")
+@job_options("data", "out", "config", "detector", "protocol", "no_gate")
 @click.option(
     "--threads",
     "num_threads",
@@ -88,11 +88,13 @@ def cache(is_retry: bool, is_verified: bool, **options: Any) -> None:
 def train(num_threads: int, is_verified: bool, cluster: str | None, **options: Any) -> None:
     """Train the confidence ranker.
 
-    It learns from the cached candidates of the train split. An interrupted training resumes from its last checkpoint,
-    bit for bit on a CPU. Under torchrun or on a cluster, the processes share each batch.
+    It learns from the cached candidates of the train split. A part of the images is held out: where they show no gain,
+    nothing of the ranker is used. An interrupted training resumes from its last checkpoint, bit for bit on a CPU. Under
+    torchrun or on a cluster, the processes share each batch.
 
     \b
-    Example:  crface train --data /data/WIDER_FACE --config paper
+    Example:  crface train --data photos
+              crface train --data /data/WIDER_FACE --config paper
               tensorboard --logdir runs/WIDER_FACE/rankers
               torchrun --no-python --nproc-per-node 4 crface train --data /data/WIDER_FACE --config paper
               crface train --data /data/WIDER_FACE --config paper --cluster tcp://10.0.0.1:8786
@@ -106,8 +108,14 @@ def train(num_threads: int, is_verified: bool, cluster: str | None, **options: A
     from workflows.worker.beside import run_beside_workers
 
     make_job(**options)  # a mistake in the options fails before a cluster is started
+    if options.pop("no_gate"):
+        options["no-gate"] = True
     values = [(name, value) for name, given in options.items() for value in _each(given)]
-    arguments = [word for name, value in values for word in (f"--{name}", str(value))]
+    arguments = [
+        word
+        for name, value in values
+        for word in ((f"--{name}",) if value is True else (f"--{name}", str(value)))
+    ]
     if is_verified:
         arguments.append("--verify")
     with open_cluster(cluster) as client:
@@ -122,7 +130,7 @@ def _each(given: Any) -> tuple[Any, ...]:
 
 
 @click.command(cls=StageCommand)
-@job_options("data", "out", "ranker", "config", "detector", "protocol", "cluster", "split")
+@job_options("data", "out", "ranker", "config", "detector", "protocol", "cluster", "split", "no_gate")
 @_retry_failed
 @_verify
 def rank(is_retry: bool, is_verified: bool, **options: Any) -> None:
@@ -146,7 +154,7 @@ def rank(is_retry: bool, is_verified: bool, **options: Any) -> None:
     is_flag=True,
     help="Also print exact AP, the recovered share of the oracle gap, failures and calibration.",
 )
-@job_options("config", "detector", "protocol", "cluster", "ranker", "split", "ground_truth")
+@job_options("config", "detector", "protocol", "cluster", "ranker", "split", "ground_truth", "no_gate")
 @click.option("--json", "as_json", is_flag=True, help="Print every number as JSON on standard output.")
 def evaluate(as_json: bool, is_detailed: bool, **options: Any) -> None:
     """Measure AP before and after ranking.
@@ -168,7 +176,7 @@ def evaluate(as_json: bool, is_detailed: bool, **options: Any) -> None:
 
 
 @click.command(cls=StageCommand)
-@job_options("data", "out", "config", "detector", "protocol", "ranker", "split", "ground_truth")
+@job_options("data", "out", "config", "detector", "protocol", "ranker", "split", "ground_truth", "no_gate")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON on standard output.")
 def plan(as_json: bool, **options: Any) -> None:
     """Show what would be computed, and why.

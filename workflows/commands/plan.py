@@ -13,7 +13,7 @@ from pipeline.ground_truth.truth import find_files
 from pipeline.report import ReportInput, plan_report
 from pipeline.report import changes as report_changes
 from pipeline.results import ap as results
-from pipeline.train.plan import TrainPlan
+from pipeline.train.plan import TrainPlan, num_steps
 from pipeline.workspace.layout import CandidateKey
 from workflows.commands.plans import JobPlans
 from workflows.job.data import asked_for, data_root, is_embedded
@@ -147,8 +147,8 @@ def _blocks_entry(
 
 
 def _training_entry(plan: TrainPlan) -> Entry:
-    steps = plan.config.iterations - plan.steps_done
-    todo = "" if plan.state == "done" else f"{steps} of {plan.config.iterations} steps"
+    in_all = num_steps(plan.config)
+    todo = "" if plan.state == "done" else f"{in_all - plan.steps_done} of {in_all} steps"
     return Entry(stage="train", what=f"{plan.config.ranker} ranker", todo=todo, reasons=plan.reasons)
 
 

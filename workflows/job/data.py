@@ -10,7 +10,7 @@ from pipeline.dataset.index import Index, IndexUpdate, load_index, store_index, 
 from pipeline.dataset.splits import EIGHT_K_SPLIT, LARGE_SPLIT, find_splits
 from pipeline.errors import UserError
 from pipeline.workspace.layout import Workspace
-from pipeline.workspace.place import listed
+from pipeline.workspace.place import Place, listed
 from workflows.job.job import Job
 from workflows.job.progress import shown_if_long
 
@@ -44,6 +44,13 @@ def data_root(job: Job) -> Path:
 def is_embedded(workspace: Workspace, root: Path) -> bool:
     """Whether a data set is the workspace's own embedded one, so that its figures can be labelled as such."""
     return root == workspace.root / EMBEDDED
+
+
+def has_foreign_data(out: Place | None) -> bool:
+    """Whether a workspace exists that was made from a user's own data set."""
+    if out is None or (isinstance(out, Path) and (out / EMBEDDED).is_dir()):
+        return False
+    return bool(listed(Workspace(out).index("x").parent, "*.parquet"))
 
 
 def make_embedded(folder: Path, config: DatasetConfig) -> None:

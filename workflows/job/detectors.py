@@ -2,8 +2,14 @@
 
 import os
 import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
 
 import detectors
+from detectors.catalogue import MOBILENET025
+
+_START: Final = "retinaface-mobilenet0.25"
 
 
 def named_in(value: str) -> list[str]:
@@ -29,6 +35,15 @@ def named_in(value: str) -> list[str]:
         else:
             found.append(part)
     return [value[start:end] for start, end in found]
+
+
+def starting_weights(names: Sequence[str]) -> Path:
+    """The weights that a ranker starts from: those of the first RetinaFace mobilenet0.25, else the shipped ones."""
+    for name, _, path in (value.partition("@") for value in names):
+        if name == _START and path:
+            return Path(path).absolute()
+    assert MOBILENET025.shipped_weights is not None
+    return MOBILENET025.shipped_weights
 
 
 def _is_file(detector: str) -> bool:

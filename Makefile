@@ -124,10 +124,14 @@ lint: setup lint-js ## check the code with ruff, mypy (strict), the import rules
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory audit
 
+screenshots: setup ## take the pictures of the report in docs/images anew, in a few minutes; needs Chromium
+	$(BIN)/crface demo --config docs/figures/screenshots.toml --out runs/screenshots
+	$(BIN)/python docs/figures/screenshots.py runs/screenshots
+
 smoke: setup ## run the installed command end to end on a small data set, in about a minute
 	$(BIN)/crface demo --config smoke --out runs/smoke
 
 clean: ## remove the environment, the caches and the workspaces of demo and smoke
-	rm -rf $(VENV) runs/demo runs/smoke .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) runs/demo runs/smoke runs/screenshots .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup setup-locked lock audit demo cache train rank evaluate resolutions protocols report plan ablate doctor bench test test-all test-slurm fuzz format lint lint-js smoke clean
+.PHONY: help setup setup-locked lock audit demo cache train rank evaluate resolutions protocols report plan ablate doctor bench test test-all test-slurm fuzz format lint lint-js screenshots smoke clean

@@ -1,5 +1,6 @@
 """The report and `crface view` in a browser: read, filtered, pointed at, and used by keys, wide and narrow."""
 
+import importlib.util
 import re
 import threading
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from browser import Browser, Scheme, open_browser
 from gallery_world import EVIL, FACELESS, HELPED, HURT, PATHS, SAME, SMALL, gallery_run
+from places import DOCS, ROOT
 from report_world import Run
 from selenium.webdriver.common.keys import Keys
 
@@ -325,3 +327,20 @@ def test_the_viewer_shows_any_image_and_leads_to_the_report(browser: Browser, lo
     browser.until("return location.pathname === '/report/'")
     assert HELPED in listed(browser)
     assert browser.errors() == []
+
+
+def test_the_documentations_pictures_are_taken_by_its_script(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    spec = importlib.util.spec_from_file_location("screenshots", DOCS / "figures" / "screenshots.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    monkeypatch.setattr(script, "IMAGES", tmp_path)
+    script.take_all(run.workspace.root)
+    taken = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert all(picture.startswith(b"\x89PNG") and len(picture) < 300_000 for picture in taken.values())
+    in_the_pages = (DOCS / "looking.md").read_text() + (ROOT / "README.md").read_text()
+    assert all(f"images/{name})" in in_the_pages for name in taken)
+    assert all((DOCS / "images" / name).is_file() for name in taken)

@@ -4,7 +4,7 @@ Runs are set side by side only where their ground truth and images are the same;
 group of rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.dataset.index import load_index
@@ -16,6 +16,7 @@ from pipeline.report.curves import Run, runs_curves
 from pipeline.report.facts import embedded_settings
 from pipeline.report.files import Rendered, table_files
 from pipeline.report.grid import Grid, Group, Row, Span, with_strongest
+from pipeline.report.measured import ap_cells
 from pipeline.report.plots import figure_files
 from pipeline.report.runs import NamedRun
 from pipeline.report.summary import Summary, summary
@@ -60,7 +61,7 @@ def render_comparison(runs: Sequence[NamedRun]) -> Rendered:
     """
     compared = [item for run in runs for item in _of_run(run)]
     groups = _by_data(compared)
-    tables = [table for table in (_ap_table(groups), _protocol_table(groups)) if table is not None]
+    tables = [table for table in (_ap_table(groups), _protocol_table(compared)) if table is not None]
     figures = [
         figure for number, (data, items) in enumerate(groups, 1) for figure in _figures(number, data, items)
     ]
@@ -73,13 +74,19 @@ def render_comparison(runs: Sequence[NamedRun]) -> Rendered:
             palette=palette.css(),
             embedded=list(embedded),
             runs=[(run.name, str(run.workspace.root)) for run in runs],
-            shown=[Shown(item.run, item.data, summary(item.rows, item.protocols)) for item in compared],
+            shown=[_shown(item) for item in compared],
             is_one_data=len(groups) == 1,
             tables=tables,
             figures=figures,
         )
     )
     return Rendered(page, table_files(tables) | figure_files(figures))
+
+
+def _shown(item: Compared) -> Shown:
+    split = item.rows[0].split
+    protocols = [row for row in item.protocols if row.split == split]
+    return Shown(item.run, item.data, summary(item.rows, protocols))
 
 
 def _by_data(compared: Sequence[Compared]) -> list[tuple[str, list[Compared]]]:
@@ -100,7 +107,7 @@ def _of_run(run: NamedRun) -> list[Compared]:
     found = []
     for source in sources:
         own = [row for row in rows if (row.split, row.detector, row.protocol, row.fingerprint) == source]
-        split, detector, protocol, _ = source
+        _, detector, protocol, _ = source
         found.append(
             Compared(
                 run=run.name,
@@ -108,9 +115,7 @@ def _of_run(run: NamedRun) -> list[Compared]:
                 data=_data(run, own[0]),
                 rows=own,
                 curves=[c for c in curves if (c.split, c.detector, c.protocol, c.fingerprint) == source],
-                protocols=[row for row in protocols if (row.split, row.detector) == (split, detector)]
-                if protocol == "single"
-                else [],
+                protocols=[row for row in protocols if row.detector == detector and protocol == "single"],
             )
         )
     if not found:
@@ -196,35 +201,33 @@ def _gain(row: ApRow) -> tuple[str, str, str]:
     return points(row.gain), interval, "yes" if row.is_gain_real else "no"
 
 
-def _protocol_table(groups: Sequence[tuple[str, Sequence[Compared]]]) -> Grid | None:
+def _protocol_table(compared: Sequence[Compared]) -> Grid | None:
     """The compared protocols of all runs that have some; None without any."""
-    found = []
-    for data, items in groups:
-        lines = [cells for item in items for cells in _protocol_lines(item)]
-        if lines:
-            found.append(Group(data, with_strongest(lines, 5)))
-    if not found:
+    lines: dict[str, list[tuple[str, ...]]] = {}
+    for item in compared:
+        for row, cells in _protocol_lines(item):
+            part = f"{row.images} of " if row.images < row.split_images else ""
+            data = f"{row.split}, {part}{row.split_images} images (ground truth {row.ground_truth[:8]})"
+            lines.setdefault(data, []).append(cells)
+    if not lines:
         return None
     return Grid(
         "compare-protocols",
         "Protocols of all runs",
-        ("Run", "Detector", "Protocol", "Easy", "Med", "Hard", "Images", "Speed (ms)", "Device"),
+        ("Run", "Detector", "Protocol", "Easy", "Med", "Hard", "Speed (ms)", "Device"),
         3,
-        found,
+        [Group(data, with_strongest(cells, 5)) for data, cells in lines.items()],
         Span("AP (%)", 3, 3),
         ["Times of different devices or runs are not to be compared"],
     )
 
 
-def _protocol_lines(item: Compared) -> list[tuple[str, ...]]:
-    lines = []
-    for line in dict.fromkeys(row.line for row in item.protocols):
-        own = {row.setting: row for row in item.protocols if row.line == line}
-        first = next(iter(own.values()))
-        ap = (percent(own[name].ap) if name in own else NONE for name in SETTINGS)
-        cost = (str(first.images), milliseconds(first.median_ms), first.device)
-        lines.append((item.run, item.detector, line, *ap, *cost))
-    return lines
+def _protocol_lines(item: Compared) -> Iterator[tuple[ComparisonRow, tuple[str, ...]]]:
+    for split, line in dict.fromkeys((row.split, row.line) for row in item.protocols):
+        own = [row for row in item.protocols if (row.split, row.line) == (split, line)]
+        first = own[0]
+        cells = (item.run, item.detector, line, *ap_cells(own), milliseconds(first.median_ms), first.device)
+        yield first, cells
 
 
 def _figures(number: int, data: str, items: Sequence[Compared]) -> list[Figure]:

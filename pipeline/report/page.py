@@ -30,11 +30,13 @@ from pipeline.report.facts import (
 from pipeline.report.files import Rendered, table_files
 from pipeline.report.findings import Findings, findings
 from pipeline.report.gallery import gallery_section
-from pipeline.report.paper_tables import Measured, missing_tables, paper_tables
+from pipeline.report.measured import Measured
+from pipeline.report.paper_tables import missing_tables, paper_tables
 from pipeline.report.plots import figure_files, saved
 from pipeline.report.resolutions import resolution_figures
 from pipeline.report.result_grids import result_grids
-from pipeline.report.side_by_side import SHOWN_ABOVE, side_by_side, side_by_side_plot
+from pipeline.report.side_by_side import SHOWN_ABOVE, side_by_side
+from pipeline.report.side_by_side_plot import side_by_side_plot
 from pipeline.report.summary import summary
 from pipeline.report.tables import Table, ap_tables
 from pipeline.report.templating import environment
@@ -86,7 +88,8 @@ def render(evaluation: EvaluationInput, config: RunConfig, title: str) -> Render
     own = [[row for row in numbers.rows if _is_of(row, source)] for source in sources]
     compared = read_comparison(workspace)
     measured = Measured(
-        data=f"{title}, {index.split}",
+        data=title,
+        split=index.split,
         images=counted(sections[0].table.images if sections else 0, "image"),
         is_wider_val=truth.is_official_val,
         ap=[row for rows in own for row in rows],

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, UInt8
@@ -18,11 +18,8 @@ from pipeline.ground_truth.truth import SETTINGS, GroundTruth, load_ground_truth
 from pipeline.images.decode import ImageError
 from pipeline.report.charts import stem
 from pipeline.report.jpeg import data_uri, reduced_jpeg
-from pipeline.results.protocols import ComparisonRow
+from pipeline.results.protocols import ComparisonRow, line_name, ranker_name
 from pipeline.workspace.layout import CandidateKey, Workspace
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Plot
 
 SHOWN_ABOVE: Final = 0.5
 """The confidence from which the paper shows boxes."""
@@ -62,11 +59,11 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class SideBySide:
-    """A detector's images, those first on which the views differ most."""
+    """The images of one detector, those first on which the views differ most."""
 
     name: str
     """The stem of its files."""
-    detector: str
+    title: str
     sights: list[Sight]
     num_seen: int
     """Of how many images they were chosen."""
@@ -79,31 +76,40 @@ def side_by_side(
     data_root: Path,
     ground_truth: Path | None,
 ) -> list[SideBySide]:
-    """For each detector that was compared in several scales, the images whose views differ most.
+    """For each detector and split where one scale was compared with several, the images whose views differ most.
 
     Raises UserError when candidates or scores are damaged.
     """
-    own = [row for row in rows if row.setting == SETTINGS[-1]]
-    if not own:
-        return []
-    subset = workspace.subset(own[0].images) if own[0].images < own[0].split_images else workspace
-    try:
-        index = load_index(subset, own[0].split)
-        # where the data set is now: a workspace that was moved with it records that for its own indexes only
-        index = replace(index, header=replace(index.header, data_root=str(data_root)))
-        truth = load_ground_truth(index, ground_truth)
-    except UserError:
-        return []  # the compared images are gone; their numbers are not
     found = []
-    for number, detector in enumerate(dict.fromkeys(row.detector for row in own), 1):
-        lines = [row for row in own if row.detector == detector]
-        if any(row.protocol == "multi" for row in lines):
-            shown = [row for row in lines if row.line in ("single", "multi", "single, rank")]
-            shown.sort(key=lambda row: ("single", "multi", "single, rank").index(row.line))
-            sights, num_seen = _sights(subset, index, truth, shown, config)
-            if sights:
-                found.append(SideBySide(stem("side-by-side", number, detector), detector, sights, num_seen))
+    for number, shown in enumerate(_compared(rows), 1):
+        first = shown[0]
+        home = workspace.subset(first.images) if first.images < first.split_images else workspace
+        try:
+            index = load_index(home, first.split)
+            # where the data set is now: a workspace that was moved with it records that for its own indexes only
+            index = replace(index, header=replace(index.header, data_root=str(data_root)))
+            truth = load_ground_truth(index, ground_truth)
+        except UserError:
+            continue  # the compared images are gone; their numbers are not
+        sights, num_seen = _sights(home, index, truth, shown, config)
+        if sights:
+            title = f"{first.detector} on {first.split}"
+            found.append(SideBySide(stem("side-by-side", number, title), title, sights, num_seen))
     return found
+
+
+def _compared(rows: Sequence[ComparisonRow]) -> list[list[ComparisonRow]]:
+    """The lines to show together: one pass, several views, and one pass ranked, by the protocol's own ranker if any."""
+    own = [row for row in rows if row.setting == SETTINGS[-1]]
+    groups = []
+    for detector, split in dict.fromkeys((row.detector, row.split) for row in own):
+        here = {row.line: row for row in own if (row.detector, row.split) == (detector, split)}
+        for one, several in (("single", "multi"), *((name.removesuffix("-multi"), name) for name in here)):
+            if one != several and one in here and several in here:
+                ranked = (line_name(one, ranker_name(one)), line_name(one, ranker_name()))
+                last = next((here[line] for line in ranked if line in here), None)
+                groups.append([here[one], here[several], *([last] if last else [])])
+    return groups
 
 
 def _sights(
@@ -158,34 +164,3 @@ def _view(
         finder = match([detections], [faces], config.iou).finder
         is_hit[finder[finder >= 0]] = True
     return View(name, detections[:, :4], is_hit, int(is_hit.sum()))
-
-
-def side_by_side_plot(shown: SideBySide) -> "Plot":
-    """The same as a plot for files."""
-    import cv2
-    from matplotlib.figure import Figure as Plot
-    from matplotlib.patches import Rectangle
-
-    columns = len(shown.sights[0].views)
-    plot = Plot(figsize=(3.0 * columns, 2.4 * len(shown.sights)))
-    place = 0
-    for sight in shown.sights:
-        bgr = cv2.imdecode(np.frombuffer(sight.jpeg, np.uint8), cv2.IMREAD_COLOR)
-        assert bgr is not None  # encoded a moment ago
-        for view in sight.views:
-            place += 1
-            axes = plot.add_subplot(len(shown.sights), columns, place)
-            axes.imshow(bgr[:, :, ::-1], extent=(0, sight.width, sight.height, 0))
-            for (x1, y1, x2, y2), is_hit in zip(view.boxes, view.is_hit, strict=True):
-                color, dash = ("#12b886", "-") if is_hit else ("#ff4b1f", "--")
-                axes.add_patch(
-                    Rectangle(
-                        (x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, linestyle=dash, linewidth=0.9
-                    )
-                )
-            mistakes = int((~view.is_hit).sum())
-            axes.set_title(
-                f"{view.name}: {view.num_found} of {sight.num_faces} found, {mistakes} false", fontsize=7
-            )
-            axes.set_axis_off()
-    return plot

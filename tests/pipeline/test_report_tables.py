@@ -1,6 +1,7 @@
 """The report's tables: the same numbers in the page, as CSV and as LaTeX, and the paper's apart from one's own."""
 
 import csv
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from report_tables import SETTINGS, compared_rows, sweep_rows
 from report_world import Run, report_run
 
 from pipeline.report.grid import Grid, Group, Row, Span, as_csv, as_tex, with_strongest
-from pipeline.report.paper_tables import Measured, missing_tables, paper_tables
+from pipeline.report.measured import Measured
+from pipeline.report.paper_tables import missing_tables, paper_tables
 from pipeline.results.ablation import read_sweep, write_sweep
 from pipeline.results.ap import read_ap
 from pipeline.results.protocols import write_comparison
@@ -88,13 +90,34 @@ def test_compared_protocols_fill_tables_3_and_4_in_the_papers_layout(run: Run):
     assert lines[-1] == ["paper: its 8K test set; GPU", "HRNet (ours)", "rank 8k", "42.5", "1263"]
 
 
+def test_large_images_on_a_split_of_their_own_have_a_table_of_their_own(run: Run):
+    rows = compared_rows(read_ap(run.workspace))
+    large = [dataclasses.replace(row, split="8k", images=4) for row in rows if row.protocol == "8k"]
+    small = [
+        dataclasses.replace(row, split="8k", protocol="long-1024", line="long-1024", images=4)
+        for row in rows
+        if row.line == "single"
+    ]
+    usual = [row for row in rows if row.protocol != "8k"]
+    measured = Measured("here", "val", "4 images", False, (), [*usual, *small, *large], {})
+    scales, table_4 = paper_tables(measured)
+    assert [row.cells[1] for row in scales.groups[0].rows] == ["single", "multi", "rank"]
+    assert table_4.name == "table-4-8k-8k"
+    assert table_4.groups[0].label == "this run: here, 8k, 4 images, 8k; cpu, 1 thread"
+    assert [row.cells for row in table_4.groups[0].rows] == [
+        ("some-detector", "long-1024", "60.0", "80.0"),
+        ("some-detector", "single", "63.0", "700"),
+        ("some-detector", "rank 8k", "64.0", "710"),
+    ]
+
+
 def test_a_table_without_measurements_is_left_out_and_its_command_is_named(run: Run):
-    measured = Measured("here", "4 images", False, read_ap(run.workspace), (), {})
+    measured = Measured("here", "val", "4 images", False, read_ap(run.workspace), (), {})
     assert [grid.name for grid in paper_tables(measured)] == ["table-3-scales", "table-5-external"]
     commands = " ".join(missing_tables(measured))
     for command in ("crface ablate losses", "crface ablate pairs", "crface evaluate-protocols"):
         assert command in commands
-    assert paper_tables(Measured("here", "4 images", False, (), (), {})) == []
+    assert paper_tables(Measured("here", "val", "4 images", False, (), (), {})) == []
 
 
 def test_tables_of_an_earlier_report_that_are_not_made_any_more_are_removed(tmp_path: Path):

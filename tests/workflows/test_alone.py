@@ -1,6 +1,8 @@
 """`crface` without a command: what to do next in this folder, in five lines."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +63,33 @@ def test_the_next_stage_of_the_workspace_is_named_with_the_options_of_its_last_c
     assert lines[2].startswith("next, retinaface-mobilenet0.25 on val: 2 images in 1 blocks")
     assert lines[3] == "  crface cache --data photographs --config smoke"
     assert len(lines) == 5
+
+
+def test_images_without_labels_are_for_candidates_only(say: Say, tmp_path: Path) -> None:
+    data = write_data_set(tmp_path / "photographs", [Picture("event", "1")])
+    images = data / "WIDER_val" / "images"
+    update_index(Workspace(tmp_path / "runs" / "photographs"), images, "images")
+    assert say()[1] == "done: only the index; to do: cache"
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", "--data", str(images), "--out", "runs/photographs"])
+    assert ended.value.code == 0
+
+
+@pytest.mark.parametrize("arguments", [[], ["status"], ["clean", "--dry-run"]])
+def test_looking_at_a_workspace_waits_for_neither_torch_nor_dask(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    make_workspace(tmp_path)
+    program = (
+        "import sys; from workflows.cli.main import cli; cli.main(sys.argv[1:], standalone_mode=False); "
+        "print(sorted({'torch', 'dask', 'matplotlib'} & sys.modules.keys()))"
+    )
+    words = [*arguments, *(["--out", "runs/photographs"] if arguments else [])]
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert ended.stdout.splitlines()[-1] == "[]"
 
 
 def test_a_workspace_that_does_not_say_its_last_command_is_named_by_its_place(

@@ -17,6 +17,7 @@ from torch import Tensor
 from crface.backbones import mobilenet_v1, resnet50
 from crface.file_kind import file_kind
 from crface.ranker.gate import Gate
+from crface.ranker.home import Home
 from crface.ranker.interface import OutputRange, Ranker
 from crface.ranker.network import ConfidenceRanker
 from crface.ranker.per_box import PerBoxRanker, per_box_ranker, second_opinion_ranker
@@ -25,6 +26,7 @@ from crface.weights import check_keys, tensors_sha256
 __all__ = [
     "ConfidenceRanker",
     "Gate",
+    "Home",
     "OutputRange",
     "PerBoxRanker",
     "Ranker",
@@ -101,6 +103,8 @@ def load(path: str | Path) -> Ranker:
         model = create(about["name"], about["num_candidates"], about["image_side_px"], output_range)
         if any(key.startswith("gate.") for key in state):
             model.gate = Gate()
+        if any(key.startswith("home.") for key in state):
+            model.home = Home.of_state(state)
         if problems := check_keys(model, state):
             raise ValueError(f"{path} does not hold a ranker of this version: {'; '.join(problems)}")
         model.load_state_dict(state)

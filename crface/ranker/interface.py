@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from crface.backbones import MobileNetV1, ResNet
 from crface.losses.targets import Scale
 from crface.ranker.gate import Gate
+from crface.ranker.home import Home
 from crface.tensor_shapes import PictureBatch, RowBatch, ScoreBatch, SizeBatch
 
 OutputRange = Literal["clipped", "scaled"]
@@ -45,10 +46,14 @@ class Ranker(nn.Module, ABC):
     image_side_px: int
     gate: Gate | None
     """How much of the refinement is used; None: all of it."""
+    home: Home | None
+    """The pictures that it was trained on, to compare others with; None: not known, as in older files."""
 
     def __init__(self) -> None:
         super().__init__()
+        # here, not as defaults of the class: those would hide the modules
         self.gate = None
+        self.home = None
 
     @abstractmethod
     def forward(

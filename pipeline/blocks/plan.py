@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pipeline.blocks.ledger import LedgerRow
+from pipeline.blocks.trust import is_same_image
 
 
 class Cause(StrEnum):
@@ -15,6 +16,7 @@ class Cause(StrEnum):
     UNFINISHED = "left unfinished"
     DAMAGED = "in a missing or damaged shard"
     CHANGED = "changed"
+    TRUST = "refined with another trust"
     ADDED = "added"
 
 
@@ -85,12 +87,21 @@ def _causes(
         return dict.fromkeys(rows, Cause.UNFINISHED)
     if done.shard_bytes != found_bytes:
         return dict.fromkeys(rows, Cause.DAMAGED)
-    num_recorded = len(done.row_digests)
+    recorded = dict(zip(rows, done.row_digests, strict=False))
     return {
-        row: Cause.ADDED if i >= num_recorded else Cause.CHANGED
-        for i, (row, digest) in enumerate(zip(rows, wanted, strict=True))
-        if i >= num_recorded or digest not in ("", done.row_digests[i])
+        row: cause
+        for row, digest in zip(rows, wanted, strict=True)
+        if (cause := _cause(digest, recorded.get(row))) is not None
     }
+
+
+def _cause(wanted: str, recorded: str | None) -> Cause | None:
+    """Why a row of a finished block has to be computed; None where it is up to date, or there is no image."""
+    if recorded is None:
+        return Cause.ADDED
+    if wanted in ("", recorded):
+        return None
+    return Cause.TRUST if is_same_image(wanted, recorded) else Cause.CHANGED
 
 
 def _compact(rows: list[int]) -> Sequence[int]:

@@ -4,8 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from pipeline.blocks.trust import read_judgement
 from pipeline.dataset.index import Index, label_notes
+from pipeline.evaluate.sources import Source
 from pipeline.ground_truth.truth import GroundTruth, Overlap
+from pipeline.workspace.layout import Workspace
 
 _NAMED: Final = 5
 """Images that a note names; of more it gives the count."""
@@ -15,7 +18,7 @@ _NAMED: Final = 5
 class Note:
     """One sentence under a table."""
 
-    about: Literal["labels", "coverage", "images left out", "intervals", "exact AP"]
+    about: Literal["labels", "coverage", "images left out", "intervals", "exact AP", "trust"]
     """coverage: the ground truth knows more images than were evaluated."""
     text: str
 
@@ -53,3 +56,11 @@ def number_notes(max_images: int, *, has_intervals: bool, exact_bounds: float) -
         yield Note(
             "exact AP", f"exact AP is a lower bound, by at most {100 * exact_bounds:.2g} points too low"
         )
+
+
+def trust_notes(workspace: Workspace, sources: Sequence[Source]) -> Iterator[Note]:
+    """Where the ranker was not fully trusted, since it is far from home."""
+    for source in sources:
+        judgement = read_judgement(workspace, source.key, source.ranker) if source.ranker else None
+        if judgement is not None and judgement.trust < 1:
+            yield Note("trust", f"{source.key.detector}: ranker trusted {judgement.figures}")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pipeline.blocks.trust import recorded_trust
 from pipeline.config.sections import EvaluateConfig
 from pipeline.dataset.index import Index
 from pipeline.evaluate.sources import Source
@@ -48,7 +49,14 @@ def plan_evaluate(evaluation: EvaluationInput) -> Parts:
                 "weights": source.weights,
                 "input size": source.input_size,
                 "ranker": source.ranker,
+                **_trust(evaluation.workspace, source),
             }
             for source in evaluation.sources
         },
     }
+
+
+def _trust(workspace: Workspace, source: Source) -> Parts:
+    """How far the ranker is trusted; named only where it is not fully, so that older results stay up to date."""
+    trust = recorded_trust(workspace, source.key, source.ranker) if source.ranker else 1.0
+    return {} if trust == 1 else {"trust": trust}

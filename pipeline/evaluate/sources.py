@@ -9,6 +9,7 @@ from pipeline.blocks.complete import open_complete
 from pipeline.blocks.ledger import Ledger
 from pipeline.blocks.plan import describe, plan_blocks
 from pipeline.blocks.store import CandidateStore, ScoreStore
+from pipeline.blocks.trust import recorded_trust, trusted_digests
 from pipeline.dataset.index import Index
 from pipeline.errors import UserError
 from pipeline.workspace.layout import CandidateKey, Workspace
@@ -59,7 +60,7 @@ def open_source(workspace: Workspace, source: Source, index: Index) -> SourceSto
 def _open_scores(workspace: Workspace, source: Source, index: Index) -> ScoreStore:
     store = ScoreStore.open(workspace.scores(source.key, source.ranker))
     missing = plan_blocks(
-        index.row_digests,
+        trusted_digests(index.row_digests, recorded_trust(workspace, source.key, source.ranker)),
         Ledger(workspace.scores_ledger(source.key, source.ranker)).read(),
         store.shard_bytes(),
         store.block_images,

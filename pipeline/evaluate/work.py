@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline.blocks.plan import Block
 from pipeline.errors import UserError
 from pipeline.evaluate.label_source import label_source
-from pipeline.evaluate.notes import Note, image_notes, number_notes
+from pipeline.evaluate.notes import Note, image_notes, number_notes, trust_notes
 from pipeline.evaluate.plan import EvaluationInput, plan_evaluate
 from pipeline.evaluate.sources import open_source
 from pipeline.evaluate.spec import EvaluateSpec, Runner, in_threads
@@ -133,6 +133,7 @@ def measure(
                 has_intervals=is_recorded or not config.resamples,
                 exact_bounds=max((found.exact_bounds for found in numbers), default=0.0),
             ),
+            *trust_notes(evaluation.workspace, evaluation.sources),
         ],
         truth=truth,
         images=images,

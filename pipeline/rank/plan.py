@@ -6,6 +6,7 @@ from typing import Final
 from pipeline.blocks.ledger import Ledger
 from pipeline.blocks.plan import Block, describe, num_to_compute, plan_blocks
 from pipeline.blocks.store import CandidateStore, ScoreStore
+from pipeline.blocks.trust import Judgement, read_judgement, trusted_digests
 from pipeline.dataset.index import Index
 from pipeline.errors import UserError
 from pipeline.images.decode import DECODING
@@ -30,6 +31,8 @@ class RankSpec:
     """The ranker's fingerprint, which the scores are filed under."""
     index_digest: str
     """Digest of the index that the blocks were planned from."""
+    trust: float = 1.0
+    """How far the ranker is believed, as `crface.ranker.Ranker.refine` takes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class RankPlan:
     """What the ranker's fingerprint is made of."""
     block_images: int
     """The candidates' block size, so that a task reads one shard and writes one."""
+    judgement: Judgement | None = None
+    """Why the ranker is believed so far; None where nothing was judged, and it is trusted."""
 
     @property
     def reasons(self) -> list[str]:
@@ -76,13 +81,16 @@ def plan_rank(
 ) -> RankPlan:
     """The blocks of these candidates that lack this ranker's refined confidences, and why.
 
-    A row is computed again when its image's hash changes; other candidates or another ranker are another
-    store. `block_images` is used where the candidates are not stored yet.
+    A row is computed again when its image's hash changes, or the trust in the ranker (as it is recorded, see
+    `pipeline.rank.judging`); other candidates or another ranker are another store. `block_images` is used where the
+    candidates are not stored yet.
 
     Raises UserError when the ranker cannot be read, or a store or its ledger is damaged.
     """
     parts = identify_ranker(ranker_file)
-    spec = RankSpec(workspace, key, ranker_file.absolute(), fingerprint(parts), index.digest)
+    judgement = read_judgement(workspace, key, fingerprint(parts))
+    trust = 1.0 if judgement is None else judgement.trust
+    spec = RankSpec(workspace, key, ranker_file.absolute(), fingerprint(parts), index.digest, trust)
     candidates, scores = workspace.candidates(key), workspace.scores(key, spec.ranker)
     store = ScoreStore.open(scores) if ScoreStore.exists(scores) else None
     if store is not None:
@@ -90,10 +98,10 @@ def plan_rank(
     elif CandidateStore.exists(candidates):
         block_images = CandidateStore.open(candidates).block_images
     blocks = plan_blocks(
-        index.row_digests,
+        trusted_digests(index.row_digests, trust),
         Ledger(workspace.scores_ledger(key, spec.ranker)).read(),
         store.shard_bytes() if store else {},
         block_images,
         store.num_images if store else 0,
     )
-    return RankPlan(spec, index, blocks, parts, block_images)
+    return RankPlan(spec, index, blocks, parts, block_images, judgement)

@@ -1,6 +1,7 @@
 """A block of the rank stage: its candidates through the ranker, and their refined confidences into the store."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from pipeline.blocks.commit import BlockReport, ComputedRow, compute_block
@@ -9,6 +10,7 @@ from pipeline.blocks.decoding import decoded_images
 from pipeline.blocks.ledger import Ledger
 from pipeline.blocks.plan import Block
 from pipeline.blocks.store import CandidateStore, ImageUnreadable, ScoreStore
+from pipeline.blocks.trust import trusted_digest
 from pipeline.dataset.index import planned_rows
 from pipeline.errors import UserError
 from pipeline.images.decode import MAX_PIXELS
@@ -61,6 +63,10 @@ def rank_block(spec: RankSpec, block: Block) -> BlockReport:
     candidates = CandidateStore.open(spec.workspace.candidates(spec.key))
 
     def compute(rows: list[int]) -> Iterator[ComputedRow]:
+        for result in refined_rows(rows):
+            yield replace(result, digest=trusted_digest(result.digest, spec.trust))
+
+    def refined_rows(rows: list[int]) -> Iterator[ComputedRow]:
         for image in decoded_images(index, rows, MAX_PIXELS):
             if isinstance(image, ComputedRow):
                 yield image
@@ -72,7 +78,7 @@ def rank_block(spec: RankSpec, block: Block) -> BlockReport:
                 yield ComputedRow(row.row, None, row.sha256, f"{row.path}: it has no candidates")
                 continue
             try:
-                refined = model.refine(image.pixels, found)
+                refined = model.refine(image.pixels, found, spec.trust)
             except Exception as error:
                 error.add_note(row.path)  # the block will be set aside for this image
                 raise

@@ -42,6 +42,7 @@ def train(
     # imported here, as only a training needs them: PyTorch takes longer to load than a plan to make
     from crface import ranker
     from crface.training.replicas import ALONE
+    from pipeline.train.home import home_of
     from pipeline.train.run import Run
 
     replicas = replicas or ALONE
@@ -77,6 +78,9 @@ def train(
     else:
         model = run.trained(*held_out(rows, paths, config.validation_share, config.seed))
     if replicas.is_first:
+        if model.gate is not None and float(model.gate.share):
+            # also the detectors that it was only validated with: it was shown to help them
+            model.home = home_of(plan.index, rows, stores)
         write_atomically(plan.ranker_file, ranker.serialise(model))
     replicas.wait()
     return plan.ranker_file

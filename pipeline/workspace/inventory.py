@@ -17,7 +17,7 @@ from pipeline.workspace.place import Place, UrlPath
 
 _KEY = r"(?P<split>[^/]+)/(?P<detector>[^/]+)/(?P<protocol>[^/]+)/(?P<fingerprint>[0-9a-f]{16})"
 _STORE = r"(zarr\.json|(boxes|scores|count)/(zarr\.json|c(/\d+)+))"
-_LEDGER = r"(blocks\.parquet|block-\d+\.parquet|set_aside\.json)"
+_LEDGER = r"(blocks\.parquet|block-\d+\.parquet|set_aside\.json|home\.json)"
 _RANKER = (
     r"(parts\.json|config\.toml|ranker\.safetensors|best\.safetensors|metrics\.csv|validation\.csv|"
     r"events\.out\.[^/]+|failed-step-\d+\.npz|checkpoints/step-\d+\.safetensors)"

@@ -29,6 +29,7 @@ FILES = {
     f"candidates.zarr/val/a-detector/single/{NEW}/zarr.json": NEWER,
     f"scores.zarr/val/a-detector/single/{OLD}/{RANKER}/scores/c/0/0": SCORES,
     f"ledger/scores/val/a-detector/single/{OLD}/{RANKER}/set_aside.json": SCORES,
+    f"ledger/scores/val/a-detector/single/{OLD}/{RANKER}/home.json": SCORES,
     f"rankers/{OLD}/ranker.safetensors": Piece("ranker", fingerprint=OLD),
     f"rankers/{OLD}/checkpoints/step-00000012.safetensors": Piece("ranker", fingerprint=OLD),
     f"rankers/{OLD}/events.out.tfevents.1.host.2.0": Piece("ranker", fingerprint=OLD),

@@ -7,8 +7,10 @@ from ranker_world import World
 
 from crface import ranker
 from pipeline.blocks.commit import BlockReport
+from pipeline.blocks.store import CandidateStore
 from pipeline.rank.plan import RankPlan, plan_rank
 from pipeline.rank.work import finish_rank, prepare_rank, rank_block
+from pipeline.train.home import home_of
 from pipeline.workspace.layout import CandidateKey
 
 
@@ -33,3 +35,12 @@ def rank_all(plan: RankPlan) -> list[BlockReport]:
     reports = [rank_block(plan.spec, block) for block in plan.blocks]
     finish_rank(plan)
     return reports
+
+
+def save_ranker_at_home(path: Path, world: World, key: CandidateKey) -> Path:
+    """Store the ranker of `save_ranker`, at home on a world's pictures with these candidates; its file."""
+    model = ranker.load(save_ranker(path))
+    index = world.index()
+    model.home = home_of(index, index.ok_rows, [CandidateStore.open(world.workspace.candidates(key))])
+    ranker.save(model, path)
+    return path

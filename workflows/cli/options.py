@@ -83,6 +83,14 @@ def make_job(
     )
 
 
+trust_everywhere: Callable[[Command], Command] = click.option(
+    "--trust-everywhere",
+    "is_trusted_everywhere",
+    is_flag=True,
+    help="Trust the ranker also where images or candidates are unlike those it was trained on.",
+)
+
+
 def max_pixels(max_megapixels: float | None) -> int:
     """The limit for a command without a configuration, in pixels; the configuration's default if None."""
     return (CacheConfig(max_megapixels=max_megapixels) if max_megapixels else CacheConfig()).max_pixels

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from workflows.cli.options import job_options, make_job
+from workflows.cli.options import job_options, make_job, trust_everywhere
 from workflows.cli.stage import StageCommand
 
 
@@ -133,8 +133,12 @@ def _each(given: Any) -> tuple[Any, ...]:
 @job_options("data", "out", "ranker", "config", "detector", "protocol", "cluster", "split", "no_gate")
 @_retry_failed
 @_verify
-def rank(is_retry: bool, is_verified: bool, **options: Any) -> None:
+@trust_everywhere
+def rank(is_retry: bool, is_verified: bool, is_trusted_everywhere: bool, **options: Any) -> None:
     """Refine the cached confidences with a ranker.
+
+    Some of the images and their candidates are compared with those that the ranker was trained on. The less alike they
+    are, the less it is trusted, down to the detector's own confidences; the command then says so, with a figure.
 
     \b
     Example:  crface rank --data /data/WIDER_FACE
@@ -142,7 +146,7 @@ def rank(is_retry: bool, is_verified: bool, **options: Any) -> None:
     """
     from workflows.commands import rank as command
 
-    command.rank(make_job(**options), is_retry, is_verified)
+    command.rank(make_job(**options), is_retry, is_verified, is_trusted_everywhere=is_trusted_everywhere)
 
 
 @click.command(cls=StageCommand)

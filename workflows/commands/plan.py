@@ -10,6 +10,7 @@ from pipeline.dataset.index import IndexUpdate, update_index
 from pipeline.dataset.splits import find_splits
 from pipeline.evaluate.plan import plan_evaluate
 from pipeline.ground_truth.truth import find_files
+from pipeline.rank.plan import RankPlan
 from pipeline.report import ReportInput, plan_report
 from pipeline.report import changes as report_changes
 from pipeline.results import ap as results
@@ -109,9 +110,22 @@ def _rank_entries(plans: JobPlans) -> list[Entry]:
             plan.spec.key,
             plan.blocks,
             SetAside(workspace.scores_ledger(plan.spec.key, plan.spec.ranker)).read(plan.index.row_digests),
+            _trust_words(plan),
         )
         for plan in plans.rankings
     ]
+
+
+def _trust_words(plan: RankPlan) -> list[str]:
+    """What is known of how far the ranker is trusted; nothing where it is trusted, or never was in doubt."""
+    judgement = plan.judgement
+    if judgement is None:
+        return []
+    if judgement.is_overruled:
+        return ["trusted as --trust-everywhere said; without it, the trust is judged first"]
+    if judgement.images != plan.index.digest:
+        return [f"the trust is judged again first: it was {100 * judgement.trust:.0f} % before"]
+    return [f"trusted at {judgement.figures}"] if judgement.trust < 1 else []
 
 
 def _result_entries(plans: JobPlans) -> list[Entry]:
@@ -137,13 +151,17 @@ def _index_entry(split: str, update: IndexUpdate) -> Entry:
 
 
 def _blocks_entry(
-    stage: str, key: CandidateKey, blocks: Sequence[Block], set_aside: Mapping[int, SetAsideBlock]
+    stage: str,
+    key: CandidateKey,
+    blocks: Sequence[Block],
+    set_aside: Mapping[int, SetAsideBlock],
+    remarks: Sequence[str] = (),
 ) -> Entry:
     aside = [set_aside[block.number].words for block in blocks if block.number in set_aside]
     tried = [block for block in blocks if block.number not in set_aside]
     todo = f"{num_to_compute(tried)} images in {len(tried)} blocks" if tried else ""
     named = [f"set aside until `crface {stage} --retry-failed`: {words}" for words in aside]
-    return Entry(stage=stage, what=key.words, todo=todo, reasons=(*describe(tried), *named))
+    return Entry(stage=stage, what=key.words, todo=todo, reasons=(*describe(tried), *named, *remarks))
 
 
 def _training_entry(plan: TrainPlan) -> Entry:

@@ -1,6 +1,7 @@
-"""Tables on a terminal: the text that a pipe gets, with colours."""
+"""Text on a terminal: tables as a pipe gets them, with colours, and sentences in lines."""
 
 import sys
+import textwrap
 from typing import Final
 
 import click
@@ -10,6 +11,16 @@ _COLOURS: Final = (
     (r"-\d+\.\d \([^)]*\) \*", "red"),
     (r"(?m)^(?=.*\S  +\S)[^\d\n]+$", "bold"),  # a heading: words in columns, and no figure
 )
+
+
+_WIDTH: Final = 80
+
+
+def wrapped(sentence: str) -> str:
+    """A sentence in lines of at most 80 columns, longer words (paths) excepted."""
+    return textwrap.fill(
+        sentence, _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def show_table(text: str) -> None:

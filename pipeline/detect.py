@@ -14,7 +14,10 @@ import torch
 import detectors
 from crface.array_shapes import ScoredBoxes
 from crface.detections import detections_of
+from crface.ranker.describing import describe
+from crface.ranker.home import USUAL_DISTANCE, trust_in
 from detectors.plausible import misread_corners
+from pipeline.blocks.trust import Judgement
 from pipeline.config.sections import EvaluateConfig
 from pipeline.errors import UsageError, UserError
 from pipeline.images.decode import MAX_PIXELS, examined_image, read_bytes
@@ -22,6 +25,7 @@ from pipeline.images.drawing import Picture, drawn
 from pipeline.images.drawing_mark import is_drawing, marked
 from pipeline.images.files import Kind, passed_over, walk_images
 from pipeline.imports.imported import is_imported
+from pipeline.rank.judging import MAX_PICTURES
 from pipeline.workspace.writing import write_atomically
 
 if TYPE_CHECKING:
@@ -60,6 +64,35 @@ class FaceFinder:
         except ValueError as error:
             raise UsageError(str(error)) from error
         self._ranker = None if ranker is None else _loaded(ranker, device)
+        self._trust = 1.0
+        self._kept: dict[Path, ScoredBoxes] = {}
+
+    def judge(self, paths: Sequence[Path], max_pixels: int = MAX_PIXELS) -> Judgement | None:
+        """How far the ranker is trusted from now on, by some of these files, spread evenly over them.
+
+        None, and full trust, without a ranker that knows where it is at home. Files that cannot be read or looked at
+        are passed over. Candidates are kept for `find`.
+        """
+        home = None if self._ranker is None else self._ranker.home
+        if home is None:
+            return None
+        step = max(1.0, len(paths) / MAX_PICTURES)
+        descriptions = []
+        for path in [paths[int(i * step)] for i in range(min(len(paths), MAX_PICTURES))]:
+            try:
+                image, _, rows = self._looked_at(path, max_pixels)
+            except UserError:
+                continue
+            self._kept[path] = rows
+            descriptions.append(describe(image, rows))
+        distance, self._trust = trust_in(home, descriptions)
+        return Judgement(
+            images="",
+            num_pictures=len(descriptions),
+            distance=distance,
+            usual_distance=USUAL_DISTANCE,
+            trust=self._trust,
+        )
 
     def find(self, path: Path, threshold: float, max_pixels: int = MAX_PIXELS) -> FoundFaces:
         """The faces in an image file whose confidence, refined if there is a ranker, is above `threshold`.
@@ -71,14 +104,8 @@ class FaceFinder:
         refuses it.
         """
         config = EvaluateConfig()
-        image, complaint = examined_image(read_bytes(path, max_pixels), path, max_pixels)
-        try:
-            rows = self._detector.candidates([image])[0]
-        except ValueError as error:  # an image that a detector cannot take, or damaged weights
-            raise UserError(f"{path}: {error}") from error
-        if misread := misread_corners(rows, *image.shape[:2]):
-            raise UserError(f"{path}: the detector gave boxes that no face can have: {misread}")
-        refined = None if self._ranker is None else self._ranker.refine(image, rows)
+        image, complaint, rows = self._looked_at(path, max_pixels)
+        refined = None if self._ranker is None else self._ranker.refine(image, rows, self._trust)
         kept = detections_of(
             torch.from_numpy(np.ascontiguousarray(rows, np.float32)),
             None if refined is None else torch.from_numpy(refined),
@@ -88,6 +115,19 @@ class FaceFinder:
         # nothing suppresses the candidate with the highest score, so it comes first
         best = float(kept[0, 4]) if len(kept) else 0.0
         return FoundFaces(image, kept[kept[:, 4] > threshold], best, complaint)
+
+    def _looked_at(self, path: Path, max_pixels: int) -> tuple[Picture, str, ScoredBoxes]:
+        """An image, the decoder's complaint about it, and the detector's candidates; raises as `find` does."""
+        image, complaint = examined_image(read_bytes(path, max_pixels), path, max_pixels)
+        if path in self._kept:
+            return image, complaint, self._kept.pop(path)
+        try:
+            rows = self._detector.candidates([image])[0]
+        except ValueError as error:  # an image that a detector cannot take, or damaged weights
+            raise UserError(f"{path}: {error}") from error
+        if misread := misread_corners(rows, *image.shape[:2]):
+            raise UserError(f"{path}: the detector gave boxes that no face can have: {misread}")
+        return image, complaint, rows
 
 
 def write_picture(found: FoundFaces, photograph: Path, folder: Path) -> Path:

@@ -8,8 +8,9 @@ import click
 
 from pipeline.errors import UserError
 from workflows.cli.numbers import Number
-from workflows.cli.options import job_options, max_pixels
+from workflows.cli.options import job_options, max_pixels, trust_everywhere
 from workflows.cli.stage import StageCommand
+from workflows.job.shown import wrapped
 
 
 @click.command(cls=StageCommand)
@@ -43,6 +44,7 @@ from workflows.cli.stage import StageCommand
     help="Folder for the drawn images.",
 )
 @job_options("max_megapixels")
+@trust_everywhere
 @click.option("--json", "as_json", is_flag=True, help="Print the boxes as JSON on standard output.")
 def detect(
     images: tuple[Path, ...],
@@ -52,6 +54,7 @@ def detect(
     out: Path,
     max_megapixels: float | None,
     as_json: bool,
+    is_trusted_everywhere: bool,
 ) -> None:
     """Draw detected faces on images.
 
@@ -61,6 +64,9 @@ def detect(
 
     Boxes are x1 y1 x2 y2 in stored pixels (EXIF orientation is not applied), after NMS at IoU 0.4. If an image cannot
     be read, it is named, the others are still processed, and the exit status is 1.
+
+    At least 8 images with --ranker are first compared with those that the ranker was trained on: the less alike they
+    are, the less it is trusted. Fewer cannot be told from chance, and the ranker is trusted.
 
     \b
     Example:  crface detect photo.jpg --threshold 0.3
@@ -74,6 +80,9 @@ def detect(
     if not files:
         raise UserError(f"there is no image to look at in {', '.join(map(str, images[:3]))}")
     finder, limit = FaceFinder(detector, ranker), max_pixels(max_megapixels)
+    judgement = None if is_trusted_everywhere else finder.judge(files, limit)
+    if judgement is not None and judgement.trust < 1:
+        click.echo(wrapped(judgement.sentence(detector)), err=True)
     answers: list[dict[str, Any]] = []
     num_bad = 0
     for image in files:

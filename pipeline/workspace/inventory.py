@@ -19,8 +19,8 @@ _KEY = r"(?P<split>[^/]+)/(?P<detector>[^/]+)/(?P<protocol>[^/]+)/(?P<fingerprin
 _STORE = r"(zarr\.json|(boxes|scores|count)/(zarr\.json|c(/\d+)+))"
 _LEDGER = r"(blocks\.parquet|block-\d+\.parquet|set_aside\.json|home\.json)"
 _RANKER = (
-    r"(parts\.json|config\.toml|ranker\.safetensors|best\.safetensors|metrics\.csv|validation\.csv|"
-    r"events\.out\.[^/]+|failed-step-\d+\.npz|checkpoints/step-\d+\.safetensors)"
+    r"(fold-\d+/)?(parts\.json|config\.toml|gate\.json|ranker\.safetensors|best\.safetensors|metrics\.csv|"
+    r"validation\.csv|looks/step-\d+\.npz|events\.out\.[^/]+|failed-step-\d+\.npz|checkpoints/step-\d+\.safetensors)"
 )
 
 _PATTERNS: Final = [

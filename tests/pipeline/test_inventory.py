@@ -32,6 +32,8 @@ FILES = {
     f"ledger/scores/val/a-detector/single/{OLD}/{RANKER}/home.json": SCORES,
     f"rankers/{OLD}/ranker.safetensors": Piece("ranker", fingerprint=OLD),
     f"rankers/{OLD}/checkpoints/step-00000012.safetensors": Piece("ranker", fingerprint=OLD),
+    f"rankers/{OLD}/gate.json": Piece("ranker", fingerprint=OLD),
+    f"rankers/{OLD}/fold-2/looks/step-00000012.npz": Piece("ranker", fingerprint=OLD),
     f"rankers/{OLD}/events.out.tfevents.1.host.2.0": Piece("ranker", fingerprint=OLD),
     f"subsets/6/rankers/{OLD}/parts.json": Piece("ranker", "6", fingerprint=OLD),
     "results/ap.parquet": Piece("results"),

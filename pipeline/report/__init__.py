@@ -12,12 +12,13 @@ from pipeline.report.written import reasons, write
 from pipeline.results.ablation import SWEEPS, sweep_file
 from pipeline.results.ablation_figures import sweep_figure_file
 from pipeline.results.findings import CALIBRATION, FAILURES
+from pipeline.results.protocol_curves import line_curve_file
 from pipeline.results.timings import NAME as TIMINGS
 from pipeline.workspace.fingerprint import Parts, file_sha256
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import Place
 
-REPORT_VERSION: Final = 9
+REPORT_VERSION: Final = 10
 """Raised when the page or a file beside it changes for the same results."""
 
 _RESULTS = ("ap.parquet", "pr_curves.parquet", FAILURES, CALIBRATION)
@@ -84,6 +85,7 @@ def _optional(workspace: Workspace) -> list[Place]:
     return [
         workspace.resolutions,
         workspace.protocols,
+        line_curve_file(workspace),
         workspace.results / TIMINGS,
         *(sweep_file(workspace, sweep) for sweep in SWEEPS),
         *(sweep_figure_file(workspace, sweep) for sweep in SWEEPS),

@@ -13,6 +13,7 @@ from pipeline.report.charts import Chart, Figure, Legend, Series, line_chart, st
 from pipeline.report.palette import NUM_SERIES, series_style
 from pipeline.report.tables import percent
 from pipeline.results.ap import ApRow, CurveRow
+from pipeline.results.protocol_curves import LineCurve
 
 _ROOM = 0.05
 """How far the corner of a zoomed chart lies below the curve that bends first."""
@@ -88,6 +89,27 @@ def runs_curves(name: str, title: str, runs: Sequence[Run]) -> Figure:
     return Figure(name, title, [_zoomed(lines, setting) for setting in SETTINGS], caption)
 
 
+def protocol_curves(curves: Sequence[LineCurve]) -> list[Figure]:
+    """For each detector and split that was compared, the curves of its protocols and rankers, zoomed likewise."""
+    figures = []
+    groups = dict.fromkeys((curve.detector, curve.split) for curve in curves)
+    for number, (detector, split) in enumerate(groups, 1):
+        own = [curve for curve in curves if (curve.detector, curve.split) == (detector, split)]
+        lines = list(dict.fromkeys(curve.line for curve in own))
+        panels = []
+        for setting in SETTINGS:
+            drawn = [curve for curve in own if curve.setting == setting]
+            styles = [series_style(lines.index(curve.line)) for curve in drawn]
+            panels.append(
+                _panel(setting, [(c.line, style, c, c.ap) for c, style in zip(drawn, styles, strict=True)])
+            )
+        title = f"{detector} on {split}"
+        figures.append(
+            Figure(stem("curves-protocols", number, title), f"Precision and recall of {title}", panels)
+        )
+    return figures
+
+
 def _of_one(rows: Sequence[ApRow], curves: Sequence[CurveRow], setting: str) -> tuple[Chart, Legend]:
     ap = _ap(rows, setting)
     series, legend = [], []
@@ -103,14 +125,26 @@ def _of_one(rows: Sequence[ApRow], curves: Sequence[CurveRow], setting: str) -> 
 def _zoomed(lines: Sequence[Line], setting: str) -> tuple[Chart, Legend]:
     """The official curves of one setting, where they bend."""
     own = [line for line in lines if (line.curve.setting, line.curve.kind) == (setting, "official")]
-    series = [Series(line.label, line.style, *_points(line.curve)) for line in own]
-    legend = []
-    for line in own:
-        ap = _ap(line.rows, setting).get((line.curve.confidence, line.curve.candidates), math.nan)
-        legend.append((line.style, line.label, percent(ap)))
+    return _panel(
+        setting,
+        [
+            (line.label, line.style, line.curve, _ap(line.rows, setting).get(_variant(line.curve), math.nan))
+            for line in own
+        ],
+    )
+
+
+def _panel(setting: str, curves: Sequence[tuple[str, str, CurveRow, float]]) -> tuple[Chart, Legend]:
+    """Curves with their labels, styles and APs, where they bend."""
+    series = [Series(label, style, *_points(curve)) for label, style, curve, _ in curves]
+    legend = [(style, label, percent(ap)) for label, style, _, ap in curves]
     corner = zoomed_corner([(item.x, item.y) for item in series])
     shown = [within(item, corner) for item in series]
     return line_chart(setting, "recall", "precision", shown, (corner, 1.0), (corner, 1.0)), legend
+
+
+def _variant(curve: CurveRow) -> tuple[str, str]:
+    return curve.confidence, curve.candidates
 
 
 def zoomed_corner(

@@ -16,7 +16,7 @@ from pipeline.report.ablation_figures import ablation_figures
 from pipeline.report.charts import Figure, stem
 from pipeline.report.confidences import confidence_figure
 from pipeline.report.cost import cost_figure
-from pipeline.report.curves import joint_curves, source_curves
+from pipeline.report.curves import joint_curves, protocol_curves, source_curves
 from pipeline.report.face_heights import height_figure
 from pipeline.report.facts import (
     Facts,
@@ -45,6 +45,7 @@ from pipeline.results.ablation import SWEEPS, read_sweep
 from pipeline.results.ablation_figures import read_sweep_figures
 from pipeline.results.ap import ApRow, CurveRow, Origin, read_ap, read_curves, read_notes
 from pipeline.results.findings import CalibrationRow, FailureRow, read_calibration, read_failures
+from pipeline.results.protocol_curves import read_line_curves
 from pipeline.results.protocols import ComparisonRow, compared_tables, read_comparison
 from pipeline.results.resolutions import read_resolutions
 from pipeline.results.text import counted
@@ -114,8 +115,10 @@ def render(evaluation: EvaluationInput, config: RunConfig, title: str) -> Render
     figures_of_sweeps = ablation_figures(
         {sweep: read_sweep_figures(workspace, sweep) for sweep in SWEEPS}, measured.sweeps
     )
+    of_protocols = protocol_curves(read_line_curves(workspace)) if compared else []
     drawn = [
         curves,
+        *of_protocols,
         *figures_of_sweeps,
         *(
             figure
@@ -167,6 +170,7 @@ def render(evaluation: EvaluationInput, config: RunConfig, title: str) -> Render
             heights=heights,
             figures=figures,
             cost=cost,
+            protocol_curves=of_protocols,
             comparison=comparison,
             settings=SETTINGS,
             timings=timings,

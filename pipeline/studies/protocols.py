@@ -1,7 +1,7 @@
 """Protocols and rankers over the same images: the lines of the paper's Tables 3 and 4, AP beside milliseconds."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -9,10 +9,11 @@ from pipeline.config.sections import RunConfig
 from pipeline.dataset.index import Index
 from pipeline.evaluate.plan import EvaluationInput, plan_evaluate
 from pipeline.evaluate.sources import Source
-from pipeline.evaluate.work import Progress, measure
+from pipeline.evaluate.work import Measured, Progress, measure
 from pipeline.ground_truth.truth import SETTINGS
 from pipeline.rank.plan import RankPlan
-from pipeline.results.ap import ApRow
+from pipeline.results.ap import ApRow, CurveRow
+from pipeline.results.protocol_curves import LineCurve, write_line_curves
 from pipeline.results.protocols import ComparisonRow, line_name, ranker_name, write_comparison
 from pipeline.results.timings import TimingRow
 from pipeline.workspace.fingerprint import Parts
@@ -171,19 +172,21 @@ def compare(
     timings: Sequence[Timings],
     progress: Progress | None = None,
 ) -> None:
-    """Compute AP of every line, and write the table of all comparisons into `results`.
+    """Compute AP of every line, and write the table of all comparisons into `results`, before it their curves.
 
     The lines of one comparison are all on the same images as `measure` chooses them. `timings` are of each
     comparison.
 
     Raises UserError as `measure` does, and when the table cannot be written.
     """
-    rows, notes = list[ComparisonRow](), list[str]()
+    rows, curves, notes = list[ComparisonRow](), list[LineCurve](), list[str]()
     for comparison, timed in zip(comparisons, timings, strict=True):
         found = measure(comparison.evaluation, progress)
         rows += _rows(comparison, timed, found.rows)
+        curves += _curves(comparison, found)
         # the table itself says how many of the split's images are compared
         notes += [note.text for note in found.notes if note.about != "coverage"]
+    write_line_curves(results, curves)
     write_comparison(results, rows, list(dict.fromkeys(notes)), plan_comparisons(comparisons))
 
 
@@ -194,7 +197,7 @@ def _rows(comparison: Comparison, timings: Timings, measured: Sequence[ApRow]) -
         if row.kind == "official" and row.confidence in ("predicted", "ranked")
     }
     for line in comparison.lines:
-        confidence: Literal["predicted", "ranked"] = "predicted" if line.ranker is None else "ranked"
+        confidence = _confidence(line)
         parts = {row.part: row for row in timings[line.detector, line.protocol]}
         timed = parts["all but the ranker" if line.ranker is None else "all"]
         for setting in SETTINGS:
@@ -209,3 +212,24 @@ def _rows(comparison: Comparison, timings: Timings, measured: Sequence[ApRow]) -
                 device=timed.device,
                 threads=timed.threads,
             )
+
+
+def _curves(comparison: Comparison, measured: Measured) -> Iterator[LineCurve]:
+    def key(row: ApRow | CurveRow) -> tuple[str, str, str, str]:
+        return row.fingerprint, row.ranker, row.confidence, row.setting
+
+    ap = {key(row): row.ap for row in measured.rows if row.kind == "official" and not row.is_all}
+    curves = {key(row): row for row in measured.curves if row.kind == "official" and not row.is_all}
+    for line in comparison.lines:
+        for setting in SETTINGS:
+            found = (line.source.key.fingerprint, line.evaluated.ranker, _confidence(line), setting)
+            curve = curves[found]
+            yield LineCurve(
+                **{item.name: getattr(curve, item.name) for item in fields(curve)},
+                line=line.name,
+                ap=ap[found],
+            )
+
+
+def _confidence(line: Line) -> Literal["predicted", "ranked"]:
+    return "predicted" if line.ranker is None else "ranked"

@@ -1,5 +1,6 @@
 """The report's figures: drawn from stored numbers, the same bytes each time, none where nothing was measured."""
 
+import dataclasses
 import json
 import math
 import re
@@ -17,13 +18,14 @@ from pipeline.ground_truth.truth import load_ground_truth
 from pipeline.report.charts import Figure, Series, bar_chart, dot_chart, line_chart, log_ticks
 from pipeline.report.confidences import sample
 from pipeline.report.cost import cost_figure
-from pipeline.report.curves import zoomed_corner
+from pipeline.report.curves import protocol_curves, zoomed_corner
 from pipeline.report.face_heights import height_figure
 from pipeline.report.palette import LOOKS, css, look, series_style
 from pipeline.report.plots import figure_files
 from pipeline.results.ablation import write_sweep
 from pipeline.results.ablation_figures import write_sweep_figures
-from pipeline.results.ap import read_ap
+from pipeline.results.ap import read_ap, read_curves
+from pipeline.results.protocol_curves import LineCurve, read_line_curves, write_line_curves
 from pipeline.results.protocols import write_comparison
 
 
@@ -124,6 +126,30 @@ def test_compared_protocols_are_drawn_in_the_page(tmp_path: Path):
     text = Elements(run.build()).text
     assert "3 multi 62.0 in 1,234 ms" in text
     assert "the same 3 of 4 images" in text
+
+
+def test_the_curves_of_compared_protocols_are_drawn_for_each_detector_and_split(run: Run):
+    official = [
+        curve for curve in read_curves(run.workspace) if curve.kind == "official" and not curve.is_all
+    ]
+    lines = [("single", "predicted", "val"), ("single, rank", "ranked", "val"), ("8k", "predicted", "large")]
+    curves = [
+        LineCurve(
+            **{field.name: getattr(curve, field.name) for field in dataclasses.fields(curve)}
+            | {"split": split},
+            line=line,
+            ap=0.5,
+        )
+        for line, confidence, split in lines
+        for curve in official
+        if curve.confidence == confidence
+    ]
+    first, second = protocol_curves(curves)
+    assert [name for _, name, _ in first.panels[2][1]] == ["single", "single, rank"]
+    assert second.panels[0][1] == [("s0", "8k", "50.0")]
+    assert second.title == "Precision and recall of some-detector on large"
+    write_line_curves(run.workspace, curves)
+    assert [curve.line for curve in read_line_curves(run.workspace)] == [curve.line for curve in curves]
 
 
 def test_logarithmic_ticks_are_labelled_with_what_they_are_the_logarithm_of():

@@ -88,6 +88,14 @@ def test_every_line_is_over_the_same_few_images_with_its_milliseconds(compared: 
     assert pq.read_table(folder / "w" / "results" / "protocols.parquet").to_pylist() == rows
 
 
+def test_the_curves_of_every_line_are_kept_with_the_ap_of_the_table(compared: tuple[Path, Ended]) -> None:
+    folder, ended = compared
+    ap = {(row["line"], row["setting"]): row["ap"] for row in json.loads(ended.output)}
+    curves = pq.read_table(folder / "w" / "results" / "protocol_curves.parquet").to_pylist()
+    assert {(curve["line"], curve["setting"]): curve["ap"] for curve in curves} == ap
+    assert {len(curve["precision"]) for curve in curves} == {1000}
+
+
 def test_the_ranker_of_a_protocol_is_trained_on_its_candidates_of_a_few_images(
     compared: tuple[Path, Ended],
 ) -> None:

@@ -18,7 +18,7 @@ from pipeline.ground_truth.truth import load_ground_truth
 from pipeline.report.gallery.choosing import most_changed, within_budget
 from pipeline.report.gallery.judging import ABSENT, UNJUDGED, Faces, judge_image
 from pipeline.report.gallery.page import Contents, contents
-from pipeline.report.gallery.reading import open_images, split_faces
+from pipeline.report.gallery.reading import SourceImages, open_images, split_faces
 from pipeline.report.gallery.records import image_record, script_safe
 from pipeline.report.gallery.survey import FAILURES, SIZES, Line, Survey, spread_evenly, survey
 
@@ -41,10 +41,13 @@ def shown(run: Run) -> Contents:
     return contents_of(run)
 
 
-def survey_of(run: Run, source: int = 0) -> Survey:
+def images_of(run: Run, source: int = 0) -> SourceImages:
     faces = split_faces(run.index, load_ground_truth(run.index))
-    images = open_images(run.workspace, run.sources[source], faces, run.config.evaluate)
-    return survey(images, run.index.ok_rows)
+    return open_images(run.workspace, run.sources[source], faces, run.config.evaluate)
+
+
+def survey_of(run: Run, source: int = 0) -> Survey:
+    return survey(images_of(run, source), run.index.ok_rows)
 
 
 def contents_of(run: Run, budget_bytes: int = WITHOUT_LIMIT) -> Contents:
@@ -101,7 +104,7 @@ def test_without_a_ranker_the_second_side_is_the_oracle(run: Run):
     found = survey_of(run, source=1)
     assert line_of(found, HELPED).found == (1, 2)
     # the image's own boxes: on both faces, and nowhere
-    assert found.images[0].after.scores.tolist() == pytest.approx([1.0, 0.0, 1.0])
+    assert images_of(run, source=1).judged(0).after.scores.tolist() == pytest.approx([1.0, 0.0, 1.0])
 
 
 def test_only_the_best_box_of_a_face_finds_it():
@@ -150,8 +153,8 @@ def test_boxes_of_an_image_without_labels_are_not_judged():
     assert image_record(judged)["boxes"] == [[*FACE, 0.9, 0.8, None, UNJUDGED, UNJUDGED]]
 
 
-def test_a_record_has_every_confidence_of_a_box_and_what_finds_a_face(surveyed: Survey):
-    record = image_record(surveyed.images[PATHS.index(HELPED)])
+def test_a_record_has_every_confidence_of_a_box_and_what_finds_a_face(run: Run):
+    record = image_record(images_of(run).judged(PATHS.index(HELPED)))
     finds, background = int(DetectionOutcome.FINDS), int(DetectionOutcome.BACKGROUND)
     assert record["boxes"] == [
         [10, 10, 70, 70, 0.9, 0.9, 1, finds, finds],

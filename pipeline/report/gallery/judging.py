@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Bool, Float32, Float64, Int8
 
 from crface.detections import detected
-from crface.evaluation.failures import FaceOutcome, find_failures
+from crface.evaluation.failures import find_failures
+from crface.evaluation.matching import match
 from crface.oracle import oracle_confidence
 from pipeline.config.sections import EvaluateConfig
 
@@ -82,7 +83,7 @@ def judge_image(
         _side(candidates, kept, score, shown, faces, config)
         for kept, score in zip((kept_before, kept_after), scores, strict=True)
     )
-    whole = find_failures([candidates], [candidates[:0]], [known.boxes], [known.is_kept], 0.0, config.iou)
+    reachable = match([candidates], [known.boxes], config.iou)
     return JudgedImage(
         row=row,
         boxes=candidates[shown, :4],
@@ -92,7 +93,7 @@ def judge_image(
         before=before,
         after=after,
         faces=known,
-        is_reachable=np.isin(whole.face_outcome, (FaceOutcome.FOUND, FaceOutcome.FIXABLE)),
+        is_reachable=reachable.finder >= 0,
     )
 
 

@@ -5,12 +5,13 @@ from typing import Final
 
 from markupsafe import Markup
 
+from pipeline.blocks.store import NotComputed
 from pipeline.evaluate.plan import EvaluationInput
 from pipeline.ground_truth.truth import GroundTruth
 from pipeline.images.decode import ImageError
 from pipeline.report.gallery.choosing import most_changed, within_budget
 from pipeline.report.gallery.pictures import data_uri, reduced_jpeg
-from pipeline.report.gallery.reading import open_images, source_name, split_faces
+from pipeline.report.gallery.reading import SourceImages, open_images, source_name, split_faces
 from pipeline.report.gallery.records import (
     Json,
     detector_record,
@@ -86,7 +87,7 @@ def contents(evaluation: EvaluationInput, truth: GroundTruth, budget_bytes: int)
             return 0  # it has gone since it was evaluated
         entry = index.row(row)
         uri = data_uri(reduced_jpeg(pixels, _LONG_SIDE_PX))
-        records[row] = [image_record(one.images[row]) if row in one.images else None for one in surveys]
+        records[row] = [_record(images, row) for images in sources]
         pictures[row] = Picture(row, entry.path, entry.width, entry.height, uri)
         return len(uri) + len(script_safe({"records": records[row]}))
 
@@ -111,8 +112,17 @@ def contents(evaluation: EvaluationInput, truth: GroundTruth, budget_bytes: int)
         num_surveyed=max((len(one.lines) for one in surveys), default=0),
         num_images=len(rows),
         stills=[
-            Stills(name, ("predicted", images.after), still_pictures(found, chosen, _STILL_EACH))
+            Stills(
+                name, ("predicted", images.after), still_pictures(found, images.judged, chosen, _STILL_EACH)
+            )
             for name, images, found in zip(names, sources, surveys, strict=True)
         ],
         data=Markup(script_safe(data)),  # noqa: S704 - no character of it has a meaning in HTML
     )
+
+
+def _record(images: SourceImages, row: int) -> Json | None:
+    try:
+        return image_record(images.judged(row))
+    except NotComputed:
+        return None

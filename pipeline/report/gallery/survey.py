@@ -1,6 +1,7 @@
 """What changed in which image: a pass over a source's images, the thresholds of the slider, a line an image."""
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -14,7 +15,7 @@ from pipeline.report.gallery.judging import ABSENT, JudgedImage, Side
 from pipeline.report.gallery.reading import SourceImages
 
 MAX_SURVEYED: Final = 5_000
-"""Of more images, this many are looked at, spread evenly: tens of kilobytes each stay in memory meanwhile."""
+"""Of more images, this many are looked at, spread evenly: some tens of kilobytes each are in memory meanwhile."""
 
 FAILURES: Final = (
     "missed, though a candidate hits it",
@@ -84,30 +85,20 @@ class Survey:
     """The step with a box for each face."""
     lines: list[Line]
     """In the order of rows."""
-    images: dict[int, JudgedImage]
-    """By row; those of `lines`."""
 
 
-def survey(
-    images: SourceImages, rows: Sequence[int], progress: Callable[[int, int], None] | None = None
-) -> Survey:
+def survey(images: SourceImages, rows: Sequence[int]) -> Survey:
     """Look at the images of `rows`, or MAX_SURVEYED of them; images without candidates are passed over.
 
     Raises DamagedBlockError.
     """
-    sample = spread_evenly(rows, MAX_SURVEYED)
-    judged: dict[int, JudgedImage] = {}
-    for done, row in enumerate(sample, start=1):
-        try:
-            judged[row] = images.judged(row)
-        except (NotComputed, IndexError):  # unreadable, or added to the data set since
-            continue
-        finally:
-            if progress is not None:
-                progress(done, len(sample))
-    steps = slider_steps(judged.values(), is_labelled=images.faces.is_labelled)
+    judged: list[JudgedImage] = []
+    for row in spread_evenly(rows, MAX_SURVEYED):
+        with contextlib.suppress(NotComputed, IndexError):  # unreadable, or added to the data set since
+            judged.append(images.judged(row))
+    steps = slider_steps(judged, is_labelled=images.faces.is_labelled)
     start = min(_START, len(steps) - 1)
-    return Survey(steps, start, [line(image, steps[start]) for image in judged.values()], judged)
+    return Survey(steps, start, [line(image, steps[start]) for image in judged])
 
 
 def spread_evenly(rows: Sequence[int], most: int) -> list[int]:
@@ -117,9 +108,8 @@ def spread_evenly(rows: Sequence[int], most: int) -> list[int]:
     return [rows[i * len(rows) // most] for i in range(most)]
 
 
-def slider_steps(images: Iterable[JudgedImage], *, is_labelled: bool) -> list[Step]:
+def slider_steps(images: Sequence[JudgedImage], *, is_labelled: bool) -> list[Step]:
     """Thresholds for growing numbers of boxes in the whole split, until both sides show all; at least one step."""
-    images = list(images)
     unit = sum(int(image.faces.is_kept.sum()) for image in images) if is_labelled else len(images)
     before = _descending([image.before for image in images])
     after = _descending([image.after for image in images])

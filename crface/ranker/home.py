@@ -20,10 +20,11 @@ MIN_PICTURES: Final = 8
 """Fewer pictures are not judged, and make no centre: their mean scatters too much."""
 
 USUAL_DISTANCE: Final = 0.75
-"""Up to this distance a ranker is fully trusted."""
+"""Up to this distance a ranker is fully trusted: sets of 25 and more pictures at home are closer."""
 
 STRANGE_DISTANCE: Final = 1.5
-"""From this distance on it is not trusted at all."""
+"""From this distance on it is not trusted at all: six kinds of photographs are farther from each other, but for two of
+masked people, and rankers do harm there (docs/results.md, "What the trust costs")."""
 
 _TRUST_STEPS: Final = 4  # few, so that a handful of added pictures seldom changes the trust in all others
 _RIDGE: Final = 0.1  # share of no correlation that is mixed into the correlations of few pictures

@@ -4,75 +4,41 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pipeline.config.sections import RunConfig
-from pipeline.errors import UserError
 from pipeline.evaluate.plan import EvaluationInput
 from pipeline.evaluate.sources import Source
-from pipeline.ground_truth.truth import SETTINGS, GroundTruth, load_ground_truth
+from pipeline.ground_truth.truth import SETTINGS, load_ground_truth
 from pipeline.report import palette
 from pipeline.report.ablation_figures import ablation_figures
-from pipeline.report.charts import Figure, stem
-from pipeline.report.confidences import confidence_figure
 from pipeline.report.cost import cost_figure
-from pipeline.report.curves import joint_curves, protocol_curves, source_curves
+from pipeline.report.curves import joint_curves, protocol_curves
 from pipeline.report.face_heights import height_figure
 from pipeline.report.facts import (
-    Facts,
     data_facts,
     embedded_settings,
-    identity_facts,
     machine_facts,
-    training_figure,
-    work_facts,
 )
 from pipeline.report.files import Rendered, table_files
-from pipeline.report.findings import Findings, findings
 from pipeline.report.gallery import gallery_section
 from pipeline.report.measured import Measured
 from pipeline.report.paper_tables import missing_tables, paper_tables
 from pipeline.report.plots import figure_files, saved
 from pipeline.report.resolutions import resolution_figures
 from pipeline.report.result_grids import result_grids
+from pipeline.report.sections import Section, all_sections
 from pipeline.report.side_by_side import SHOWN_ABOVE, side_by_side
 from pipeline.report.side_by_side_plot import side_by_side_plot
 from pipeline.report.summary import summary
-from pipeline.report.tables import Table, ap_tables
 from pipeline.report.templating import environment
 from pipeline.report.timings import timing_table
 from pipeline.results.ablation import SWEEPS, read_sweep
 from pipeline.results.ablation_figures import read_sweep_figures
-from pipeline.results.ap import ApRow, CurveRow, Origin, read_ap, read_curves, read_notes
-from pipeline.results.findings import CalibrationRow, FailureRow, read_calibration, read_failures
+from pipeline.results.ap import read_notes
 from pipeline.results.protocol_curves import read_line_curves
 from pipeline.results.protocols import ComparisonRow, compared_tables, read_comparison
 from pipeline.results.resolutions import read_resolutions
 from pipeline.results.text import counted
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """All that the page says about one source."""
-
-    table: Table
-    curves: Figure
-    confidences: Figure | None
-    findings: Findings
-    calibration: Figure
-    training: Figure | None
-    work: Facts
-    identity: Facts
-
-
-@dataclass(frozen=True, slots=True)
-class _Numbers:
-    """All tables of the evaluation's results."""
-
-    rows: list[ApRow]
-    curves: list[CurveRow]
-    failures: list[FailureRow]
-    calibration: list[CalibrationRow]
 
 
 def render(evaluation: EvaluationInput, config: RunConfig, title: str) -> Rendered:
@@ -82,18 +48,14 @@ def render(evaluation: EvaluationInput, config: RunConfig, title: str) -> Render
     """
     workspace, index, sources = evaluation.workspace, evaluation.index, evaluation.sources
     truth = load_ground_truth(index, evaluation.ground_truth)
-    numbers = _Numbers(
-        read_ap(workspace), read_curves(workspace), read_failures(workspace), read_calibration(workspace)
-    )
-    sections = [_section(evaluation, number, truth, numbers) for number in range(1, len(sources) + 1)]
-    own = [[row for row in numbers.rows if _is_of(row, source)] for source in sources]
+    sections = all_sections(evaluation, truth)
     compared = read_comparison(workspace)
     measured = Measured(
         data=title,
         split=index.split,
         images=counted(sections[0].table.images if sections else 0, "image"),
         is_wider_val=truth.is_official_val,
-        ap=[row for rows in own for row in rows],
+        ap=[row for section in sections for row in section.rows],
         compared=compared,
         sweeps={sweep: read_sweep(workspace, sweep) for sweep in SWEEPS},
     )
@@ -105,10 +67,7 @@ def render(evaluation: EvaluationInput, config: RunConfig, title: str) -> Render
     curves = joint_curves(
         "curves-all",
         "Precision and recall of all detectors",
-        [
-            (source.key.detector, rows, [curve for curve in numbers.curves if _is_of(curve, source)])
-            for source, rows in zip(sources, own, strict=True)
-        ],
+        [(section.table.detector, section.rows, section.curve_rows) for section in sections],
     )
     heights, cost = height_figure(measured.ap), cost_figure(compared)
     sides = side_by_side(workspace, compared, evaluation.config, index.data_root, evaluation.ground_truth)
@@ -120,12 +79,7 @@ def render(evaluation: EvaluationInput, config: RunConfig, title: str) -> Render
         curves,
         *of_protocols,
         *figures_of_sweeps,
-        *(
-            figure
-            for section in sections
-            for figure in (section.curves, section.confidences, section.calibration)
-        ),
-        *({section.training.name: section.training for section in sections if section.training}.values()),
+        *(figure for section in sections for figure in section.figures),
         heights,
         *(figure.figure for figure in figures),
         cost,
@@ -154,8 +108,8 @@ def render(evaluation: EvaluationInput, config: RunConfig, title: str) -> Render
             palette=palette.css(),
             embedded=embedded_settings(index.data_root),
             summaries=[
-                summary(rows, _of_detector(compared, source))
-                for rows, source in zip(own, sources, strict=True)
+                summary(section.rows, _of_detector(compared, source))
+                for section, source in zip(sections, sources, strict=True)
             ],
             contents=contents,
             data=data_facts(index, truth),
@@ -198,52 +152,12 @@ def _about(sections: Sequence[Section], evaluation: EvaluationInput) -> str:
     )
 
 
-def _section(evaluation: EvaluationInput, number: int, truth: GroundTruth, numbers: _Numbers) -> Section:
-    workspace, index, source = evaluation.workspace, evaluation.index, evaluation.sources[number - 1]
-    own_rows = [row for row in numbers.rows if _is_of(row, source)]
-    own_curves = [curve for curve in numbers.curves if _is_of(curve, source)]
-    if not own_rows:
-        raise UserError(
-            f"the results in {workspace.results} are not those of {source.key.detector} under this configuration: "
-            "run `crface evaluate` first"
-        )
-    (table,) = ap_tables(own_rows)
-    detector = source.key.detector
-    found = findings(
-        own_rows,
-        [row for row in numbers.failures if _is_of(row, source)],
-        [row for row in numbers.calibration if _is_of(row, source)],
-    )
-    return Section(
-        table=table,
-        curves=source_curves(number, detector, own_rows, own_curves),
-        confidences=confidence_figure(workspace, index, source, truth, evaluation.config, number),
-        findings=found,
-        calibration=Figure(
-            stem("calibration", number, detector), f"Calibration of {detector}", found.reliability
-        ),
-        training=training_figure(workspace, source.training) if source.training else None,
-        work=work_facts(workspace, source),
-        identity=identity_facts(index, truth, source),
-    )
-
-
 def _script_policy(script: str) -> str:
     """The rule that lets the page run this script and no other; empty for none."""
     if not script:
         return ""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return f"; script-src 'sha256-{digest}'"
-
-
-def _is_of(row: Origin, source: Source) -> bool:
-    key = source.key
-    return (row.split, row.detector, row.protocol, row.fingerprint) == (
-        key.split,
-        key.detector,
-        key.protocol,
-        key.fingerprint,
-    ) and row.ranker in ("", source.ranker)
 
 
 def _of_detector(compared: Sequence[ComparisonRow], source: Source) -> list[ComparisonRow]:

@@ -36,8 +36,8 @@ _UNDATED: Final[dict[str, dict[str, Any]]] = {"svg": {"Date": None}, "pdf": {"Cr
 def figure_files(figures: Iterable[Figure]) -> dict[str, bytes]:
     """Each figure as `figures/NAME.svg` and `figures/NAME.pdf`."""
     files: dict[str, bytes] = {}
-    for figure in figures:
-        files |= saved(figure.name, _plot(figure))
+    for name, figure in {figure.name: figure for figure in figures}.items():  # one may be in several sections
+        files |= saved(name, _plot(figure))
     return files
 
 

@@ -49,6 +49,7 @@ def open_server(viewer: Viewer, port: int) -> ViewServer:
 class _Handler(BaseHTTPRequestHandler):
     server: ViewServer
     protocol_version = "HTTP/1.1"
+    server_version, sys_version = "crface", ""  # which Python answers is nobody's business
     timeout = 60  # seconds; a connection that nobody uses holds no thread for longer
 
     def do_GET(self) -> None:

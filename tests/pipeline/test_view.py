@@ -189,7 +189,9 @@ def test_a_folder_without_labels_is_shown_without_judgements(tmp_path: Path):
     viewer = viewer_of(run)
     split = record(viewer.answer("/split.json"))
     assert (split["isLabelled"], split["detectors"][0]["after"]) == (False, "")
-    assert record(viewer.answer("/detector/0/survey.json"))["steps"][0][1] == 0.9
+    found = record(viewer.answer("/detector/0/survey.json"))
+    assert found["steps"][0][1] == 0.9
+    assert found["steps"][found["start"]] == [5.0, 0.4, 0.0]  # five boxes an image, if there are so many
     assert [box[6:] for box in record(viewer.answer("/detector/0/image/0.json"))["boxes"]] == [
         [None, 5, -1]
     ] * 2

@@ -468,6 +468,7 @@
     "[": () => setStep(state.step - 1),
     "]": () => setStep(state.step + 1),
     g: () => {
+      if (at("truth").disabled) return;
       at("truth").checked = !at("truth").checked;
       draw();
     },

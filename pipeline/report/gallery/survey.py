@@ -36,6 +36,7 @@ SIZES: Final = (
 
 _SHARES = (*(0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0), *(1.1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4))
 _START = _SHARES.index(1.0)
+_BOXES_AN_IMAGE = 5  # the start where no face is known
 _MISTAKES = (DetectionOutcome.DUPLICATE, DetectionOutcome.MISPLACED, DetectionOutcome.BACKGROUND)
 
 
@@ -82,7 +83,7 @@ class Survey:
 
     steps: list[Step]
     start: int
-    """The step with a box for each face."""
+    """The step with a box for each face; with five an image where no face is known."""
     lines: list[Line]
     """In the order of rows."""
 
@@ -111,13 +112,14 @@ def spread_evenly(rows: Sequence[int], most: int) -> list[int]:
 def slider_steps(images: Sequence[JudgedImage], *, is_labelled: bool) -> list[Step]:
     """Thresholds for growing numbers of boxes in the whole split, until both sides show all; at least one step."""
     unit = sum(int(image.faces.is_kept.sum()) for image in images) if is_labelled else len(images)
+    shares = _SHARES if is_labelled else [_BOXES_AN_IMAGE * share for share in _SHARES]
     before = _descending([image.before for image in images])
     after = _descending([image.after for image in images])
     steps: list[Step] = []
-    for share in _SHARES:
+    for share in shares:
         number = max(1, round(share * unit))
         steps.append(Step(share, _lowest_of(before, number), _lowest_of(after, number)))
-        if share >= 1 and number >= max(len(before), len(after)):
+        if len(steps) > _START and number >= max(len(before), len(after)):
             break
     return steps
 

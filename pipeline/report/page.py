@@ -29,6 +29,7 @@ from pipeline.report.result_grids import result_grids
 from pipeline.report.sections import Section, all_sections
 from pipeline.report.side_by_side import SHOWN_ABOVE, side_by_side
 from pipeline.report.side_by_side_plot import side_by_side_plot
+from pipeline.report.study_grids import protocol_grids, resolution_grids, timing_grids
 from pipeline.report.summary import summary
 from pipeline.report.templating import environment
 from pipeline.report.timings import timing_table
@@ -134,7 +135,12 @@ def render(evaluation: EvaluationInput, config: RunConfig, title: str) -> Render
             config=json.dumps(config.model_dump(mode="json"), indent=2),
         )
     )
-    files = table_files([*tables, *grids]) | figure_files(figure for figure in drawn if figure)
+    studied = [
+        *protocol_grids(comparison, title),
+        *resolution_grids(figures, title),
+        *timing_grids(timings, title),
+    ]
+    files = table_files([*tables, *grids, *studied]) | figure_files(figure for figure in drawn if figure)
     for shown in sides:
         files |= saved(shown.name, side_by_side_plot(shown))
     return Rendered(page, files)

@@ -13,6 +13,8 @@ class TimingTable:
     columns: tuple[str, ...]
     """The parts that have a value in some line."""
     lines: list[TimingLine]
+    where: str
+    """The images, and the machine."""
     conditions: str
 
 
@@ -39,4 +41,5 @@ def timing_table(workspace: Workspace) -> TimingTable | None:
     )
     if ranker:
         conditions += f" Ranker {ranker}."
-    return TimingTable(tuple(COLUMNS[number] for number in used), shown, conditions)
+    where = f"{first.images} images of {first.split}, {first.device}"
+    return TimingTable(tuple(COLUMNS[number] for number in used), shown, where, conditions)

@@ -304,3 +304,8 @@ def test_timings_are_shown_once_they_are_measured_and_ask_for_a_new_page(tmp_pat
     text = Elements(run.build()).text
     assert "What an image costs detector protocol detector some-detector 8k 1,263 (1,300)" in text
     assert "of 3 images of val" in text
+    lines = (run.workspace.report / "tables" / "timings.csv").read_text().splitlines()
+    assert lines == [
+        "measured on,detector,protocol,detector",
+        '"A run: 3 images of val, a device",some-detector,8k,"1,263 (1,300)"',
+    ]

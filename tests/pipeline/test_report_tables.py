@@ -90,6 +90,15 @@ def test_compared_protocols_fill_tables_3_and_4_in_the_papers_layout(run: Run):
     assert lines[-1] == ["paper: its 8K test set; GPU", "HRNet (ours)", "rank 8k", "42.5", "1263"]
 
 
+def test_compared_protocols_are_a_file_as_they_are_in_the_page(run: Run):
+    header, *lines = table(run, "protocols")
+    assert header == ["measured on", "protocol, ranker", "easy", "medium", "hard", "ms an image"]
+    assert [line[1] for line in lines] == ["single", "single, rank", "multi", "8k", "8k, rank-8k"]
+    assert lines[2][-1] == "1,234"
+    text = Elements((run.workspace.report / "index.html").read_text()).text
+    assert all(" ".join(line[1:]) in text for line in lines)
+
+
 def test_large_images_on_a_split_of_their_own_have_a_table_of_their_own(run: Run):
     rows = compared_rows(read_ap(run.workspace))
     large = [dataclasses.replace(row, split="8k", images=4) for row in rows if row.protocol == "8k"]

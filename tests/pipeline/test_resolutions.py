@@ -160,6 +160,8 @@ def test_the_report_has_the_figure_once_it_is_measured(tmp_path: Path) -> None:
     assert run.changes() == []
     assert "some-detector on val" in elements.text
     assert "50 15 " in elements.text
+    (file,) = (run.workspace.report / "tables").glob("resolutions-*.csv")
+    assert ",50,15," in file.read_text()
     labels = [str(a["aria-label"]) for tag, a in elements.tags if tag == "svg" and "aria-label" in a]
     assert [label for label in labels if "AP against" in label] == [
         f"{setting}: AP against image height, px" for setting in ("easy", "medium", "hard")

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.ground_truth.truth import SETTINGS
-from pipeline.report.charts import Chart, Figure, Legend, Series, line_chart, stem
+from pipeline.report.chart_model import Chart, Figure, Legend, Series, stem
+from pipeline.report.charts import line_chart
 from pipeline.report.curves import within, zoomed_corner
 from pipeline.report.order_panels import CAPTION, OrderLine, order_panels
 from pipeline.report.palette import series_style

@@ -11,7 +11,7 @@ from pipeline.dataset.index import load_index
 from pipeline.errors import UserError
 from pipeline.ground_truth.truth import SETTINGS
 from pipeline.report import palette
-from pipeline.report.charts import Figure
+from pipeline.report.chart_model import Figure
 from pipeline.report.curves import Run, runs_curves
 from pipeline.report.facts import embedded_settings
 from pipeline.report.files import Rendered, table_files

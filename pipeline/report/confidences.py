@@ -20,7 +20,7 @@ from pipeline.dataset.index import Index
 from pipeline.errors import UserError
 from pipeline.evaluate.sources import Source
 from pipeline.ground_truth.truth import GroundTruth, overlap
-from pipeline.report.charts import Figure, stem
+from pipeline.report.chart_model import Figure, stem
 from pipeline.report.order_panels import CAPTION, OrderLine, order_panels
 from pipeline.report.other_rankers import other_rankers
 from pipeline.report.palette import series_style

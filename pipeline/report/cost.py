@@ -6,8 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.ground_truth.truth import SETTINGS
-from pipeline.report.charts import Chart, Figure, Legend, Series, dot_chart, log_ticks
+from pipeline.report.chart_model import Chart, Figure, Legend, Series
+from pipeline.report.charts import dot_chart
 from pipeline.report.tables import percent
+from pipeline.report.ticks import log_ticks
 from pipeline.results.protocols import ComparisonRow
 from pipeline.results.text import milliseconds
 

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.ground_truth.truth import SETTINGS
-from pipeline.report.charts import Chart, Figure, Legend, Series, line_chart, stem
+from pipeline.report.chart_model import Chart, Figure, Legend, Series, stem
+from pipeline.report.charts import line_chart
 from pipeline.report.palette import NUM_SERIES, series_style
 from pipeline.report.tables import percent
 from pipeline.results.ap import ApRow, CurveRow

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.ground_truth.face_groups import HEIGHTS
-from pipeline.report.charts import Figure, bar_chart
+from pipeline.report.chart_model import Figure
+from pipeline.report.charts import bar_chart
 from pipeline.results.ap import ApRow
 
 

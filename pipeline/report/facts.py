@@ -17,7 +17,8 @@ from pipeline.blocks.ledger import Ledger
 from pipeline.dataset.index import Index
 from pipeline.evaluate.sources import Source
 from pipeline.ground_truth.truth import GroundTruth
-from pipeline.report.charts import Chart, Figure, Series, binned, line_chart
+from pipeline.report.chart_model import Chart, Figure, Series
+from pipeline.report.charts import binned, line_chart
 from pipeline.workspace.layout import Workspace
 
 Facts = list[tuple[str, str]]

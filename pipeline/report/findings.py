@@ -8,7 +8,8 @@ import numpy as np
 
 from pipeline.ground_truth.face_groups import HEIGHTS
 from pipeline.ground_truth.truth import SETTINGS
-from pipeline.report.charts import Chart, Series, line_chart
+from pipeline.report.chart_model import Chart, Series
+from pipeline.report.charts import line_chart
 from pipeline.report.tables import NONE, percent, points, share
 from pipeline.results.ap import ApRow, Confidence
 from pipeline.results.findings import CalibrationRow, FailureRow

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from crface.evaluation.order import PLACES
-from pipeline.report.charts import Chart, Legend, Series, line_chart
+from pipeline.report.chart_model import Chart, Legend, Series
+from pipeline.report.charts import line_chart
 
 CAPTION: Final = (
     "Left: the share of boxes at each confidence. Right: each image's boxes in the order of a confidence, best "

@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.report.charts import Chart, Figure, Legend, Series
+from pipeline.report.chart_model import Chart, Figure, Legend, Series
 from pipeline.report.palette import look
 
 if TYPE_CHECKING:

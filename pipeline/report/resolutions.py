@@ -7,7 +7,8 @@ from itertools import groupby
 import numpy as np
 
 from pipeline.ground_truth.truth import SETTINGS
-from pipeline.report.charts import Chart, Figure, Series, line_chart, stem
+from pipeline.report.chart_model import Chart, Figure, Series, stem
+from pipeline.report.charts import line_chart
 from pipeline.report.tables import percent
 from pipeline.results.resolutions import ResolutionRow
 

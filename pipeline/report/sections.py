@@ -7,7 +7,7 @@ from pipeline.errors import UserError
 from pipeline.evaluate.plan import EvaluationInput
 from pipeline.evaluate.sources import Source
 from pipeline.ground_truth.truth import GroundTruth
-from pipeline.report.charts import Figure, stem
+from pipeline.report.chart_model import Figure, stem
 from pipeline.report.confidences import confidence_figure
 from pipeline.report.curves import source_curves
 from pipeline.report.facts import Facts, identity_facts, training_figure, work_facts

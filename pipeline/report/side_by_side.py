@@ -16,7 +16,7 @@ from pipeline.errors import UserError
 from pipeline.evaluate.detections import stored_detections
 from pipeline.ground_truth.truth import SETTINGS, GroundTruth, load_ground_truth, overlap
 from pipeline.images.decode import ImageError
-from pipeline.report.charts import stem
+from pipeline.report.chart_model import stem
 from pipeline.report.jpeg import data_uri, reduced_jpeg
 from pipeline.results.protocols import ComparisonRow, line_name, ranker_name
 from pipeline.workspace.layout import CandidateKey, Workspace

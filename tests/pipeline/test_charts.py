@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.report.charts import Series, binned, line_chart, nice_ticks
+from pipeline.report.chart_model import Series
+from pipeline.report.charts import binned, line_chart
+from pipeline.report.ticks import nice_ticks
 
 
 def test_a_line_goes_through_its_points_and_outliers_are_held_at_the_edge():

@@ -15,13 +15,15 @@ from report_world import Run, commit_rows, report_run, store_rows
 from pipeline.blocks.ledger import Ledger
 from pipeline.blocks.store import ScoreStore
 from pipeline.ground_truth.truth import load_ground_truth
-from pipeline.report.charts import Figure, Series, bar_chart, dot_chart, line_chart, log_ticks
+from pipeline.report.chart_model import Figure, Series
+from pipeline.report.charts import bar_chart, dot_chart, line_chart
 from pipeline.report.confidences import sample
 from pipeline.report.cost import cost_figure
 from pipeline.report.curves import protocol_curves, zoomed_corner
 from pipeline.report.face_heights import height_figure
 from pipeline.report.palette import LOOKS, css, look, series_style
 from pipeline.report.plots import figure_files
+from pipeline.report.ticks import log_ticks
 from pipeline.results.ablation import write_sweep
 from pipeline.results.ablation_figures import write_sweep_figures
 from pipeline.results.ap import read_ap, read_curves

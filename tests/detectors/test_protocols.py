@@ -108,6 +108,7 @@ def test_every_protocol_says_its_numbers() -> None:
         "multi": "short side 500, 800, 1100, 1400, 1700, each also mirrored, box voting 0.4 above 0.02",
         "8k": "long side 7680",
         "8k-multi": "long side 7680, 5760, 4096, each also mirrored, box voting 0.4 above 0.02",
+        "8k-and-1024": "long side 7680, 1024, box voting 0.4 above 0.02",
         "vga": "long side 640",
         "resized": "short side 1600, long at most 2150",
     }

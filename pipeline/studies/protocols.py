@@ -9,7 +9,7 @@ from pipeline.config.sections import RunConfig
 from pipeline.dataset.index import Index
 from pipeline.evaluate.plan import EvaluationInput, plan_evaluate
 from pipeline.evaluate.sources import Source
-from pipeline.evaluate.work import Measured, Progress, measure
+from pipeline.evaluate.work import Measured
 from pipeline.ground_truth.truth import SETTINGS
 from pipeline.rank.plan import RankPlan
 from pipeline.results.ap import ApRow, CurveRow
@@ -170,18 +170,16 @@ def compare(
     results: Workspace,
     comparisons: Sequence[Comparison],
     timings: Sequence[Timings],
-    progress: Progress | None = None,
+    measured: Sequence[Measured],
 ) -> None:
-    """Compute AP of every line, and write the table of all comparisons into `results`, before it their curves.
+    """Write the table of all comparisons into `results`, before it the curves of their lines.
 
-    The lines of one comparison are all on the same images as `measure` chooses them. `timings` are of each
-    comparison.
+    `timings` and `measured`, of its `evaluation`, are of each comparison.
 
-    Raises UserError as `measure` does, and when the table cannot be written.
+    Raises UserError when a table cannot be written.
     """
     rows, curves, notes = list[ComparisonRow](), list[LineCurve](), list[str]()
-    for comparison, timed in zip(comparisons, timings, strict=True):
-        found = measure(comparison.evaluation, progress)
+    for comparison, timed, found in zip(comparisons, timings, measured, strict=True):
         rows += _rows(comparison, timed, found.rows)
         curves += _curves(comparison, found)
         # the table itself says how many of the split's images are compared

@@ -19,6 +19,7 @@ from pipeline.results.protocols import (
 )
 from pipeline.studies.protocols import Comparison, Line, RankerUsed, plan_comparisons
 from pipeline.train.plan import plan_train
+from pipeline.workspace.layout import Workspace
 from pipeline.workspace.lock import command_line
 from pipeline.workspace.tables import as_json
 from workflows.commands.cache import compute_candidates
@@ -69,13 +70,7 @@ def evaluate_protocols(job: Job, *, show: bool = True) -> list[dict[str, Any]]:
         ]
         _score([line for comparison in comparisons for line in comparison.lines], job.cluster)
         if comparison_changes(job.workspace, plan_comparisons(comparisons)):
-            # with torch, which a second run need not wait for
-            from pipeline.studies.protocols import compare, time_lines
-
-            with shown_if_long("time") as progress:
-                timings = [time_lines(comparison, progress) for comparison in comparisons]
-            with shown_if_long("evaluate") as progress:
-                compare(job.workspace, comparisons, timings, progress)
+            _compare(job.workspace, comparisons)
         else:
             click.echo("evaluate-protocols: nothing to do, the results are up to date")
         rows = read_comparison(job.workspace)
@@ -86,6 +81,21 @@ def evaluate_protocols(job: Job, *, show: bool = True) -> list[dict[str, Any]]:
             click.echo(note)
         click.echo(f"\nstored in {job.workspace.protocols}")
         return [as_json(row) for row in rows]
+
+
+def _compare(workspace: Workspace, comparisons: Sequence[Comparison]) -> None:
+    """Time and evaluate all comparisons, and store their table."""
+    # with torch, which a second run need not wait for
+    from pipeline.evaluate.work import measure
+    from pipeline.studies.protocols import compare, time_lines
+
+    timings, measured = [], []
+    for comparison in comparisons:
+        with shown_if_long(f"time on {comparison.index.split}") as progress:
+            timings.append(time_lines(comparison, progress))
+        with shown_if_long(f"evaluate on {comparison.index.split}") as progress:
+            measured.append(measure(comparison.evaluation, progress))
+    compare(workspace, comparisons, timings, measured)
 
 
 def _compute(candidates: Sequence[ComparedCandidates], cluster: str) -> None:

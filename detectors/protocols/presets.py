@@ -35,7 +35,7 @@ PRESETS: Final = {
 }
 """Paper 5.2 (single, multi) and 5.4 (8k, 8k-multi); VGA for SCRFD's published APs, short side 1600 for RetinaFace's.
 
-`8k-and-1024` is not the paper's: the small view, at a fiftieth of the time, finds the faces too large for any anchor.
+`8k-and-1024` is not the paper's: the small view, at a fortieth of the time, finds the faces too large for any anchor.
 """
 
 NAMES: Final = ", ".join([*PRESETS, "height-N", "short-N", "long-N"])

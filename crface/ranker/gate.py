@@ -13,6 +13,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+UNCALIBRATED = (1.0, 1.0, 0.0)
+"""The calibration that changes nothing."""
+
 _SMALLEST = 2.0**-24  # 1 minus it is the largest single-precision number below 1
 _LEAST_SLOPE = 0.05  # keeps every order
 
@@ -25,7 +28,7 @@ class Gate(nn.Module):
     detector's own, bit for bit, and are not calibrated.
     """
 
-    def __init__(self, share: float = 1.0, calibration: Sequence[float] = (1.0, 1.0, 0.0)) -> None:
+    def __init__(self, share: float = 1.0, calibration: Sequence[float] = UNCALIBRATED) -> None:
         super().__init__()
         self.share: Tensor
         self.calibration: Tensor
@@ -43,7 +46,7 @@ class Gate(nn.Module):
         share = float(self.share)
         if share * trust == 0:
             return predicted
-        is_calibrated = self.calibration.tolist() != [1.0, 1.0, 0.0]
+        is_calibrated = self.calibration.tolist() != list(UNCALIBRATED)
         if share == 1 and trust == 1 and not is_calibrated:
             return refined
         own = logit_of(predicted)
@@ -70,11 +73,11 @@ def fitted_calibration(
     A ridge towards changing nothing, worth one box, keeps them finite where right and wrong boxes do not overlap.
     """
     if is_right.all() or not is_right.any():
-        return 1.0, 1.0, 0.0
+        return UNCALIBRATED
     inside = np.clip(confidence.astype(np.float64), _SMALLEST, 1 - _SMALLEST)
     features = np.stack([np.log(inside), -np.log1p(-inside), np.ones(len(inside))])
     sign = np.where(is_right, 1.0, -1.0)
-    start = np.array([1.0, 1.0, 0.0])
+    start = np.array(UNCALIBRATED)
 
     def cost(weights: np.ndarray) -> tuple[float, np.ndarray]:
         margin = sign * (weights @ features)

@@ -1,14 +1,17 @@
 """Whether a ranker helps on held-out pictures, in which state, and with how much of its refinement."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Float32
 
 from crface.evaluation.bootstrap import resample
 from crface.evaluation.curves import average_precision, official_curve
-from crface.ranker.gate import fitted_calibration
+from crface.evaluation.matching import score_range
+from crface.ranker.gate import UNCALIBRATED, Gate, fitted_calibration
 from pipeline.train.choice import Choice
 from pipeline.train.looks import Look, Seen, scores_of
 
@@ -20,6 +23,7 @@ SHARES: Final = (0.25, 0.5, 0.75, 1.0)
 
 _RESAMPLES = 500
 _LEVEL = 0.95
+_MOST_LOST = 0.002
 
 
 def quality(look: Look, share: float) -> float:
@@ -65,8 +69,36 @@ def choose(looks: Mapping[int, Look]) -> Choice:
         low=gains[shown][0],
         high=gains[shown][1],
         num_images=len(look.seen[0.0][0].hits.num_detections),
-        calibration=fitted_calibration(*scores_of(look.seen[chosen])) if chosen else (1.0, 1.0, 0.0),
+        calibration=_calibration(look, chosen) if chosen else UNCALIBRATED,
     )
+
+
+def _calibration(look: Look, share: float) -> tuple[float, float, float]:
+    """The calibration of a share's confidences; none where official AP would suffer.
+
+    Official AP has thresholds evenly spaced over the range of scores. A map that crowds scores at its ends keeps their
+    order, and exact AP, but leaves too few thresholds between them.
+    """
+    calibration = fitted_calibration(*scores_of(look.seen[share]))
+    gate = Gate(1.0, calibration)
+
+    def mapped(scores: Float32[np.ndarray, " detection"]) -> Float32[np.ndarray, " detection"]:
+        doubled = torch.from_numpy(scores.astype(np.float64))
+        calibrated: np.ndarray = gate(doubled, doubled).numpy().astype(np.float32)
+        return calibrated
+
+    seen = []
+    for one in look.seen[share]:
+        scores = mapped(one.hits.scores)
+        hits = replace(
+            one.hits,
+            scores=scores,
+            ascending_scores=mapped(one.hits.ascending_scores),
+            score_range=score_range(scores),
+        )
+        seen.append(Seen(hits, one.is_right))
+    lost = quality(look, share) - quality(Look({share: tuple(seen)}, look.kept), share)
+    return calibration if lost <= _MOST_LOST else UNCALIBRATED
 
 
 def _draws(detectors: tuple[Seen, ...], kept: Mapping[str, "FaceMask"]) -> Float[np.ndarray, " resample"]:

@@ -6,6 +6,8 @@ from pathlib import PurePosixPath
 import numpy as np
 
 _HELD_OUT = 3  # apart from the numbers that `crface.training.examples` draws with
+_DIGITS = "0123456789"
+_LEAST_DIGITS = 3
 _LEAST_GROUPS = 10
 _LARGEST_GROUP = 1 / 3
 
@@ -43,16 +45,26 @@ def folds(rows: Sequence[int], paths: Sequence[str], count: int, seed: int) -> l
 def sequences(paths: Sequence[str]) -> list[list[int]]:
     """The places of images in groups that belong together, judged by their names; each alone if names tell nothing.
 
-    Images are a sequence if their folder and name are equal up to a number at the end (`street_0001.jpg`). Where that
-    makes fewer than 10 groups, or one of more than a third of the images, the number only counts pictures.
+    Images are a sequence, as frames of a video are, if their folder and name are equal up to a number at the end that
+    is filled up with zeros to one width (`street_0001.jpg`). Other numbers only count pictures, as those of WIDER FACE
+    do. So do these where they make fewer than 10 groups, or one of more than a third of the images: a camera's.
     """
     groups: dict[str, list[int]] = {}
     for place, path in enumerate(paths):
-        groups.setdefault(str(PurePosixPath(path).with_suffix("")).rstrip("0123456789"), []).append(place)
-    sizes = [len(group) for group in groups.values()]
-    if len(groups) < _LEAST_GROUPS or max(sizes) > _LARGEST_GROUP * len(paths):
+        name = str(PurePosixPath(path).with_suffix(""))
+        groups.setdefault(f"{name.rstrip(_DIGITS)}{len(name)}", []).append(place)
+    together = [group for group in groups.values() if any(_is_filled_up(paths[place]) for place in group)]
+    alone = [[place] for place in sorted(set(range(len(paths))).difference(*together))]
+    found = [*together, *alone]
+    if len(found) < _LEAST_GROUPS or max(map(len, found)) > _LARGEST_GROUP * len(paths):
         return [[place] for place in range(len(paths))]
-    return list(groups.values())
+    return found
+
+
+def _is_filled_up(path: str) -> bool:
+    name = PurePosixPath(path).stem
+    number = name[len(name.rstrip(_DIGITS)) :]
+    return len(number) >= _LEAST_DIGITS and number.startswith("0")
 
 
 def _shuffled(groups: list[list[int]], seed: int) -> list[list[int]]:

@@ -61,6 +61,16 @@ def test_a_gain_too_small_for_so_few_pictures_gets_no_share() -> None:
     assert choose({1: look(gaps, 1500)}).share == 1
 
 
+def test_confidences_are_not_calibrated_where_official_ap_would_suffer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    helpful = {1: look({0.0: 0.0, 1.0: 0.15}, 400)}
+    assert choose(helpful).calibration != (1.0, 1.0, 0.0)
+    # keeps every order, but leaves all confidences so close to 0 or 1 that even thresholds cannot part them
+    monkeypatch.setattr("pipeline.train.gating.fitted_calibration", lambda *_: (30.0, 30.0, 0.0))
+    assert choose(helpful).calibration == (1.0, 1.0, 0.0)
+
+
 def test_pictures_without_faces_close_the_gate() -> None:
     empty = look({0.0: 0.0, 1.0: 0.4})
     assert choose({1: Look(empty.seen, {"hard": np.zeros(40, bool)})}).share == 0
@@ -101,8 +111,13 @@ def test_pictures_of_a_sequence_are_held_out_together() -> None:
     assert 12 <= len(out) <= 16
 
 
-def test_numbered_pictures_are_no_sequence() -> None:
-    assert sequences([f"photos/{number}.jpg" for number in range(30)]) == [[number] for number in range(30)]
+@pytest.mark.parametrize(
+    "names",
+    ["photos/{}.jpg", "0--Parade/0_Parade_Parade_0_{}.jpg", "camera/IMG_{:04}.jpg", "{:03}--x/{}.jpg"],
+)
+def test_numbered_pictures_are_no_sequence(names: str) -> None:
+    paths = [names.format(number, number) for number in range(30)]
+    assert sequences(paths) == [[number] for number in range(30)]
 
 
 def test_every_picture_lies_in_one_fold() -> None:

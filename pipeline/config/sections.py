@@ -85,6 +85,11 @@ class TrainConfig(Section):
     ranker: Literal["large", "small", "per-box", "second-opinion"] = Field(
         "small", description="which network (crface.ranker)"
     )
+    detectors: tuple[str, ...] = Field(
+        (),
+        strict=False,
+        description="names of the detectors in [cache] whose candidates it is trained on; none: all of them",
+    )
     num_candidates: int = Field(5000, ge=2, le=5000, description="N: candidates the ranker takes, best first")
     image_side_px: int = Field(
         1024, ge=64, le=4096, description="long side that images are scaled to, pixels"

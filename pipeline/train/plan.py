@@ -32,7 +32,7 @@ from pipeline.workspace.place import Place, listed
 CODE_VERSION = 3
 """Raised whenever the code changes in a way that changes a trained ranker."""
 
-_NEWER = {"patience": 0, "validation_detectors": [], "gate": False, "folds": 1}
+_NEWER = {"patience": 0, "validation_detectors": [], "gate": False, "folds": 1, "detectors": []}
 """Options that rankers were trained before, and what those were trained with."""
 
 _VALIDATION_VERSION = 2
@@ -92,10 +92,13 @@ def plan_train(
     is read but the index, the names in `rankers/` and the bytes of the initial weights, so the plan can be made
     before the candidates exist.
 
+    Of `keys`, those are trained on that `config.detectors` names, if it names any.
+
     Raises UserError when the initial weights cannot be read, UsageError for patience or detectors to validate
     with but no held-out images, and when those detectors are not among `keys`, or are all of them.
     """
     config = sized(config, len(index.ok_rows))
+    keys = _trained_on(config, keys)
     parts: dict[str, Any] = {
         "code_version": CODE_VERSION,
         **({"validation_version": _VALIDATION_VERSION} if config.validation_share else {}),
@@ -137,6 +140,16 @@ def plan_train(
 def num_steps(config: TrainConfig) -> int:
     """The most steps that a training takes, those of its folds included."""
     return config.iterations * (config.folds + 1 if config.folds > 1 else 1)
+
+
+def _trained_on(config: TrainConfig, keys: Sequence[CandidateKey]) -> list[CandidateKey]:
+    """The candidates to train on; UsageError for a detector that has none."""
+    known = {key.detector for key in keys}
+    if unknown := [name for name in config.detectors if name not in known]:
+        raise UsageError(
+            f"train.detectors names {unknown[0]}, the candidates are of {', '.join(sorted(known))}: name some of these"
+        )
+    return [key for key in keys if not config.detectors or key.detector in config.detectors]
 
 
 def _deciding(config: TrainConfig) -> dict[str, Any]:

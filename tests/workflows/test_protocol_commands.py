@@ -56,7 +56,7 @@ def test_several_views_are_cached_one_by_one_and_evaluated_under_the_protocol_s_
 
 
 def test_the_table_names_protocol_and_sizes_within_80_columns(cached: tuple[Path, Ended]) -> None:
-    text = run("evaluate", "--protocol", "low.toml", cwd=cached[0]).output
+    text = run("evaluate", "-v", "--protocol", "low.toml", cwd=cached[0]).output
     assert " ".join(text.split()).count("input: short side 64, 96, each also mirrored, box voting 0.4") == 1
     row = next(line for line in text.splitlines() if line.startswith("predicted"))
     assert row.split()[:4] == ["predicted", "see", "above", "low"]

@@ -54,6 +54,21 @@ def format_summary(rows: Iterable[ApRow]) -> str:
     return "\n".join(text)
 
 
+def format_won(rows: Iterable[ApRow]) -> str:
+    """What ranking won, in one sentence for all detectors; empty without ranked confidences."""
+    used = [row for row in rows if row.setting in SETTINGS and row.kind == "official" and not row.is_all]
+    detectors = [one for one in _detectors(used) if ("ranked", SETTINGS[0]) in one.of]
+    if not detectors:
+        return ""
+    return f"ranking, in AP points of {' / '.join(SETTINGS)}: " + "; ".join(
+        f"{one.name} "
+        + " / ".join(points(one.of["ranked", setting].gain) for setting in SETTINGS)
+        + f" ({percent(one.of['predicted', 'hard'].ap)} -> {percent(one.of['ranked', 'hard'].ap)} on hard, the "
+        f"oracle has {percent(one.of['oracle', 'hard'].ap)})"
+        for one in detectors
+    )
+
+
 def _detectors(rows: Sequence[ApRow]) -> Iterator[_Detector]:
     for (name, protocol, weights, _), group in groupby(
         rows, key=lambda row: (row.detector, row.protocol, row.weights, row.fingerprint)

@@ -16,6 +16,10 @@ from torch import Tensor, nn
 UNCALIBRATED = (1.0, 1.0, 0.0)
 """The calibration that changes nothing."""
 
+LARGEST_LOGIT = 6.0
+"""Calibrated confidences are bent to stay within 0.0025 and 0.9975. Official AP has thresholds evenly spaced over the
+range of scores, and would not part those beyond."""
+
 _SMALLEST = 2.0**-24  # 1 minus it is the largest single-precision number below 1
 _LEAST_SLOPE = 0.05  # keeps every order
 
@@ -24,8 +28,8 @@ class Gate(nn.Module):
     """The share of a refinement that is used, 0..1, and the calibration of the result.
 
     Calibration is the map of Kull et al. 2017 (beta calibration): `logit q = a log p - b log(1 - p) + c` with a, b
-    above 0, which keeps every order; a = b = 1 and c = 0 change nothing. With a share of 0 confidences are the
-    detector's own, bit for bit, and are not calibrated.
+    above 0, and then a bend (LARGEST_LOGIT), which keep every order; a = b = 1 and c = 0 change nothing. With a share
+    of 0 confidences are the detector's own, bit for bit, and are not calibrated.
     """
 
     def __init__(self, share: float = 1.0, calibration: Sequence[float] = UNCALIBRATED) -> None:
@@ -56,6 +60,7 @@ class Gate(nn.Module):
             # log p and log(1 - p) from the logit, without a rounding of p near 1
             log_p, log_not_p = -nn.functional.softplus(-logit), -nn.functional.softplus(logit)
             logit = slope_up * log_p - slope_down * log_not_p + offset
+            logit = LARGEST_LOGIT * torch.tanh(logit / LARGEST_LOGIT)
         return torch.lerp(own, logit, trust).sigmoid()
 
 

@@ -23,7 +23,7 @@ SHARES: Final = (0.25, 0.5, 0.75, 1.0)
 
 _RESAMPLES = 500
 _LEVEL = 0.95
-_MOST_LOST = 0.002
+_MOST_LOST = 0.1  # of the gain
 
 
 def quality(look: Look, share: float) -> float:
@@ -74,7 +74,7 @@ def choose(looks: Mapping[int, Look]) -> Choice:
 
 
 def _calibration(look: Look, share: float) -> tuple[float, float, float]:
-    """The calibration of a share's confidences; none where official AP would suffer.
+    """The calibration of a share's confidences; none where it would cost more than a tenth of the gain.
 
     Official AP has thresholds evenly spaced over the range of scores. A map that crowds scores at its ends keeps their
     order, and exact AP, but leaves too few thresholds between them.
@@ -97,8 +97,9 @@ def _calibration(look: Look, share: float) -> tuple[float, float, float]:
             score_range=score_range(scores),
         )
         seen.append(Seen(hits, one.is_right))
-    lost = quality(look, share) - quality(Look({share: tuple(seen)}, look.kept), share)
-    return calibration if lost <= _MOST_LOST else UNCALIBRATED
+    ranked = quality(look, share)
+    lost = ranked - quality(Look({share: tuple(seen)}, look.kept), share)
+    return calibration if lost <= _MOST_LOST * (ranked - quality(look, 0.0)) else UNCALIBRATED
 
 
 def _draws(detectors: tuple[Seen, ...], kept: Mapping[str, "FaceMask"]) -> Float[np.ndarray, " resample"]:

@@ -18,7 +18,7 @@ from pipeline.workspace.fingerprint import Parts, file_sha256
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import Place
 
-REPORT_VERSION: Final = 12
+REPORT_VERSION: Final = 13
 """Raised when the page or a file beside it changes for the same results."""
 
 _RESULTS = ("ap.parquet", "pr_curves.parquet", FAILURES, CALIBRATION)

@@ -6,6 +6,7 @@ chromedriver.
 """
 
 import io
+import os
 import shutil
 import sys
 import threading
@@ -38,7 +39,10 @@ def open_browser() -> webdriver.Chrome:
     options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
     for flag in ("--headless=new", "--hide-scrollbars", "--no-sandbox", "--disable-dev-shm-usage"):
         options.add_argument(flag)
-    return webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    # Chromium does not start in a temporary folder with a long name: its sockets lie there
+    environment = {**os.environ, "TMPDIR": "/tmp"}  # noqa: S108 - Chromium makes a folder of its own in it
+    service = webdriver.ChromeService(shutil.which("chromedriver"), env=environment)
+    return webdriver.Chrome(options=options, service=service)
 
 
 def take(

@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import pytest
@@ -149,9 +151,12 @@ def open_browser() -> Iterator[Browser]:
     for flag in (*_FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else [])):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
-    try:
-        driver.set_script_timeout(_WAIT_S)
-        yield Browser(driver)
-    finally:
-        driver.quit()
+    # Chromium's sockets lie in its temporary folder, and the path of a socket may have some hundred characters only
+    with TemporaryDirectory(prefix="crface-", dir="/tmp" if Path("/tmp").is_dir() else None) as folder:
+        service = webdriver.ChromeService(chromedriver, env={**os.environ, "TMPDIR": folder})
+        driver = webdriver.Chrome(options=options, service=service)
+        try:
+            driver.set_script_timeout(_WAIT_S)
+            yield Browser(driver)
+        finally:
+            driver.quit()

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,9 +18,8 @@ pytestmark = pytest.mark.timeout(900)
 _FILE = re.compile(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # the reader's own environment is not to be touched by a test, and a test has no network
-_INSTALL = (
-    f"{sys.executable} -m pip install --quiet --no-index --no-build-isolation --no-deps --target site ."
-)
+_PIP = f"{shlex.quote(sys.executable)} -m pip"
+_INSTALL = f"{_PIP} install --quiet --no-index --no-build-isolation --no-deps --target site ."
 
 
 def _without_numbers(line: str) -> str:

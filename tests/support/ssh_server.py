@@ -47,7 +47,7 @@ async def main(home: Path) -> None:
     written = folder / "config.new"
     written.write_text(
         f"Host one two\n  HostName 127.0.0.1\n  Port {port}\n  User anyone\n"
-        f"  IdentityFile {folder}/key\n  UserKnownHostsFile {folder}/known_hosts\n"
+        f'  IdentityFile "{folder}/key"\n  UserKnownHostsFile "{folder}/known_hosts"\n'
         "Host nowhere\n  HostName 127.0.0.1\n  Port 9\n"
     )
     written.rename(folder / "config")

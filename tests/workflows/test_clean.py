@@ -230,7 +230,7 @@ def test_a_subset_that_neither_configuration_nor_results_name_goes_as_a_whole(
         write_atomically(world.workspace.subset(number).index("val"), b"")
         write_atomically(world.workspace.subset(number).candidates(world.current) / "zarr.json", b"{}")
     assert load_config("demo").comparison.images == 6
-    assert crface("clean", "--yes")[0] == 0
+    assert crface("clean", "--config", "demo", "--yes")[0] == 0
     assert world.workspace.subset(6).index("val").exists()
     assert not world.workspace.subset(7).root.exists()
 

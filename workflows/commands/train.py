@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pipeline.train.progress import TrainProgress
 
 _TIMED_STEPS = 5
+_LONG_S = 30
 
 
 def train(job: Job, num_threads: int = 2, is_verified: bool = False) -> Place:
@@ -93,7 +94,8 @@ def train_planned(plan: TrainPlan, num_threads: int = 2, replicas: Replicas | No
             if taken == _TIMED_STEPS and not is_told:
                 is_told = True
                 left = (in_all - step.steps_done) * (time.monotonic() - started) / taken
-                click.echo(f"train: about {duration(left)} on this machine, held-out images apart")
+                if left > _LONG_S:
+                    click.echo(f"train: about {duration(left)} on this machine, held-out images apart")
             progress.reach(step.steps_done, note=f"loss {step.loss:.4f}, rate {step.learning_rate:.1e}")
 
         path = train(plan, device, progress=show, num_threads=num_threads, replicas=replicas)

@@ -24,7 +24,7 @@ _INSTALL = f"{_PIP} install --quiet --no-index --no-build-isolation --no-deps --
 
 def _without_numbers(line: str) -> str:
     """Mask what may differ from one machine to another: numbers, hashes, the folder."""
-    line = re.sub(r"\S*/run/", "run/", line)
+    line = re.sub(r"/.*/run/", "run/", line)
     line = re.sub(r"\b[0-9a-f]{12,}\b", "HASH", line)
     return re.sub(r"[+-]?\d+(\.\d+)?", "N", " ".join(line.split()))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -79,7 +81,7 @@ def _workers(settings: SshSettings) -> dict[str, Any]:
             "options": {
                 "address": host,
                 "connect_options": {},
-                "remote_python": settings.python or None,
+                "remote_python": settings.python or shlex.quote(sys.executable),
                 "kwargs": {
                     "name": f"{host}-{number}",
                     "nthreads": 2 if settings.gpus else 1,

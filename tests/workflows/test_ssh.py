@@ -1,6 +1,7 @@
 """Workers that are started through SSH: a real SSH server on this machine, known by two names."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -46,7 +47,7 @@ def cluster_file(folder: Path, *lines: str) -> str:
 
 
 def test_hosts_work_and_their_workers_end_with_the_run(server: psutil.Process, tmp_path: Path) -> None:
-    file = cluster_file(tmp_path, 'hosts = ["one", "two"]', f'python = "{sys.executable}"')
+    file = cluster_file(tmp_path, 'hosts = ["one", "two"]', f'python = "{shlex.quote(sys.executable)}"')
     with open_cluster(file) as client:
         done = run_blocks(client, block_tasks.worker_name, "", block_tasks.blocks(12), lambda _: None)
         assert set(done.done) == {"one-0", "two-0"}
@@ -61,7 +62,7 @@ def test_with_tls_hosts_work_and_who_has_no_certificate_is_turned_away(
     server: psutil.Process, tmp_path: Path
 ) -> None:
     pytest.importorskip("cryptography", reason="making certificates needs the package cryptography")
-    file = cluster_file(tmp_path, 'hosts = ["one"]', f'python = "{sys.executable}"')
+    file = cluster_file(tmp_path, 'hosts = ["one"]', f'python = "{shlex.quote(sys.executable)}"')
     with tls_required(tmp_path / "tls"), open_cluster(file) as client:
         done = run_blocks(client, block_tasks.worker_name, "", block_tasks.blocks(4), lambda _: None)
         assert set(done.done) == {"one-0"}
@@ -73,9 +74,9 @@ def test_with_tls_a_host_without_the_certificate_is_a_sentence(
 ) -> None:
     pytest.importorskip("cryptography", reason="making certificates needs the package cryptography")
     python = tmp_path / "python"  # of a host that has not got the folder
-    python.write_text(f'#!/bin/sh\nrm -r "{tmp_path}/tls"\nexec {sys.executable} "$@"\n')
+    python.write_text(f'#!/bin/sh\nrm -r "{tmp_path}/tls"\nexec {shlex.quote(sys.executable)} "$@"\n')
     python.chmod(0o755)
-    file = cluster_file(tmp_path, 'hosts = ["one"]', f'python = "{python}"')
+    file = cluster_file(tmp_path, 'hosts = ["one"]', f'python = "{shlex.quote(str(python))}"')
     with (
         tls_required(tmp_path / "tls"),
         pytest.raises(UserError, match=r"a worker did not start on one of one: .*certificate"),

@@ -20,7 +20,9 @@ LARGEST_LOGIT = 6.0
 """Calibrated confidences are bent to stay within 0.0025 and 0.9975. Official AP has thresholds evenly spaced over the
 range of scores, and would not part those beyond."""
 
-_SMALLEST = 2.0**-24  # 1 minus it is the largest single-precision number below 1
+SMALLEST = 2.0**-24
+"""Confidences are kept this far from 0 and 1 for a logit: 1 minus it is the largest single-precision number below 1."""
+
 _LEAST_SLOPE = 0.05  # keeps every order
 
 
@@ -66,7 +68,7 @@ class Gate(nn.Module):
 
 def logit_of(confidence: Float[Tensor, "*box"]) -> Float[Tensor, "*box"]:
     """log(c / (1 - c)), within +-16.6, so that confidences of exactly 0 and 1 can still be moved."""
-    inside = confidence.clamp(_SMALLEST, 1 - _SMALLEST)
+    inside = confidence.clamp(SMALLEST, 1 - SMALLEST)
     return inside.log() - (1 - inside).log()
 
 
@@ -79,7 +81,7 @@ def fitted_calibration(
     """
     if is_right.all() or not is_right.any():
         return UNCALIBRATED
-    inside = np.clip(confidence.astype(np.float64), _SMALLEST, 1 - _SMALLEST)
+    inside = np.clip(confidence.astype(np.float64), SMALLEST, 1 - SMALLEST)
     features = np.stack([np.log(inside), -np.log1p(-inside), np.ones(len(inside))])
     sign = np.where(is_right, 1.0, -1.0)
     start = np.array(UNCALIBRATED)

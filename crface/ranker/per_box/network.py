@@ -9,7 +9,7 @@ from jaxtyping import Float32
 from torch import Tensor, nn
 
 from crface.backbones import MobileNetV1
-from crface.ranker.gate import logit_of
+from crface.ranker.gate import SMALLEST, logit_of
 from crface.ranker.inputs import relative_rows, scaled_picture, to_tensor
 from crface.ranker.interface import Ranker, StartingWeights, evaluating, is_box_row
 from crface.ranker.per_box.attention import NeighbourAttention
@@ -27,7 +27,6 @@ _NUM_ATTENTIONS = 2
 _NUM_GEOMETRY = 8
 _PLACE = 4  # the first columns of the geometry: where in the picture, and how large beside it
 _NUM_HEARD_OF_OPINIONS = 1000
-_SMALLEST = 2.0**-24  # 1 minus it is the largest single-precision number below 1
 _BLOCK = 1024
 
 
@@ -195,7 +194,7 @@ def moved(
 ) -> Float32[np.ndarray, " box"]:
     """Confidences with residuals added to their logits; exactly the same where a residual is 0."""
     # in odds and double precision, so that no confidence near 1 is rounded on the way
-    inside = np.clip(confidence.astype(np.float64), _SMALLEST, 1 - _SMALLEST)
+    inside = np.clip(confidence.astype(np.float64), SMALLEST, 1 - SMALLEST)
     odds = inside / (1 - inside) * np.exp(residual.astype(np.float64))
     return np.where(residual == 0, confidence, odds / (1 + odds)).astype(np.float32)
 

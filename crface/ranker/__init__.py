@@ -16,6 +16,7 @@ from torch import Tensor
 
 from crface.backbones import mobilenet_v1, resnet50
 from crface.file_kind import file_kind
+from crface.ranker.confidence_module import ToldConfidenceModule
 from crface.ranker.gate import Gate
 from crface.ranker.home import Home
 from crface.ranker.interface import OutputRange, Ranker
@@ -44,7 +45,7 @@ def names() -> list[str]:
 
 
 def has_output_range(name: str) -> bool:
-    """Whether a ranker takes an `output_range`: the paper's do."""
+    """Whether a ranker takes an `output_range`: the paper's do, and the one that departs from them by a step."""
     return name in _PAPERS
 
 
@@ -56,8 +57,8 @@ def create(
 ) -> Ranker:
     """The ranker called `name` with random weights; untrained, it leaves every confidence as it is.
 
-    "large" and "small" are the paper's (3.4, 5.5); "per-box" and "second-opinion" are the step beyond
-    (`crface.ranker.per_box`).
+    "large" and "small" are the paper's (3.4, 5.5); "small-told" is the small one with a head that is told which
+    candidate each output belongs to; "per-box" and "second-opinion" are the step beyond (`crface.ranker.per_box`).
     `num_candidates` is N, `image_side_px` the long side that pictures are scaled to. `output_range`, an option of the
     paper's rankers alone, is how they keep confidences within 0..1: "clipped" is the paper's, "scaled" the default.
     Raises ValueError for an unknown name, listing the known ones, for fewer than 2 candidates or 32 pixels, and for an
@@ -146,6 +147,18 @@ def _small(num_candidates: int, image_side_px: int, output_range: OutputRange) -
     )
 
 
+def _small_told(num_candidates: int, image_side_px: int, output_range: OutputRange) -> ConfidenceRanker:
+    return ConfidenceRanker(
+        "small-told",
+        mobilenet_v1(width=0.25),
+        64,
+        num_candidates,
+        image_side_px,
+        output_range,
+        ToldConfidenceModule,
+    )
+
+
 def _large(num_candidates: int, image_side_px: int, output_range: OutputRange) -> ConfidenceRanker:
     # The paper names ResNet-50 and "FPN design" (4.3) but not the maps; its BPN of nine layers meets one after
     # every third, so there are three, read as C3 to C5. At N = 5000 these are 32,363,992 parameters, in single
@@ -157,7 +170,11 @@ def _large(num_candidates: int, image_side_px: int, output_range: OutputRange) -
     )
 
 
-_PAPERS: dict[str, Callable[[int, int, OutputRange], Ranker]] = {"large": _large, "small": _small}
+_PAPERS: dict[str, Callable[[int, int, OutputRange], Ranker]] = {
+    "large": _large,
+    "small": _small,
+    "small-told": _small_told,
+}
 _PER_BOX: dict[str, Callable[[int, int], Ranker]] = {
     "per-box": per_box_ranker,
     "second-opinion": second_opinion_ranker,

@@ -27,7 +27,7 @@ class ConfidenceRanker(Ranker):
 
     `num_candidates` is N, `image_side_px` the side of the square that pictures are scaled to. `backbone` makes three
     maps, at strides 8, 16 and 32; FPN and confidence modules have `channels` channels (256 in the large ranker, 64 in
-    the small).
+    the small). `head` makes the confidence modules.
 
     Range: "we also clip the refined confidence (c') to be within 0 to 1 to keep the same output range":
     `output_range` "clipped". Detectors' confidences crowd below 1, and there half of them would end as equals,
@@ -46,6 +46,7 @@ class ConfidenceRanker(Ranker):
         num_candidates: int,
         image_side_px: int,
         output_range: OutputRange,
+        head: type[ConfidenceModule] = ConfidenceModule,
     ) -> None:
         super().__init__()
         self.name = name
@@ -57,7 +58,7 @@ class ConfidenceRanker(Ranker):
         depths = backbone.channels
         self.bpn = BoxProcessingNetwork(num_levels=len(depths))
         self.fpn = FeaturePyramid(tuple(depth + BPN_CHANNELS for depth in depths), channels)
-        self.confidence = nn.ModuleList(ConfidenceModule(channels, num_candidates) for _ in depths)
+        self.confidence = nn.ModuleList(head(channels, num_candidates) for _ in depths)
         self.lowest: Tensor
         self.highest: Tensor
         self.register_buffer("lowest", torch.zeros(()))
@@ -78,7 +79,7 @@ class ConfidenceRanker(Ranker):
         levels: list[Tensor] = self.backbone(images)
         boxes = self.bpn(rows, is_box, [(level.shape[2], level.shape[3]) for level in levels])
         merged = self.fpn([torch.cat(pair, dim=1) for pair in zip(levels, boxes, strict=True)])
-        proposals = [module(level) for module, level in zip(self.confidence, merged, strict=True)]
+        proposals = [module(level, rows) for module, level in zip(self.confidence, merged, strict=True)]
         residual = torch.stack(proposals).mean(dim=0)
         refined = (rows[..., 4] + residual) * is_box
         if self.training:

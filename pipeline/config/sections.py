@@ -82,7 +82,7 @@ class CacheConfig(Section):
 class TrainConfig(Section):
     """The ranker and its training (paper 3.2 - 3.4, 4.2, 5.5)."""
 
-    ranker: Literal["large", "small", "per-box", "second-opinion"] = Field(
+    ranker: Literal["large", "small", "small-told", "per-box", "second-opinion"] = Field(
         "small", description="which network (crface.ranker)"
     )
     detectors: tuple[str, ...] = Field(

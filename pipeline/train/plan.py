@@ -41,6 +41,7 @@ _VALIDATION_VERSION = 2
 _WITH_OUTPUT_RANGE = (
     "large",
     "small",
+    "small-told",
 )  # as `crface.ranker.has_output_range`, which a plan cannot ask without PyTorch
 
 _NOT_DECIDING = {"checkpoint_every", "compile", "initial_weights"}

@@ -227,7 +227,7 @@ def test_what_is_no_ranker_is_refused_in_words(tmp_path: Path) -> None:
     save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match="does not hold a ranker"):
         ranker.load(tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match="'tiny'; choose one of large, small, per-box"):
+    with pytest.raises(ValueError, match="'tiny'; choose one of large, small, small-told, per-box"):
         ranker.create("tiny")
     with pytest.raises(ValueError, match="32 pixels"):
         ranker.create("small", image_side_px=16)
@@ -270,3 +270,28 @@ def test_a_batch_that_is_fitted_comes_into_oracle_order() -> None:
         if torch.equal(refined.argsort(dim=1), oracle.argsort(dim=1)):
             return
     pytest.fail(f"after 60 steps: {refined}")
+
+
+def told(num_candidates: int = 12) -> ConfidenceRanker:
+    """A ranker of the told kind that does change confidences."""
+    torch.manual_seed(3)
+    model = ranker.create("small-told", num_candidates, 64)
+    assert isinstance(model, ConfidenceRanker)
+    for module in model.confidence:
+        torch.nn.init.normal_(module.linear.weight, std=0.05)
+    return model.eval()
+
+
+def test_a_told_head_moves_two_candidates_of_equal_numbers_alike_and_others_differently() -> None:
+    candidates = some_candidates(12)
+    candidates[4] = candidates[3]
+    candidates[7, 4] = candidates[6, 4]  # elsewhere, with the same confidence
+    residual = told().refine(picture(), candidates) - candidates[:, 4]
+    assert residual[3] == pytest.approx(residual[4], abs=1e-6)
+    assert abs(residual[6] - residual[7]) > 1e-3
+
+
+def test_a_told_head_is_the_identity_while_untrained() -> None:
+    candidates = some_candidates(12)
+    refined = ranker.create("small-told", 12, 64).refine(picture(), candidates)
+    np.testing.assert_array_equal(refined, candidates[:, 4])

@@ -1,13 +1,9 @@
 """What each ranker costs beside the small one: parameters, bytes, CPU time of one thread and memory for one picture."""
 
-import re
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +12,7 @@ from jaxtyping import Float32
 
 from crface import ranker
 from crface.array_shapes import RgbImage
+from pipeline.bench.memory import megabytes, peak_bytes
 from pipeline.train.read_ahead import no_helping_threads
 
 _REFERENCE: Final = "small"
@@ -58,11 +55,13 @@ def bench_rankers(image_side_px: int, num_candidates: int, rounds: int) -> Ranke
     """
     image, candidates = _picture(image_side_px, num_candidates)
     models = {name: ranker.create(name, num_candidates, image_side_px).eval() for name in ranker.names()}
-    # a fresh process each: one that has refined before keeps some of the memory for the next time
-    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
-        peaks = {
-            name: pool.submit(_peak_bytes, name, image_side_px, num_candidates).result() for name in models
-        }
+    peaks = dict(
+        zip(
+            models,
+            peak_bytes(_prepared, [(name, image_side_px, num_candidates) for name in models]),
+            strict=True,
+        )
+    )
     seconds: dict[str, list[float]] = {name: [] for name in models}
     with _one_thread():
         for model in models.values():
@@ -100,7 +99,7 @@ def as_lines(bench: RankersBench) -> list[str]:
         f"{'ranker':15}{'parameters':>11}{'trained':>12}{'file MB':>9}{'CPU ms':>8}{'x small':>9}{'memory MB':>11}",
         *(
             f"{cost.name:15}{cost.parameters:11,}{cost.trained:12,}{cost.file_bytes / 1e6:9.1f}"
-            f"{cost.median_ms:8,.0f}{cost.times_small:9.2f}{_megabytes(cost.peak_bytes):>11}"
+            f"{cost.median_ms:8,.0f}{cost.times_small:9.2f}{megabytes(cost.peak_bytes):>11}"
             for cost in bench.costs
         ),
     ]
@@ -131,29 +130,11 @@ def _times(seconds: Sequence[float], reference: Sequence[float]) -> float:
     return float(np.median(np.array(seconds) / np.maximum(reference, 1e-9)))
 
 
-def _peak_bytes(name: str, image_side_px: int, num_candidates: int) -> int | None:
-    """Of this process, which has refined nothing yet."""
+def _prepared(name: str, image_side_px: int, num_candidates: int) -> Callable[[], object]:
     torch.set_num_threads(1)
     image, candidates = _picture(image_side_px, num_candidates)
     model = ranker.create(name, num_candidates, image_side_px).eval()
-    status = Path("/proc/self/status")
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak so far, of imports, is forgotten
-        before = _kilobytes(status.read_text(), "VmRSS")
-        model.refine(image, candidates)
-        return 1024 * (_kilobytes(status.read_text(), "VmHWM") - before)
-    except OSError:
-        return None
-
-
-def _kilobytes(status: str, name: str) -> int:
-    found = re.search(rf"^{name}:\s*(\d+) kB$", status, re.MULTILINE)
-    assert found is not None
-    return int(found[1])
-
-
-def _megabytes(count: int | None) -> str:
-    return "-" if count is None else f"{count / 1e6:,.0f}"
+    return lambda: model.refine(image, candidates)
 
 
 @contextmanager

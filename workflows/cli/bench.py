@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from detectors.protocols import NAMES
+from workflows.cli.bench_pairs import COMMANDS
 from workflows.cli.numbers import Number
 from workflows.cli.options import job_options, make_job
 from workflows.job.shown import show_table
@@ -19,6 +20,10 @@ def bench() -> None:
 
     Every claim is a ratio within one run.
     """
+
+
+for command in COMMANDS:
+    bench.add_command(command)
 
 
 @bench.command()

@@ -30,10 +30,11 @@ def faults(
     is_claimed = confidences > 0
     if not is_claimed.any():
         return {}
-    has_no_area = np.asarray((boxes_xyxy[:, 2:] <= boxes_xyxy[:, :2]).any(axis=1))
-    reach = np.abs(boxes_xyxy).max(axis=1)
-    limits = np.array([width, height], np.float32) * _FAR_SIDES
-    is_far = np.asarray(((boxes_xyxy[:, :2] > limits) | (boxes_xyxy[:, 2:] < -limits)).any(axis=1))
+    # column by column: along rows of four numbers, the same takes ten times as long
+    x1, y1, x2, y2 = np.ascontiguousarray(boxes_xyxy.T)
+    has_no_area = (x2 <= x1) | (y2 <= y1)
+    far_x, far_y = np.float32(width * _FAR_SIDES), np.float32(height * _FAR_SIDES)
+    is_far = (x1 > far_x) | (y1 > far_y) | (x2 < -far_x) | (y2 < -far_y)
     found: dict[Fault, str] = {}
     for chosen, share, words in (
         (is_claimed, _MOST, ""),
@@ -48,8 +49,8 @@ def faults(
             found.setdefault(
                 "far away", f"{bad:,} of {number:,} boxes{words} lie wholly outside of the image, far away"
             )
-    if reach[is_claimed].max() <= _FRACTION and min(height, width) >= _LEAST_SIDE:
-        largest = reach[is_claimed].max()
+    largest = np.abs(boxes_xyxy[is_claimed]).max()
+    if largest <= _FRACTION and min(height, width) >= _LEAST_SIDE:
         found["fractions"] = (
             f"all {int(is_claimed.sum()):,} boxes lie in the first pixels (largest coordinate {largest:.3g})"
         )

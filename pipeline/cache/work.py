@@ -14,6 +14,7 @@ import cv2
 
 import detectors
 from detectors.base import Precision
+from detectors.protocols import View
 from pipeline.blocks.commit import BlockReport, ComputedRow, compute_block
 from pipeline.blocks.decoding import DecodedImage, decoded_images
 from pipeline.blocks.ledger import Ledger
@@ -71,7 +72,9 @@ def cache_block(spec: CacheSpec, block: Block) -> BlockReport:
     Raises UserError when this process sees a different detector or index from the driver's, or cannot write.
     """
     device, device_name = _device()
-    detector = _detector(spec, device)
+    detector = _detector(
+        spec.detector, device, spec.precision, spec.view, spec.max_pixels, spec.key.fingerprint
+    )
     index = planned_rows(spec.workspace, spec.key.split, spec.index_digest, block.start, block.stop)
     batch_pixels = (
         _GPU_BATCH_PIXELS if device == "cuda" else 1
@@ -100,19 +103,18 @@ def _device() -> tuple[str, str]:
     return ("cuda", torch.cuda.get_device_name()) if torch.cuda.is_available() else ("cpu", "cpu")
 
 
-def _detector(spec: CacheSpec, device: str) -> detectors.Detector:
-    parts = view_parts(detector_identity(spec.detector), spec.view, spec.max_pixels, spec.precision)
-    if fingerprint(parts) != spec.key.fingerprint:
-        raise UserError(
-            f"a worker on {platform.node()} sees another {spec.detector} than this command: give every worker "
-            "the same installation and the same weights"
-        )
-    return _loaded(spec.detector, device, spec.precision, spec.key.fingerprint)
-
-
 # one in memory: the next run on this worker may need another detector, or the same with new weights
 @lru_cache(maxsize=1)
-def _loaded(detector: str, device: str, precision: Precision, fingerprint: str) -> detectors.Detector:
+def _detector(
+    detector: str, device: str, precision: Precision, view: View, max_pixels: int, expected: str
+) -> detectors.Detector:
+    """The detector whose candidates have the fingerprint `expected`; hashed once, when it is loaded."""
+    parts = view_parts(detector_identity(detector), view, max_pixels, precision)
+    if fingerprint(parts) != expected:
+        raise UserError(
+            f"a worker on {platform.node()} sees another {detector} than this command: give every worker "
+            "the same installation and the same weights"
+        )
     try:
         return load_detector(detector, device, precision)
     except ValueError as error:

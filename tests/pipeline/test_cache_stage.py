@@ -268,6 +268,24 @@ def test_a_worker_that_sees_another_detector_or_index_refuses(job: Job) -> None:
         cache_block(replace(plan.spec, index_digest="0"), plan.blocks[0])
 
 
+def test_a_worker_looks_at_its_detector_once_and_keeps_it_whatever_becomes_of_its_file(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = job.plan("fake_detector:NEWER")
+    prepare_cache(plan)
+    looks: list[str] = []
+
+    def identity(detector: str) -> dict[str, object]:
+        looks.append(detector)
+        return dict(plan.parts["detector"])
+
+    monkeypatch.setattr("pipeline.cache.work.detector_identity", identity)
+    for block in plan.blocks:
+        cache_block(plan.spec, block)
+    assert len(plan.blocks) == 3
+    assert looks == ["fake_detector:NEWER"]
+
+
 def test_a_full_disk_is_a_sentence(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = job.plan()
     prepare_cache(plan)

@@ -1,15 +1,17 @@
 """`crface cache` beside the bare loop over preloaded images and beside the script that one would write instead."""
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from pipeline.bench.pairs import Rounds, ratio_words
+from pipeline.bench.timeline import as_svg, as_table, block_timeline
 from pipeline.config.sections import DatasetConfig
 from pipeline.embedded.compose import compose
 from pipeline.embedded.degrade import encode_jpeg
-from pipeline.results.text import aligned
+from pipeline.results.text import aligned, counted
 
 BARE: Final = "bare loop"
 WORKERS: Final = "cache, its workers"
@@ -48,6 +50,17 @@ def write_pictures(folder: Path, num_images: int, long_side_px: int) -> list[Pat
     return files
 
 
+def draw_timeline(
+    detector: str, num_images: int, long_side_px: int, num_threads: int
+) -> tuple[list[str], bytes]:
+    """The table and the picture of what is done when while one block of such pictures is cached in this process."""
+    with tempfile.TemporaryDirectory(prefix="crface-bench-") as name:
+        files = write_pictures(Path(name, "pictures"), num_images, long_side_px)
+        spans = block_timeline(detector, files[0].parent, num_images, Path(name, "run"), num_threads)
+    title = f"{num_images} images of {long_side_px} px, {detector}, {counted(num_threads, 'thread')}"
+    return as_table(spans), as_svg(spans, title)
+
+
 def as_lines(bench: CacheBench) -> list[str]:
     """The benchmark as a table of 80 columns."""
     rounds = bench.rounds
@@ -68,7 +81,7 @@ def as_lines(bench: CacheBench) -> list[str]:
         "",
         *aligned(rows),
         "",
-        "x bare loop: images/s, and images a CPU second, by the bare loop's in the same round",
+        "x bare loop: images/s, and images a CPU second, by its in the same round",
         f"images whose candidates differ from the bare loop's: {len(bench.different)}",
     ]
 

@@ -28,6 +28,17 @@ _json = click.option(
     help="Also write all times to FILE, as JSON.",
 )
 
+_long_side = click.option(
+    "--long-side-px",
+    default=640,
+    show_default=True,
+    type=click.IntRange(96, 4096),
+    help="Long side of the images, pixels.",
+)
+_detector = click.option(
+    "--detector", default="retinaface-mobilenet0.25", show_default=True, metavar="NAME", help="Detector."
+)
+
 
 @click.command()
 @click.option(
@@ -56,24 +67,23 @@ def boxes(nums: tuple[int, ...], repeats: int, json_file: Path | None) -> None:
 
 
 @click.command()
-@click.option(
-    "--detector", default="retinaface-mobilenet0.25", show_default=True, metavar="NAME", help="Detector."
-)
+@_detector
 @click.option(
     "--images", "num_images", default=256, show_default=True, type=click.IntRange(1), help="Number of images."
 )
-@click.option(
-    "--long-side-px",
-    default=640,
-    show_default=True,
-    type=click.IntRange(96, 4096),
-    help="Long side of the images, pixels.",
-)
+@_long_side
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Number of workers.")
 @click.option(
     "--threads", default=1, show_default=True, type=click.IntRange(1), help="Threads of torch in each worker."
 )
 @_repeats
+@click.option(
+    "--timeline",
+    "svg_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.svg",
+    help="Instead, draw what is done when while one block of the images is cached.",
+)
 @_json
 def cache(
     detector: str,
@@ -82,6 +92,7 @@ def cache(
     workers: int,
     threads: int,
     repeats: int,
+    svg_file: Path | None,
     json_file: Path | None,
 ) -> None:
     """Compare caching with the bare loop.
@@ -93,17 +104,46 @@ def cache(
     \b
     Example:  crface bench cache
               crface bench cache --images 1000 --workers 2
+              crface bench cache --images 32 --timeline block.svg
     """
     from pipeline.bench import cache as bench_cache
     from workflows.commands.bench_cache import bench_cache as measure
 
+    if svg_file is not None:
+        lines, picture = bench_cache.draw_timeline(detector, num_images, long_side_px, threads)
+        write_atomically(svg_file, picture)
+        show_table("\n".join(lines))
+        return
     found = measure(detector, num_images, long_side_px, workers, threads, repeats)
     _tell(bench_cache.as_lines(found), bench_cache.as_json(found), json_file)
     if found.different:
         raise UserError(f"the candidates of {len(found.different)} images differ between the ways")
 
 
-COMMANDS = (boxes, cache)
+@click.command()
+@_detector
+@click.option(
+    "--images", "num_images", default=64, show_default=True, type=click.IntRange(1), help="Number of images."
+)
+@_long_side
+@_repeats
+@_json
+def store(detector: str, num_images: int, long_side_px: int, repeats: int, json_file: Path | None) -> None:
+    """Compare the candidate store with others.
+
+    Bytes, and time to write and read an image, beside .npz, .npy, Parquet and (if h5py is installed) HDF5; megabytes a
+    second with several writers; and what fewer bytes an image would cost in AP.
+
+    \b
+    Example:  crface bench store
+    """
+    from pipeline.bench import store as bench_store
+
+    found = bench_store.bench_store(detector, num_images, long_side_px, repeats)
+    _tell(bench_store.as_lines(found), bench_store.as_json(found), json_file)
+
+
+COMMANDS = (boxes, cache, store)
 """The commands of this module, for the group."""
 
 

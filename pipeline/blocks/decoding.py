@@ -1,18 +1,22 @@
 """The images of a block, decoded one by one while the stage works on the previous ones."""
 
 import hashlib
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 
 from crface.array_shapes import RgbImage
 from pipeline.blocks.commit import ComputedRow
 from pipeline.dataset.index import ImageRow, Index, IndexPart
 from pipeline.images.decode import ImageError, decode_image, read_bytes
 
+GPU_AHEAD_PIXELS = 8_000_000
+"""Pixels to decode ahead of a GPU: about 26 VGA images, 24 MB."""
+
 _IMAGES_AHEAD = 2  # little memory, yet a stage slower than the decoder never waits
+_MAX_THREADS = 4  # a stage quicker than one decoder: on a GPU a light detector takes a millisecond an image
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,24 +28,34 @@ class DecodedImage:
 
 
 def decoded_images(
-    index: Index | IndexPart, rows: Sequence[int], max_pixels: int
+    index: Index | IndexPart, rows: Sequence[int], max_pixels: int, ahead_pixels: int = 0
 ) -> Iterator[DecodedImage | ComputedRow]:
     """The rows' images in order, each decoded ahead on a thread; none for no rows.
+
+    Two images are decoded ahead; with `ahead_pixels`, as many as have that many pixels together, on several threads:
+    for a stage that takes many images at once.
 
     Where there is no image to compute from, the row's result comes instead, without values. If the image is
     missing or unreadable, the result names the reason and is final. If the file cannot be read just now or its
     bytes differ from the index, the next run computes it again. If the image was removed, there is no error.
     """
-    todo = iter(rows)
-    with ThreadPoolExecutor(1, thread_name_prefix="decode") as pool:
+    todo = deque(rows)
+    ahead: deque[tuple[Future[DecodedImage | ComputedRow], int]] = deque()
+    num_threads = min(_MAX_THREADS, os.cpu_count() or 1) if ahead_pixels else 1
+    with ThreadPoolExecutor(num_threads, thread_name_prefix="decode") as pool:
 
-        def started(num_rows: int) -> list[Future[DecodedImage | ComputedRow]]:
-            return [pool.submit(_decode, index, row, max_pixels) for row in islice(todo, num_rows)]
+        def fill(pixels: int) -> int:
+            while todo and (len(ahead) < _IMAGES_AHEAD or pixels < ahead_pixels):
+                row = index.row(todo.popleft())
+                ahead.append((pool.submit(_decode, index, row.row, max_pixels), row.width * row.height))
+                pixels += row.width * row.height
+            return pixels
 
-        ahead = deque(started(_IMAGES_AHEAD))
+        pixels = fill(0)
         while ahead:
-            image = ahead.popleft().result()
-            ahead.extend(started(1))
+            future, num_pixels = ahead.popleft()
+            image = future.result()
+            pixels = fill(pixels - num_pixels)
             yield image
 
 

@@ -16,7 +16,7 @@ import detectors
 from detectors.base import Precision
 from detectors.protocols import View
 from pipeline.blocks.commit import BlockReport, ComputedRow, compute_block
-from pipeline.blocks.decoding import DecodedImage, decoded_images
+from pipeline.blocks.decoding import GPU_AHEAD_PIXELS, DecodedImage, decoded_images
 from pipeline.blocks.ledger import Ledger
 from pipeline.blocks.plan import Block
 from pipeline.blocks.store import CandidateStore
@@ -27,7 +27,7 @@ from pipeline.dataset.index import planned_rows
 from pipeline.errors import UserError
 from pipeline.workspace.fingerprint import fingerprint
 
-_GPU_BATCH_PIXELS = 8_000_000  # about 26 VGA images or one 4K frame per forward pass
+_GPU_BATCH_PIXELS = GPU_AHEAD_PIXELS  # about 26 VGA images or one 4K frame per forward pass
 
 
 def prepare_cache(plan: CachePlan) -> None:
@@ -76,13 +76,13 @@ def cache_block(spec: CacheSpec, block: Block) -> BlockReport:
         spec.detector, device, spec.precision, spec.view, spec.max_pixels, spec.key.fingerprint
     )
     index = planned_rows(spec.workspace, spec.key.split, spec.index_digest, block.start, block.stop)
-    batch_pixels = (
-        _GPU_BATCH_PIXELS if device == "cuda" else 1
-    )  # a CPU gains nothing from more than one image
+    is_gpu = device == "cuda"
+    batch_pixels = _GPU_BATCH_PIXELS if is_gpu else 1  # a CPU gains nothing from more than one image
+    ahead_pixels = GPU_AHEAD_PIXELS if is_gpu else 0  # the next batch, while this one is forwarded
 
     def compute(rows: list[int]) -> Iterator[ComputedRow]:
         batch: list[DecodedImage] = []
-        for image in decoded_images(index, rows, spec.max_pixels):
+        for image in decoded_images(index, rows, spec.max_pixels, ahead_pixels):
             if isinstance(image, ComputedRow):
                 yield image
                 continue

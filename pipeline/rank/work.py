@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.blocks.commit import BlockReport, ComputedRow, compute_block
 from pipeline.blocks.complete import open_complete
-from pipeline.blocks.decoding import decoded_images
+from pipeline.blocks.decoding import GPU_AHEAD_PIXELS, decoded_images
 from pipeline.blocks.ledger import Ledger
 from pipeline.blocks.plan import Block
 from pipeline.blocks.store import CandidateStore, ImageUnreadable, ScoreStore
@@ -67,7 +67,7 @@ def rank_block(spec: RankSpec, block: Block) -> BlockReport:
             yield replace(result, digest=trusted_digest(result.digest, spec.trust))
 
     def refined_rows(rows: list[int]) -> Iterator[ComputedRow]:
-        for image in decoded_images(index, rows, MAX_PIXELS):
+        for image in decoded_images(index, rows, MAX_PIXELS, GPU_AHEAD_PIXELS if device == "cuda" else 0):
             if isinstance(image, ComputedRow):
                 yield image
                 continue

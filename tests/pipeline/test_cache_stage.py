@@ -324,6 +324,29 @@ def test_the_next_images_are_decoded_while_one_is_looked_at(
     assert [image.row.row for image in images if isinstance(image, DecodedImage)] == list(range(1, 10))
 
 
+def test_a_stage_of_many_images_at_once_has_as_many_pixels_decoded_ahead_in_order(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: set[str] = set()
+    decode = decoding.decode_image
+
+    def noted(data: bytes, path: Path, max_pixels: int) -> np.ndarray:
+        decoded.add(path.name)
+        if path.name == "001.png":
+            time.sleep(0.05)  # others overtake it
+        return decode(data, path, max_pixels)
+
+    monkeypatch.setattr(decoding, "decode_image", noted)
+    images = decoded_images(job.index(), range(10), 1000, ahead_pixels=5 * 16)
+    rows = [next(images)]
+    deadline = time.monotonic() + 10
+    while len(decoded) < 6 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert sorted(decoded) == [f"00{number}.png" for number in range(6)]  # one taken, and five of 16 pixels
+    rows += images
+    assert [image.row.row for image in rows if isinstance(image, DecodedImage)] == list(range(10))
+
+
 def test_candidates_are_filed_under_the_name_that_the_detectors_identity_gives(job: Job) -> None:
     job.draw(0, red=1)
     assert job.plan("fake_detector:RENAMED").key.detector == "renamed"

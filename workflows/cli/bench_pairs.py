@@ -143,7 +143,73 @@ def store(detector: str, num_images: int, long_side_px: int, repeats: int, json_
     _tell(bench_store.as_lines(found), bench_store.as_json(found), json_file)
 
 
-COMMANDS = (boxes, cache, store)
+@click.command()
+@click.option(
+    "--detector",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Detector of this package; may be repeated.  [default: those with shipped weights]",
+)
+@click.option(
+    "--images", "num_images", default=256, show_default=True, type=click.IntRange(1), help="Number of images."
+)
+@click.option(
+    "--image-side-px",
+    default=1024,
+    show_default=True,
+    type=click.IntRange(64, 4096),
+    help="Long side of the images, pixels.",
+)
+@click.option(
+    "--large-side-px",
+    default=7680,
+    show_default=True,
+    type=click.IntRange(64, 15360),
+    help="Long side of the large images, pixels.",
+)
+@click.option(
+    "--candidates",
+    "num_candidates",
+    default=5000,
+    show_default=True,
+    type=click.IntRange(2, 5000),
+    help="Candidates given to the rankers.",
+)
+@_repeats
+@_json
+def gpu(
+    names: tuple[str, ...],
+    num_images: int,
+    image_side_px: int,
+    large_side_px: int,
+    num_candidates: int,
+    repeats: int,
+    json_file: Path | None,
+) -> None:
+    """Measure what a GPU makes of it all.
+
+    How busy the cache stage keeps it, milliseconds and memory of an 8K image beside what its arithmetic allows, and the
+    rankers beside the paper's times. Without a GPU everything runs on the CPU, where the default sizes take an hour.
+
+    \b
+    Example:  crface bench gpu --json gpu.json
+              crface bench gpu --images 4 --image-side-px 128 --large-side-px 256 --repeats 1
+    """
+    from pipeline.bench import gpu as bench_gpu
+
+    sizes = bench_gpu.Sizes(
+        images=num_images,
+        image_side_px=image_side_px,
+        large_side_px=large_side_px,
+        candidates=num_candidates,
+        repeats=repeats,
+    )
+    found = bench_gpu.bench_gpu(names or bench_gpu.SHIPPED, sizes)
+    _tell(bench_gpu.as_lines(found), bench_gpu.as_json(found), json_file)
+
+
+COMMANDS = (boxes, cache, store, gpu)
 """The commands of this module, for the group."""
 
 

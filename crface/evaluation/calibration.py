@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
 from jaxtyping import Float, Int
 
 
@@ -163,6 +162,8 @@ def _correlations(
 ) -> tuple[float, float]:
     if len(confidence) == 0 or np.ptp(confidence) == 0 or np.ptp(oracle) == 0:
         return np.nan, np.nan
+    import scipy.stats  # half a second, which those who only read what was measured do not wait for
+
     # ranks once for both. The p-value is not asked for: take the quick one, but it divides by zero for two boxes
     ranks = scipy.stats.rankdata(confidence), scipy.stats.rankdata(oracle)
     kendall = scipy.stats.kendalltau(*ranks, method="exact" if len(oracle) == 2 else "asymptotic").statistic

@@ -1,8 +1,11 @@
 """Four labelled images with stored candidates and scores, evaluated, for tests of what the report says of them."""
 
-from collections.abc import Mapping, Sequence
+import functools
+import pickle
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -15,6 +18,8 @@ from pipeline.evaluate.plan import EvaluationInput
 from pipeline.evaluate.sources import Source
 from pipeline.evaluate.work import evaluate
 from pipeline.report import ReportInput, build_report, changes, plan_report
+from pipeline.report.chart_model import Figure
+from pipeline.report.plots import figure_files
 from pipeline.workspace.layout import CandidateKey, Workspace
 from pipeline.workspace.place import Place
 
@@ -61,7 +66,9 @@ class Run:
     config: RunConfig
 
     def build(self, title: str = "A run") -> str:
-        return build_report(self.about(title)).read_text()
+        """The page; a figure that another page of this session had as well is not drawn again for its files."""
+        with mock.patch("pipeline.report.page.figure_files", _figure_files):
+            return build_report(self.about(title)).read_text()
 
     def changes(self, title: str = "A run") -> list[str]:
         return changes(self.workspace, plan_report(self.about(title)))
@@ -77,6 +84,15 @@ class Run:
             sources=self.sources,
             config=self.config.evaluate,
         )
+
+
+def _figure_files(figures: Iterable[Figure]) -> dict[str, bytes]:
+    return {name: data for figure in figures for name, data in _drawn(pickle.dumps(figure)).items()}
+
+
+@functools.cache
+def _drawn(figure: bytes) -> dict[str, bytes]:
+    return figure_files([pickle.loads(figure)])
 
 
 def report_run(

@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+# the suite runs as many processes as there are cores; what threads do is tested where it matters
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import settings
 

@@ -9,8 +9,9 @@ PictureBatch = Float[Tensor, "image 3 height width"]
 SizeBatch = Float[Tensor, "image 2"]
 """Width and height of what each picture of a batch shows, in pixels."""
 
-RowBatch = Float[Tensor, "image box 5"]
-"""Candidates of a batch: x, y, width, height in shares of the picture, and confidence; zeros are padding."""
+RowBatch = Float[Tensor, "image box number"]
+"""Candidates of a batch: x, y, width, height in shares of the picture, and confidence; zeros are padding. More columns
+follow only where other detectors are asked (`crface.ranker.opinions`)."""
 
 ScoreBatch = Float[Tensor, "image box"]
 """A number for each box of a batch."""

@@ -16,6 +16,7 @@ from crface.array_shapes import ScoredBoxes
 from crface.detections import detections_of
 from crface.ranker.describing import describe
 from crface.ranker.home import USUAL_DISTANCE, trust_in
+from crface.ranker.opinions import with_opinions
 from detectors.plausible import misread_corners
 from pipeline.blocks.trust import Judgement
 from pipeline.config.sections import EvaluateConfig
@@ -51,19 +52,22 @@ class FoundFaces:
 class FaceFinder:
     """A detector, with or without a ranker, ready to use; on a GPU if there is one."""
 
-    def __init__(self, detector: str, ranker: Path | None) -> None:
-        """Load the detector and the ranker.
+    def __init__(self, detector: str, ranker: Path | None, opinions: Sequence[str] = ()) -> None:
+        """Load the detector, the ranker, and the detectors that the ranker asks, by name unless `opinions` has them.
 
-        Raises UsageError for a detector that cannot be created, UserError for a file that is no ranker.
+        Raises UsageError for a detector that cannot be created, or that nobody asks, UserError for a file that is no
+        ranker.
         """
-        if is_imported(detector):
-            raise UsageError(f"{detector} was run elsewhere: it has no candidates for other images")
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        try:
-            self._detector = detectors.create(detector, device=device)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
+        self._detector = _created(detector, device)
         self._ranker = None if ranker is None else _loaded(ranker, device)
+        asked = () if self._ranker is None else self._ranker.opinions
+        given = {_name(spec): spec for spec in (*opinions, detector)}
+        if unasked := [spec for spec in opinions if _name(spec) not in asked]:
+            raise UsageError(f"nobody asks {unasked[0]}: the ranker asks {', '.join(asked) or 'no detector'}")
+        self._asked = [
+            None if name == _name(detector) else _created(given.get(name, name), device) for name in asked
+        ]
         self._trust = 1.0
         self._kept: dict[Path, ScoredBoxes] = {}
 
@@ -73,8 +77,7 @@ class FaceFinder:
         None, and full trust, without a ranker that knows where it is at home. Files that cannot be read or looked at
         are passed over. Candidates are kept for `find`.
         """
-        home = None if self._ranker is None else self._ranker.home
-        if home is None:
+        if self._ranker is None or (home := self._ranker.home) is None:
             return None
         step = max(1.0, len(paths) / MAX_PICTURES)
         descriptions = []
@@ -85,7 +88,8 @@ class FaceFinder:
                 continue
             self._kept[path] = rows
             descriptions.append(describe(image, rows))
-        distance, self._trust = trust_in(home, descriptions)
+        distance, trust = trust_in(home, descriptions)
+        self._trust = max(trust, self._ranker.least_trust)
         return Judgement(
             images="",
             num_pictures=len(descriptions),
@@ -105,7 +109,10 @@ class FaceFinder:
         """
         config = EvaluateConfig()
         image, complaint, rows = self._looked_at(path, max_pixels)
-        refined = None if self._ranker is None else self._ranker.refine(image, rows, self._trust)
+        refined = None
+        if self._ranker is not None:
+            said = [None if other is None else _candidates(other, image, path) for other in self._asked]
+            refined = self._ranker.refine(image, with_opinions(rows, said), self._trust)
         kept = detections_of(
             torch.from_numpy(np.ascontiguousarray(rows, np.float32)),
             None if refined is None else torch.from_numpy(refined),
@@ -121,13 +128,7 @@ class FaceFinder:
         image, complaint = examined_image(read_bytes(path, max_pixels), path, max_pixels)
         if path in self._kept:
             return image, complaint, self._kept.pop(path)
-        try:
-            rows = self._detector.candidates([image])[0]
-        except ValueError as error:  # an image that a detector cannot take, or damaged weights
-            raise UserError(f"{path}: {error}") from error
-        if misread := misread_corners(rows, *image.shape[:2]):
-            raise UserError(f"{path}: the detector gave boxes that no face can have: {misread}")
-        return image, complaint, rows
+        return image, complaint, _candidates(self._detector, image, path)
 
 
 def write_picture(found: FoundFaces, photograph: Path, folder: Path) -> Path:
@@ -176,6 +177,29 @@ def _free_path(photograph: Path, folder: Path) -> Path:
         if not os.path.lexists(path) or is_drawing(path, photograph):
             return path
     raise AssertionError("numbers do not end")
+
+
+def _created(detector: str, device: str) -> detectors.Detector:
+    if is_imported(detector):
+        raise UsageError(f"{detector} was run elsewhere: it has no candidates for other images")
+    try:
+        return detectors.create(detector, device=device)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _name(spec: str) -> str:
+    return spec.partition("@")[0]
+
+
+def _candidates(detector: detectors.Detector, image: Picture, path: Path) -> ScoredBoxes:
+    try:
+        rows = detector.candidates([image])[0]
+    except ValueError as error:  # an image that a detector cannot take, or damaged weights
+        raise UserError(f"{path}: {error}") from error
+    if misread := misread_corners(rows, *image.shape[:2]):
+        raise UserError(f"{path}: the detector gave boxes that no face can have: {misread}")
+    return rows
 
 
 def _loaded(path: Path, device: str) -> "Ranker":

@@ -7,8 +7,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from crface.backbones import mobilenet_v1, resnet50
 from crface.file_kind import file_kind
+from crface.ranker.committee import CommitteeRanker
 from crface.ranker.confidence_module import ToldConfidenceModule
 from crface.ranker.gate import Gate
 from crface.ranker.home import Home
@@ -25,6 +27,8 @@ from crface.ranker.per_box import PerBoxRanker, per_box_ranker, second_opinion_r
 from crface.weights import check_keys, tensors_sha256
 
 __all__ = [
+    "COMMITTEE",
+    "CommitteeRanker",
     "ConfidenceRanker",
     "Gate",
     "Home",
@@ -39,8 +43,12 @@ __all__ = [
 ]
 
 
+COMMITTEE: Final = "committee"
+"""The ranker that asks other detectors."""
+
+
 def names() -> list[str]:
-    """The names of the rankers that `create` knows."""
+    """The names of the rankers that take a picture and one detector's candidates; `COMMITTEE` takes more."""
     return [*_PAPERS, *_PER_BOX]
 
 
@@ -54,21 +62,28 @@ def create(
     num_candidates: int = 5000,
     image_side_px: int = 1024,
     output_range: OutputRange | None = None,
+    opinions: Sequence[str] = (),
 ) -> Ranker:
     """The ranker called `name` with random weights; untrained, it leaves every confidence as it is.
 
     "large" and "small" are the paper's (3.4, 5.5); "small-told" is the small one with a head that is told which
     candidate each output belongs to; "per-box" and "second-opinion" are the step beyond (`crface.ranker.per_box`).
+    "committee" asks other detectors, those named in `opinions` (`crface.ranker.committee`).
     `num_candidates` is N, `image_side_px` the long side that pictures are scaled to. `output_range`, an option of the
     paper's rankers alone, is how they keep confidences within 0..1: "clipped" is the paper's, "scaled" the default.
-    Raises ValueError for an unknown name, listing the known ones, for fewer than 2 candidates or 32 pixels, and for an
-    `output_range` of a ranker that has none.
+    Raises ValueError for an unknown name, listing the known ones, for fewer than 2 candidates or 32 pixels, for an
+    `output_range` of a ranker that has none, and unless a committee, and no other, has `opinions`, all different.
     """
-    if name not in names():
-        raise ValueError(f"there is no ranker {name!r}; choose one of {', '.join(names())}")
+    if name not in (known := [*names(), COMMITTEE]):
+        raise ValueError(f"there is no ranker {name!r}; choose one of {', '.join(known)}")
     if output_range is not None and not has_output_range(name):
         raise ValueError(
             f"the {name} ranker has no output_range: it refines logits, whose confidences lie in 0..1; leave it out"
+        )
+    if (name == COMMITTEE) != bool(opinions) or len(set(opinions)) < len(opinions):
+        raise ValueError(
+            f"the {name} ranker cannot ask {list(opinions)}: a committee asks one detector or several, each of another "
+            "name, and other rankers ask none"
         )
     if num_candidates < 2 or image_side_px < 32:
         raise ValueError(
@@ -77,6 +92,8 @@ def create(
         )
     if name in _PAPERS:
         return _PAPERS[name](num_candidates, image_side_px, output_range or "scaled")
+    if name == COMMITTEE:
+        return CommitteeRanker(opinions, num_candidates, image_side_px)
     return _PER_BOX[name](num_candidates, image_side_px)
 
 
@@ -101,7 +118,13 @@ def load(path: str | Path) -> Ranker:
                 "again with `crface train --verify`"
             )
         output_range = about["output_range"] if has_output_range(about["name"]) else None
-        model = create(about["name"], about["num_candidates"], about["image_side_px"], output_range)
+        model = create(
+            about["name"],
+            about["num_candidates"],
+            about["image_side_px"],
+            output_range,
+            about.get("opinions", ()),
+        )
         if any(key.startswith("gate.") for key in state):
             model.gate = Gate()
         if any(key.startswith("home.") for key in state):

@@ -31,12 +31,18 @@ def scaled_picture(
     Below and to the right of it mean colour is added until both sides are multiples of `multiple_of`.
     """
     height, width = image.shape[:2]
-    scale = side_px / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+    size = scaled_size(width, height, side_px)
     # area averaging does not alias when shrinking; it would be a nearest neighbour when enlarging
-    resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    is_shrunk = side_px < max(height, width)
+    resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if is_shrunk else cv2.INTER_LINEAR)
     rows, columns = (-(-side // multiple_of) * multiple_of for side in (size[1], size[0]))
     return _on_mean_colour(resized, rows, columns), size
+
+
+def scaled_size(width: int, height: int, side_px: int) -> tuple[int, int]:
+    """Width and height of a picture whose long side is scaled to `side_px`; at least one pixel."""
+    scale = side_px / max(height, width)
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def on_square(picture: RgbImage, side_px: int) -> UInt8[np.ndarray, "side side 3"]:
@@ -45,21 +51,21 @@ def on_square(picture: RgbImage, side_px: int) -> UInt8[np.ndarray, "side side 3
 
 
 def relative_rows(
-    candidates: Float32[np.ndarray, "candidate 5"], width: int, height: int, num_candidates: int
-) -> Float32[np.ndarray, "row 5"]:
+    candidates: Float32[np.ndarray, "candidate number"], width: int, height: int, num_candidates: int
+) -> Float32[np.ndarray, "row number"]:
     """The first N candidates as rows x, y, w, h, confidence, the rest of the N rows zero.
 
     `candidates` are `x1 y1 x2 y2 confidence` in pixels of a picture of this width and height, highest
     confidence first. The paper's "x, y, w, h" is read as the upper left corner and the size, "normalize by
     the image width and height to keep the input range between 0 to 1" as a division; boxes that reach out of
-    the picture are not clipped.
+    the picture are not clipped. Further columns (`crface.ranker.opinions`) stay as they are.
     """
-    rows = np.zeros((num_candidates, 5), np.float32)
+    rows = np.zeros((num_candidates, candidates.shape[1]), np.float32)
     taken = candidates[:num_candidates]
     rows[: len(taken), :2] = taken[:, :2]
     rows[: len(taken), 2:4] = taken[:, 2:4] - taken[:, :2]
     rows[: len(taken), :4] /= np.array([width, height, width, height], np.float32)
-    rows[: len(taken), 4] = taken[:, 4]
+    rows[: len(taken), 4:] = taken[:, 4:]
     return rows
 
 

@@ -15,6 +15,7 @@ from crface.backbones import MobileNetV1, ResNet
 from crface.losses.targets import Scale
 from crface.ranker.gate import Gate
 from crface.ranker.home import Home
+from crface.ranker.opinions import num_columns
 from crface.tensor_shapes import PictureBatch, RowBatch, ScoreBatch, SizeBatch
 
 OutputRange = Literal["clipped", "scaled"]
@@ -48,6 +49,11 @@ class Ranker(nn.Module, ABC):
     """How much of the refinement is used; None: all of it."""
     home: Home | None
     """The pictures that it was trained on, to compare others with; None: not known, as in older files."""
+    opinions: tuple[str, ...] = ()
+    """Names of the detectors whose opinions it reads beside each box; candidates then come from
+    `crface.ranker.opinions.with_opinions`, in this order."""
+    least_trust: float = 0.0
+    """How far it is still believed on pictures unlike those that it was trained on, 0..1."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,13 +94,13 @@ class Ranker(nn.Module, ABC):
 
         `trust` is how far the ranker is believed on these pictures, 0..1: with 0 the confidences are the detector's.
         `image` is uint8 [H, W, 3] RGB of any size (checked by `check_input` rather than by the signature, for a
-        readable message); `candidates` [N, 5] are `x1 y1 x2 y2 confidence` in its pixels, in any order; rows
-        that are zero throughout are padding and get 0.
+        readable message); `candidates` [N, 5] are `x1 y1 x2 y2 confidence` in its pixels, in any order, with the
+        columns of `opinions` where the ranker has any; rows that are zero throughout are padding and get 0.
 
         Runs in evaluation mode, whatever mode the network is in. Raises ValueError for other shapes or values
         that are not finite.
         """
-        check_input(image, candidates)
+        check_input(image, candidates, len(self.opinions))
         predicted = candidates[:, 4].astype(np.float32)
         gate = self.gate or Gate()
         if trust == 0 or float(gate.share) == 0:
@@ -114,7 +120,7 @@ class Ranker(nn.Module, ABC):
         """`refine` with the whole refinement, whatever the gate; the input is checked."""
 
     @abstractmethod
-    def options(self) -> Mapping[str, str]:
+    def options(self) -> Mapping[str, object]:
         """What `crface.ranker.create` takes for this ranker besides N and the side of pictures."""
 
     @abstractmethod
@@ -147,15 +153,17 @@ def evaluating(model: nn.Module) -> Iterator[torch.device]:
         model.train(was_training)
 
 
-def check_input(image: np.ndarray, candidates: np.ndarray) -> None:
+def check_input(image: np.ndarray, candidates: np.ndarray, num_opinions: int) -> None:
     """Raise ValueError, in words, unless an image and its candidates are what `refine` takes."""
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
         raise ValueError(
             f"the image is {image.dtype} {list(image.shape)}; uint8 [height, width, 3] RGB is needed"
         )
-    if candidates.ndim != 2 or candidates.shape[1] != 5:
+    if candidates.ndim != 2 or candidates.shape[1] != num_columns(num_opinions):
+        more = f", and those of {num_opinions} opinions (crface.ranker.opinions)" if num_opinions else ""
         raise ValueError(
-            f"the candidates are {list(candidates.shape)}; [N, 5] is needed: x1 y1 x2 y2 confidence"
+            f"the candidates are {list(candidates.shape)}; [N, {num_columns(num_opinions)}] is needed: "
+            f"x1 y1 x2 y2 confidence{more}"
         )
     if not np.isfinite(candidates).all():
         raise ValueError("the candidates hold values that are not finite")

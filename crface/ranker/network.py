@@ -126,7 +126,7 @@ class ConfidenceRanker(Ranker):
         refined[(candidates == 0).all(axis=1)] = 0  # padding
         return refined
 
-    def options(self) -> Mapping[str, str]:
+    def options(self) -> Mapping[str, object]:
         """How confidences are kept within 0..1."""
         return {"output_range": self.output_range}
 

@@ -31,8 +31,13 @@ OPSET = 18
 def to_onnx(model: Ranker) -> bytes:
     """The bytes of the ONNX file of a ranker in evaluation mode.
 
-    Raises ValueError when the package `onnx` is missing.
+    Raises ValueError when the package `onnx` is missing, and for a ranker that asks other detectors.
     """
+    if model.opinions:
+        raise ValueError(
+            f"the {model.name} ranker asks {', '.join(model.opinions)}: an ONNX file would not hold these detectors; "
+            "use `crface rank` or `crface detect`"
+        )
     if importlib.util.find_spec("onnx") is None:
         raise ValueError("writing an ONNX file needs the package onnx: pip install onnx")
     import onnx

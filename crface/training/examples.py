@@ -13,12 +13,14 @@ from crface.losses import Targets
 from crface.oracle import closest_face
 from crface.ranker.inputs import on_square, relative_rows
 from crface.ranker.interface import is_box_row
+from crface.ranker.opinions import NUM_COLUMNS
 from crface.tensor_shapes import SizeBatch
 from crface.training.augmentation import draw_transform
 from crface.training.batches import batch_images
 
-_DETECTOR, _AUGMENTATION = 1, 2  # with the seed; 0 draws the order of images
+_DETECTOR, _AUGMENTATION, _UNASKED = 1, 2, 4  # with the seed; 0 draws the order of images, 3 what is held out
 _TAIL_ABOVE = 0.01
+_UNASKED_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Example:
     """One augmented image as input to the network, with the target of each row."""
 
     picture: UInt8[np.ndarray, "side side 3"]
-    rows: Float32[np.ndarray, "row 5"]
+    rows: Float32[np.ndarray, "row number"]
     oracle: Float32[np.ndarray, " row"]
     face: Int64[np.ndarray, " row"]
     """The face that the oracle confidence is with; -1 for none."""
@@ -56,7 +58,7 @@ def draw(seed: int, step: int, num_images: int, num_detectors: int, batch_size: 
 
 def make_example(
     image: RgbImage,
-    candidates: Float32[np.ndarray, "candidate 5"],
+    candidates: Float32[np.ndarray, "candidate number"],
     faces: Float32[np.ndarray, "face 4"],
     seed: tuple[int, int, int],
     num_candidates: int,
@@ -97,17 +99,34 @@ def make_example(
 
 
 def _with_tail(
-    random: np.random.Generator, candidates: Float32[np.ndarray, "candidate 5"], num_rows: int
-) -> Float32[np.ndarray, "row 5"]:
+    random: np.random.Generator, candidates: Float32[np.ndarray, "candidate number"], num_rows: int
+) -> Float32[np.ndarray, "row number"]:
     num_first = num_rows * 2 // 3
     tail = num_first + np.flatnonzero(candidates[num_first:, 4] > _TAIL_ABOVE)
     drawn = random.permutation(tail)[: num_rows - num_first]
     return np.concatenate([candidates[:num_first], candidates[np.sort(drawn)]])
 
 
+def with_some_unasked(
+    candidates: Float32[np.ndarray, "candidate number"], seed: tuple[int, int, int]
+) -> Float32[np.ndarray, "candidate number"]:
+    """Candidates as if each detector whose opinion they carry had not been asked, with a chance of 1/4.
+
+    So that a ranker learns to do without any of them: without the one that is refined, which is not asked about itself.
+    `seed` is (seed of the run, step, place in the batch).
+    """
+    run_seed, step, place = seed
+    random = np.random.default_rng([run_seed, _UNASKED, step, place])
+    num_opinions = (candidates.shape[1] - 5) // NUM_COLUMNS
+    is_asked = random.random(num_opinions) >= _UNASKED_SHARE
+    kept = np.concatenate([np.ones(5), np.repeat(is_asked, NUM_COLUMNS)])
+    some: np.ndarray = (candidates * kept).astype(np.float32)
+    return some
+
+
 def collated(
     examples: Sequence[Example], device: torch.device
-) -> tuple[UInt8[Tensor, "image side side 3"], Float[Tensor, "image row 5"], SizeBatch, Targets]:
+) -> tuple[UInt8[Tensor, "image side side 3"], Float[Tensor, "image row number"], SizeBatch, Targets]:
     """A batch of examples on a device: pictures, rows and picture sizes for the network, and the targets."""
 
     def stacked(arrays: list[np.ndarray]) -> Tensor:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from pipeline.workspace.fingerprint import fingerprint
 from pipeline.workspace.layout import CandidateKey, Workspace
 from pipeline.workspace.place import Place
 from pipeline.workspace.writing import write_atomically
@@ -34,6 +35,8 @@ class Judgement:
     """0..1, as `crface.ranker.Ranker.refine` takes it."""
     is_overruled: bool = False
     """Whether a user asked for full trust, so that nothing was judged."""
+    asked: str = ""
+    """Which candidates of other detectors the ranker reads (`asked_digest`); empty if it reads none."""
 
     @property
     def figures(self) -> str:
@@ -70,20 +73,29 @@ def write_judgement(workspace: Workspace, key: CandidateKey, ranker: str, judgem
     write_atomically(judgement_file(workspace, key, ranker), content)
 
 
-def recorded_trust(workspace: Workspace, key: CandidateKey, ranker: str) -> float:
-    """The trust that a store's rows are to be refined with; 1 where nothing was judged."""
+def recorded_trust(workspace: Workspace, key: CandidateKey, ranker: str) -> tuple[float, str]:
+    """The trust that a store's rows are to be refined with, 1 where nothing was judged, and `asked`."""
     judgement = read_judgement(workspace, key, ranker)
-    return 1.0 if judgement is None else judgement.trust
+    return (1.0, "") if judgement is None else (judgement.trust, judgement.asked)
 
 
-def trusted_digest(digest: str, trust: float) -> str:
-    """What decides a row of refined confidences: the hash of its image, and the trust unless it is full."""
-    return digest if trust == 1 or not digest else f"{digest}{_MARK}{trust:g}"
+def asked_digest(asked: Sequence[CandidateKey]) -> str:
+    """What other detectors' candidates decide of a row of refined confidences; empty if none are asked."""
+    return fingerprint({"asked": [str(key.folder()) for key in asked]}) if asked else ""
 
 
-def trusted_digests(digests: Sequence[str], trust: float) -> Sequence[str]:
+def trusted_digest(digest: str, trust: float, asked: str = "") -> str:
+    """What decides a row of refined confidences: its image's hash, the trust unless it is full, and who is asked."""
+    if not digest:
+        return ""
+    return digest + (f"{_MARK}{trust:g}" if trust != 1 else "") + (f"{_MARK}{asked}" if asked else "")
+
+
+def trusted_digests(digests: Sequence[str], trust: float, asked: str = "") -> Sequence[str]:
     """`trusted_digest` of every row of an index."""
-    return digests if trust == 1 else tuple(trusted_digest(digest, trust) for digest in digests)
+    if trust == 1 and not asked:
+        return digests
+    return tuple(trusted_digest(digest, trust, asked) for digest in digests)
 
 
 def is_same_image(one: str, other: str) -> bool:

@@ -82,13 +82,18 @@ class CacheConfig(Section):
 class TrainConfig(Section):
     """The ranker and its training (paper 3.2 - 3.4, 4.2, 5.5)."""
 
-    ranker: Literal["large", "small", "small-told", "per-box", "second-opinion"] = Field(
+    ranker: Literal["large", "small", "small-told", "per-box", "second-opinion", "committee"] = Field(
         "small", description="which network (crface.ranker)"
     )
     detectors: tuple[str, ...] = Field(
         (),
         strict=False,
         description="names of the detectors in [cache] whose candidates it is trained on; none: all of them",
+    )
+    opinions: tuple[str, ...] = Field(
+        (),
+        strict=False,
+        description="names of the detectors in [cache] that the committee asks about each box; none: all of them",
     )
     num_candidates: int = Field(5000, ge=2, le=5000, description="N: candidates the ranker takes, best first")
     image_side_px: int = Field(
@@ -175,9 +180,11 @@ class TrainConfig(Section):
 
     @field_validator("initial_weights")
     @classmethod
-    def _opinion_needs_a_detector(cls, weights: str, info: ValidationInfo) -> str:
+    def _weights_fit_the_ranker(cls, weights: str, info: ValidationInfo) -> str:
         if info.data.get("ranker") == "second-opinion" and not weights:
             raise ValueError('ranker = "second-opinion" asks a detector: name the file of a RetinaFace')
+        if info.data.get("ranker") == "committee" and weights:
+            raise ValueError('ranker = "committee" looks at no picture: it has nothing to start from')
         return weights
 
 

@@ -60,7 +60,7 @@ def open_source(workspace: Workspace, source: Source, index: Index) -> SourceSto
 def _open_scores(workspace: Workspace, source: Source, index: Index) -> ScoreStore:
     store = ScoreStore.open(workspace.scores(source.key, source.ranker))
     missing = plan_blocks(
-        trusted_digests(index.row_digests, recorded_trust(workspace, source.key, source.ranker)),
+        trusted_digests(index.row_digests, *recorded_trust(workspace, source.key, source.ranker)),
         Ledger(workspace.scores_ledger(source.key, source.ranker)).read(),
         store.shard_bytes(),
         store.block_images,

@@ -1,6 +1,7 @@
 """How far a ranker is believed on a split: some of its pictures compared with those that it was trained on."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -9,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from pipeline.blocks.commit import ComputedRow
 from pipeline.blocks.complete import open_complete
 from pipeline.blocks.decoding import decoded_images
-from pipeline.blocks.trust import Judgement, read_judgement, write_judgement
+from pipeline.blocks.trust import Judgement, asked_digest, read_judgement, write_judgement
 from pipeline.dataset.index import Index
 from pipeline.dataset.sample import sampled
 from pipeline.errors import UserError
@@ -30,24 +31,33 @@ def judge(
     keys: Sequence[CandidateKey],
     ranker_file: Place,
     is_overruled: bool = False,
+    asked: Sequence[CandidateKey] = (),
 ) -> dict[CandidateKey, Judgement]:
     """How far the ranker is believed on each of these candidates, recorded; for the driver, which holds the lock.
 
     Nothing is computed where the record is of this index. With `is_overruled` the trust is full. No judgement where
-    the ranker does not know where it is at home.
+    the ranker does not know where it is at home, unless it asks other detectors, whose candidates (`asked`) are put on
+    record with it.
 
     Raises UserError when the candidates are not complete, the file is no ranker, or the record cannot be written.
     """
-    if not _has_home(ranker_file):
+    has_home = _has_home(ranker_file)
+    if not has_home and not asked:
         return {}
+    others = asked_digest(asked)
     ranker = fingerprint(identify_ranker(ranker_file))
     found = {key: read_judgement(workspace, key, ranker) for key in keys}
     stale = [
         key
         for key, old in found.items()
-        if old is None or (old.images, old.is_overruled) != (index.digest, is_overruled)
+        if old is None or (old.images, old.is_overruled, old.asked) != (index.digest, is_overruled, others)
     ]
-    judged = _overruled(index, stale) if is_overruled else _judged(workspace, index, stale, ranker_file)
+    judged = (
+        _judged(workspace, index, stale, ranker_file)
+        if has_home and not is_overruled
+        else _trusted(index, stale, is_overruled)
+    )
+    judged = {key: replace(judgement, asked=others) for key, judgement in judged.items()}
     for key, judgement in judged.items():
         try:
             write_judgement(workspace, key, ranker, judgement)
@@ -67,9 +77,14 @@ def _has_home(ranker_file: Place) -> bool:
         return False  # whoever loads the ranker says what it is instead
 
 
-def _overruled(index: Index, keys: Sequence[CandidateKey]) -> dict[CandidateKey, Judgement]:
+def _trusted(index: Index, keys: Sequence[CandidateKey], is_overruled: bool) -> dict[CandidateKey, Judgement]:
     full = Judgement(
-        images=index.digest, num_pictures=0, distance=0.0, usual_distance=0.0, trust=1.0, is_overruled=True
+        images=index.digest,
+        num_pictures=0,
+        distance=0.0,
+        usual_distance=0.0,
+        trust=1.0,
+        is_overruled=is_overruled,
     )
     return dict.fromkeys(keys, full)
 
@@ -84,7 +99,8 @@ def _judged(
     from crface.ranker.home import USUAL_DISTANCE, trust_in
     from pipeline.rank.loading import load_ranker
 
-    home = load_ranker(ranker_file).home
+    ranker = load_ranker(ranker_file)
+    home = ranker.home
     assert home is not None
     stores = {key: open_complete(workspace, index, key) for key in keys}
     wanted = {
@@ -108,6 +124,6 @@ def _judged(
             num_pictures=len(found),
             distance=round(distance, 3),
             usual_distance=USUAL_DISTANCE,
-            trust=trust,
+            trust=max(trust, ranker.least_trust),
         )
     return judged

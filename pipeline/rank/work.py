@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from pipeline.blocks.asked import asked_candidates
 from pipeline.blocks.commit import BlockReport, ComputedRow, compute_block
 from pipeline.blocks.complete import open_complete
 from pipeline.blocks.decoding import GPU_AHEAD_PIXELS, decoded_images
 from pipeline.blocks.ledger import Ledger
 from pipeline.blocks.plan import Block
 from pipeline.blocks.store import CandidateStore, ImageUnreadable, ScoreStore
-from pipeline.blocks.trust import trusted_digest
+from pipeline.blocks.trust import asked_digest, trusted_digest
 from pipeline.dataset.index import planned_rows
 from pipeline.errors import UserError
 from pipeline.images.decode import MAX_PIXELS
@@ -25,7 +26,8 @@ def prepare_rank(plan: RankPlan) -> None:
     written.
     """
     spec = plan.spec
-    open_complete(spec.workspace, plan.index, spec.key)
+    for key in {spec.key, *spec.asked}:
+        open_complete(spec.workspace, plan.index, key)
     model = load_ranker(spec.ranker_file)
     attrs: dict[str, Any] = {
         "ranker": model.name,
@@ -60,11 +62,16 @@ def rank_block(spec: RankSpec, block: Block) -> BlockReport:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = expected_ranker(spec.ranker_file, spec.ranker, device)
     index = planned_rows(spec.workspace, spec.key.split, spec.index_digest, block.start, block.stop)
-    candidates = CandidateStore.open(spec.workspace.candidates(spec.key))
+    candidates = asked_candidates(
+        spec.key,
+        {key: CandidateStore.open(spec.workspace.candidates(key)) for key in (spec.key, *spec.asked)},
+        spec.asked,
+    )
+    asked = asked_digest(spec.asked)
 
     def compute(rows: list[int]) -> Iterator[ComputedRow]:
         for result in refined_rows(rows):
-            yield replace(result, digest=trusted_digest(result.digest, spec.trust))
+            yield replace(result, digest=trusted_digest(result.digest, spec.trust, asked))
 
     def refined_rows(rows: list[int]) -> Iterator[ComputedRow]:
         for image in decoded_images(index, rows, MAX_PIXELS, GPU_AHEAD_PIXELS if device == "cuda" else 0):

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from jaxtyping import Float32
 
-from crface.array_shapes import RgbImage, ScoredBoxes
-from crface.training.examples import Draw, Example, draw, make_example
+from crface.array_shapes import RgbImage
+from crface.training.examples import Draw, Example, draw, make_example, with_some_unasked
 from crface.training.replicas import ALONE, Replicas
-from pipeline.blocks.store import CandidateStore
+from pipeline.blocks.asked import Candidates
 from pipeline.config.sections import TrainConfig
 from pipeline.dataset.index import Index
 from pipeline.train.read_ahead import Room, made_ahead
@@ -39,7 +39,7 @@ class ExampleSource:
         self,
         index: Index,
         rows: Sequence[int],
-        stores: Sequence[CandidateStore],
+        stores: Sequence[Candidates],
         config: TrainConfig,
         image_cache_bytes: int,
     ) -> None:
@@ -48,7 +48,7 @@ class ExampleSource:
         self._rows = rows
         self._stores = stores
         self._kept: dict[int, Photograph] = {}
-        self._found: dict[tuple[int, int], ScoredBoxes] = {}
+        self._found: dict[tuple[int, int], np.ndarray] = {}
         self._room = Room(image_cache_bytes)
 
     def photograph(self, image: int) -> Photograph:
@@ -59,7 +59,7 @@ class ExampleSource:
             self._room.keep(self._kept, image, made, made.image.nbytes)
         return made
 
-    def candidates(self, image: int, detector: int) -> Float32[np.ndarray, "candidate 5"]:
+    def candidates(self, image: int, detector: int) -> Float32[np.ndarray, "candidate number"]:
         """A detector's candidates of an image, both by their places, in pixels of the original."""
         found = self._found.get((image, detector))
         if found is None:
@@ -102,7 +102,7 @@ class ExampleSource:
 
     def _example(self, image: int, detector: int, seed: tuple[int, int, int]) -> Example:
         photograph = self.photograph(image)
-        candidates = self.candidates(image, detector)
+        candidates = with_some_unasked(self.candidates(image, detector), seed)
         return make_example(
             photograph.image,
             np.concatenate([candidates[:, :4] * photograph.scale, candidates[:, 4:]], axis=1),

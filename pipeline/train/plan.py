@@ -32,7 +32,14 @@ from pipeline.workspace.place import Place, listed
 CODE_VERSION = 3
 """Raised whenever the code changes in a way that changes a trained ranker."""
 
-_NEWER = {"patience": 0, "validation_detectors": [], "gate": False, "folds": 1, "detectors": []}
+_NEWER = {
+    "patience": 0,
+    "validation_detectors": [],
+    "gate": False,
+    "folds": 1,
+    "detectors": [],
+    "opinions": [],
+}
 """Options that rankers were trained before, and what those were trained with."""
 
 _VALIDATION_VERSION = 2
@@ -55,6 +62,8 @@ class TrainPlan:
     workspace: Workspace
     index: Index
     keys: tuple[CandidateKey, ...]
+    asked: tuple[CandidateKey, ...]
+    """The candidates whose opinions the ranker reads; those of a detector are no opinion on itself."""
     config: TrainConfig
     parts: Mapping[str, Any]
     """Everything that decides the ranker, as JSON values."""
@@ -93,12 +102,15 @@ def plan_train(
     is read but the index, the names in `rankers/` and the bytes of the initial weights, so the plan can be made
     before the candidates exist.
 
-    Of `keys`, those are trained on that `config.detectors` names, if it names any.
+    Of `keys`, those are trained on that `config.detectors` names, if it names any, and those are asked by a committee
+    that `config.opinions` names, or else all.
 
     Raises UserError when the initial weights cannot be read, UsageError for patience or detectors to validate
-    with but no held-out images, and when those detectors are not among `keys`, or are all of them.
+    with but no held-out images, and when those detectors are not among `keys`, or are all of them; for opinions
+    without a committee, a committee that has nobody to ask, and two detectors of one name.
     """
     config = sized(config, len(index.ok_rows))
+    asked = _asked(config, keys)
     keys = _trained_on(config, keys)
     parts: dict[str, Any] = {
         "code_version": CODE_VERSION,
@@ -109,6 +121,7 @@ def plan_train(
         "candidates": {
             f"{i} {key.detector}": f"{key.protocol} {key.fingerprint}" for i, key in enumerate(keys, start=1)
         },
+        **({"asked": [f"{key.detector} {key.protocol} {key.fingerprint}" for key in asked]} if asked else {}),
         "split": index.split,
         "images": index.digest,
         "labels": index.labels_digest,
@@ -130,6 +143,7 @@ def plan_train(
         workspace=workspace,
         index=index,
         keys=tuple(keys),
+        asked=asked,
         config=config,
         parts=parts,
         state=state,
@@ -151,6 +165,30 @@ def _trained_on(config: TrainConfig, keys: Sequence[CandidateKey]) -> list[Candi
             f"train.detectors names {unknown[0]}, the candidates are of {', '.join(sorted(known))}: name some of these"
         )
     return [key for key in keys if not config.detectors or key.detector in config.detectors]
+
+
+def _asked(config: TrainConfig, keys: Sequence[CandidateKey]) -> tuple[CandidateKey, ...]:
+    """The candidates that a committee asks, none for other rankers; UsageError where it cannot ask them."""
+    if config.ranker != "committee":
+        if config.opinions:
+            raise UsageError(
+                f'train.opinions are asked by ranker = "committee" alone, not by {config.ranker}'
+            )
+        return ()
+    known = [key.detector for key in keys]
+    wanted = config.opinions or tuple(known)
+    if unknown := [name for name in wanted if name not in known]:
+        raise UsageError(
+            f"train.opinions names {unknown[0]}, the candidates are of {', '.join(sorted(known))}: name some of these"
+        )
+    if len(set(wanted)) < len(wanted) or any(known.count(name) > 1 for name in wanted):
+        raise UsageError("a committee tells detectors by their names: it cannot ask two of the same name")
+    asked = tuple(next(key for key in keys if key.detector == name) for name in wanted)
+    if alone := [key.detector for key in _trained_on(config, keys) if not set(asked) - {key}]:
+        raise UsageError(
+            f"a committee asks other detectors, and there is none but {alone[0]}: name two or more with --detector"
+        )
+    return asked
 
 
 def _deciding(config: TrainConfig) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from crface.ranker import Gate, Ranker
 from crface.training.replicas import Replicas
-from pipeline.blocks.store import CandidateStore
+from pipeline.blocks.asked import Candidates
 from pipeline.train.choice import Choice, read_choice, write_choice
 from pipeline.train.examples import ExampleSource
 from pipeline.train.gating import choose
@@ -22,7 +22,7 @@ class Run:
     """What all trainings of a plan share."""
 
     plan: TrainPlan
-    stores: Sequence[CandidateStore]
+    stores: Sequence[Candidates]
     """The candidates of each of the plan's detectors."""
     device: str
     progress: Callable[[TrainProgress], None] | None
@@ -86,7 +86,9 @@ class Run:
     ) -> tuple[Ranker, Validation | None]:
         """The ranker as of its last step, and in the first process what was seen of held-out rows, if any."""
         plan, config, replicas = self.plan, self.plan.config, self.replicas
-        trainer, steps_done = resumed_trainer(folder, config, self.device, replicas)
+        trainer, steps_done = resumed_trainer(
+            folder, config, self.device, replicas, [key.detector for key in plan.asked]
+        )
         replicas.wait()  # a checkpoint that the first one writes is none that the others should begin from
         is_left_out = [key.detector in config.validation_detectors for key in plan.keys]
         trained_on = [store for store, is_out in zip(self.stores, is_left_out, strict=True) if not is_out]

@@ -32,9 +32,15 @@ from pipeline.workspace.writing import write_atomically
 
 
 def resumed_trainer(
-    folder: Place, config: TrainConfig, device: str, replicas: Replicas = ALONE
+    folder: Place,
+    config: TrainConfig,
+    device: str,
+    replicas: Replicas = ALONE,
+    opinions: Sequence[str] = (),
 ) -> tuple[Trainer, int]:
     """The trainer as of the newest checkpoint, and the steps it has done; a new trainer and 0 without checkpoints.
+
+    `opinions` are the names of the detectors that a committee asks.
 
     Raises UserError when the checkpoint is of another network, the initial weights do not fit, or there is nothing
     to compile with.
@@ -44,7 +50,9 @@ def resumed_trainer(
     with torch.random.fork_rng(devices=[]):  # the caller's random state is not ours to change
         torch.manual_seed(config.seed)
         output_range = config.output_range if ranker.has_output_range(config.ranker) else None
-        model = ranker.create(config.ranker, config.num_candidates, config.image_side_px, output_range)
+        model = ranker.create(
+            config.ranker, config.num_candidates, config.image_side_px, output_range, opinions
+        )
     if config.initial_weights:
         try:
             start_from(model, config.initial_weights)

@@ -15,7 +15,7 @@ from crface.evaluation.matching import match
 from crface.evaluation.widerface import joined_mask
 from crface.oracle import oracle_confidence
 from crface.ranker import Gate, Ranker
-from pipeline.blocks.store import CandidateStore
+from pipeline.blocks.asked import Candidates
 from pipeline.config.sections import EvaluateConfig
 from pipeline.dataset.index import Index
 from pipeline.ground_truth.truth import rows_by_height
@@ -41,7 +41,7 @@ class Validation:
         folder: Place,
         index: Index,
         rows: Sequence[int],
-        stores: Sequence[CandidateStore],
+        stores: Sequence[Candidates],
         steps_done: int,
         shares: Sequence[float] = SHARES,
     ) -> None:
@@ -86,7 +86,7 @@ class Validation:
         }
         return Look({share: tuple(found[share] for found in by_detector) for share in shares}, kept)
 
-    def _by_share(self, store: CandidateStore, model: Ranker, shares: Sequence[float]) -> dict[float, Seen]:
+    def _by_share(self, store: Candidates, model: Ranker, shares: Sequence[float]) -> dict[float, Seen]:
         detections: dict[float, list[ScoredBoxes]] = {share: [] for share in shares}
         for row in self._rows:
             candidates = store.read(row)
@@ -97,7 +97,7 @@ class Validation:
             refined = torch.from_numpy(model.refine_all(self._index.read_image(row), candidates))
             for share in shares:
                 found = detections_of(
-                    torch.from_numpy(candidates),
+                    torch.from_numpy(candidates[:, :5]),
                     Gate(share)(predicted.double(), refined.double()).float(),
                     score_threshold=_CONFIG.score_threshold,
                     nms_iou=_CONFIG.nms_iou,

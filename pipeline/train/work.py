@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.blocks.asked import asked_candidates
 from pipeline.blocks.complete import open_complete
 from pipeline.config.sections import TrainConfig
 from pipeline.errors import UserError
@@ -52,7 +53,8 @@ def train(
             f"a batch of {config.batch_size} images cannot be shared by {replicas.count} processes: "
             "change train.batch_size"
         )
-    stores = [open_complete(plan.workspace, plan.index, key) for key in plan.keys]
+    opened = {key: open_complete(plan.workspace, plan.index, key) for key in (*plan.keys, *plan.asked)}
+    stores = [opened[key] for key in plan.keys]
     has_candidates = np.all([store.counts() >= 0 for store in stores], axis=0)
     rows = [row for row in plan.index.ok_rows if has_candidates[row]]
     if not any(plan.index.row(row).is_valid.any() for row in rows):
@@ -65,7 +67,7 @@ def train(
         write_atomically(plan.folder / "config.toml", _as_toml(config).encode())
     run = Run(
         plan=plan,
-        stores=stores,
+        stores=[asked_candidates(key, opened, plan.asked) for key in plan.keys],
         device=device,
         progress=progress,
         image_cache_bytes=image_cache_bytes,

@@ -146,7 +146,7 @@ def test_another_trust_refines_all_again_and_the_same_whatever_was_before(tmp_pa
         darken(world, number)
     plan = ranked(world, file)
     assert plan.spec.trust == 0
-    assert plan.reasons == ["9 images changed", "1 image refined with another trust"]
+    assert plan.reasons == ["9 images changed", "1 image refined with another trust, or with other opinions"]
     at_once = World(tmp_path / "at once", 10)
     for number in range(9):
         darken(at_once, number)
@@ -191,7 +191,7 @@ def test_trust_everywhere_is_trust_until_the_next_ranking_without_it(tmp_path: P
     assert digests(plan) == list(world.index().row_digests)
     assert judged(world, file, is_overruled=True) == judgement
     again = ranked(world, file)
-    assert again.reasons == ["9 images refined with another trust"]
+    assert again.reasons == ["9 images refined with another trust, or with other opinions"]
 
 
 def test_an_image_that_cannot_be_read_just_now_leaves_the_judgement_open(tmp_path: Path, file: Path) -> None:
@@ -310,7 +310,9 @@ def test_an_evaluation_says_where_the_ranker_was_trusted_less(tmp_path: Path) ->
 
 def test_an_evaluation_waits_for_confidences_refined_with_the_trust_of_now(tmp_path: Path) -> None:
     run = evaluated(tmp_path, HALF, 1.0)
-    with pytest.raises(UserError, match="1 image refined with another trust; run `crface rank` first"):
+    with pytest.raises(
+        UserError, match="1 image refined with another trust, or with other opinions; run `crface rank` first"
+    ):
         run.evaluate(RANKED_SOURCE)
 
 

@@ -29,6 +29,13 @@ from workflows.job.shown import wrapped
     help="A ranker.safetensors to refine the detector's confidences with.",
 )
 @click.option(
+    "--opinion",
+    "opinions",
+    multiple=True,
+    metavar="NAME[@WEIGHTS]",
+    help="Weights of a detector that the ranker asks; repeat for more. Others are taken by their names.",
+)
+@click.option(
     "--threshold",
     default=0.5,
     show_default=True,
@@ -50,6 +57,7 @@ def detect(
     images: tuple[Path, ...],
     detector: str,
     ranker: Path | None,
+    opinions: tuple[str, ...],
     threshold: float,
     out: Path,
     max_megapixels: float | None,
@@ -79,7 +87,7 @@ def detect(
         click.echo(note, err=True)
     if not files:
         raise UserError(f"there is no image to look at in {', '.join(map(str, images[:3]))}")
-    finder, limit = FaceFinder(detector, ranker), max_pixels(max_megapixels)
+    finder, limit = FaceFinder(detector, ranker, opinions), max_pixels(max_megapixels)
     judgement = None if is_trusted_everywhere else finder.judge(files, limit)
     if judgement is not None and judgement.trust < 1:
         click.echo(wrapped(judgement.sentence(detector)), err=True)

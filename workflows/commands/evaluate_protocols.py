@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from pipeline.config.sections import ComparedProtocol
-from pipeline.errors import UsageError
-from pipeline.rank.plan import plan_rank
+from pipeline.errors import UsageError, UserError
+from pipeline.rank.plan import opinions_of, plan_rank
 from pipeline.results.protocols import (
     comparison_changes,
     comparison_notes,
@@ -21,6 +21,7 @@ from pipeline.studies.protocols import Comparison, Line, RankerUsed, plan_compar
 from pipeline.train.plan import plan_train
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.lock import command_line
+from pipeline.workspace.place import Place
 from pipeline.workspace.tables import as_json
 from workflows.commands.cache import compute_candidates
 from workflows.commands.compared import ComparedCandidates, compared_splits, training_candidates
@@ -115,6 +116,7 @@ def _rankers(
     for kind in compared.rankers:
         if kind == "run":
             known = len(plans.indexes["train"].ok_rows) if job.ranker is None else 0
+            _check_that_it_asks_nobody(plans.ranker_file)
             yield RankerUsed(plans.ranker_file, known)
             continue
         found = [one for one in trained if one.compared == compared]
@@ -127,6 +129,14 @@ def _rankers(
         else:
             train_planned(plan)
         yield used
+
+
+def _check_that_it_asks_nobody(ranker: Place) -> None:
+    if names := opinions_of(ranker):
+        raise UserError(
+            f"the ranker {ranker} asks {', '.join(names)}, and here each line has the candidates of one: "
+            "compare another ranker, or run `crface rank` and `crface evaluate` with --protocol"
+        )
 
 
 def _lines(candidates: ComparedCandidates, rankers: Sequence[RankerUsed]) -> Iterator[Line]:

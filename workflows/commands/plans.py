@@ -9,8 +9,9 @@ from pipeline.errors import UserError
 from pipeline.evaluate.plan import EvaluationInput
 from pipeline.evaluate.sources import Source
 from pipeline.imports.imported import ImportedPlan, is_imported, plan_imported
-from pipeline.rank.plan import RankPlan, plan_rank
+from pipeline.rank.plan import RankPlan, asked_by, plan_rank
 from pipeline.train.plan import TrainPlan, plan_train
+from pipeline.workspace.layout import CandidateKey
 from pipeline.workspace.place import Place
 from workflows.job.data import chosen_split, evaluation_split, is_embedded
 from workflows.job.job import Job
@@ -69,10 +70,18 @@ class JobPlans:
     @cached_property
     def rankings(self) -> list[RankPlan]:
         """The ranking of the evaluated candidates, by detector; UserError when there is no ranker."""
+        asked = self.asked
         return [
-            plan_rank(self.job.workspace, self.evaluated, plan.key, self.ranker_file, plan.block_images)
+            plan_rank(
+                self.job.workspace, self.evaluated, plan.key, self.ranker_file, plan.block_images, asked
+            )
             for plan in self.candidates(self.evaluated.split)
         ]
+
+    @property
+    def asked(self) -> tuple[CandidateKey, ...]:
+        """The candidates of the evaluated split whose opinions the ranker reads; none for most rankers."""
+        return asked_by(self.ranker_file, [plan.key for plan in self.candidates(self.evaluated.split)])
 
     @cached_property
     def sources(self) -> list[Source]:

@@ -47,7 +47,7 @@ def compute_scores(
 def _judge(plans: JobPlans, is_overruled: bool) -> None:
     """Record how far the ranker is trusted on each detector's candidates, which plans need; say where it is less."""
     keys = [plan.key for plan in plans.candidates(plans.evaluated.split)]
-    judged = judge(plans.job.workspace, plans.evaluated, keys, plans.ranker_file, is_overruled)
+    judged = judge(plans.job.workspace, plans.evaluated, keys, plans.ranker_file, is_overruled, plans.asked)
     for key, judgement in judged.items():
         if judgement.trust < 1:
             sentence = f"rank {key.words}: {judgement.sentence(key.detector)}"

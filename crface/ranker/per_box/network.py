@@ -173,7 +173,7 @@ class PerBoxRanker(Ranker):
         refined[(candidates == 0).all(axis=1)] = 0  # padding
         return refined
 
-    def options(self) -> Mapping[str, str]:
+    def options(self) -> Mapping[str, object]:
         """No options."""
         return {}
 

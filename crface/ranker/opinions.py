@@ -18,8 +18,8 @@ box; and 1. All are 0 where the detector was not asked."""
 SAME_FACE: Final = 0.4
 """IoU from which two detectors' boxes are of one face, as for NMS (paper 4.2)."""
 
-LEAST_CONFIDENCE: Final = 0.005
-"""A box with less is no opinion. Where there is none on a face, the opinion is that logit: "no face here"."""
+LEAST_CONFIDENCE: Final = 0.02
+"""A box up to it is no opinion, as it is no detection. Where there is none on a face, the opinion is that logit."""
 
 _USUAL_LOGIT = 4.0
 _BLOCK = 1024  # candidates compared at a time, so that 5000 with 5000 fit into 20 MB
@@ -48,11 +48,11 @@ def _said(candidates: ScoredBoxes, opinion: ScoredBoxes | None) -> Float32[np.nd
         return said
     least = float(logit_of(torch.tensor(LEAST_CONFIDENCE, dtype=torch.float64)))
     said[:] = (least / _USUAL_LOGIT, 0.0, 1.0)
-    heard = torch.from_numpy(opinion[opinion[:, 4] >= LEAST_CONFIDENCE].astype(np.float64))
+    heard = torch.from_numpy(opinion[opinion[:, 4] > LEAST_CONFIDENCE])
     if len(heard) == 0:
         return said
     logit = logit_of(heard[:, 4])
-    boxes = torch.from_numpy(candidates[:, :4].astype(np.float64))
+    boxes = torch.from_numpy(np.ascontiguousarray(candidates[:, :4]))
     for start in range(0, len(boxes), _BLOCK):
         overlap = iou(boxes[start : start + _BLOCK], heard[:, :4])
         agreed = torch.where(overlap >= SAME_FACE, logit, least).amax(dim=1)

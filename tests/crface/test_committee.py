@@ -55,7 +55,7 @@ def test_an_opinion_is_the_most_confident_box_on_the_same_face_and_the_highest_o
     np.testing.assert_array_equal(found[:, :5], own)
     assert not found[:, 5 + NUM_COLUMNS :].any()
     for row, said in zip(own, found[:, 5 : 5 + NUM_COLUMNS], strict=True):
-        heard = [box for box in other if box[4] >= LEAST_CONFIDENCE]
+        heard = [box for box in other if box[4] > LEAST_CONFIDENCE]
         agreed = [box[4] for box in heard if overlap(row, box) >= SAME_FACE]
         confidence = max([*agreed, LEAST_CONFIDENCE])
         assert said[0] == pytest.approx(np.log(confidence / (1 - confidence)) / 4, abs=1e-4)

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from crface.backbones.pointwise import Pointwise
+
 
 def slope_of(channels: int) -> float:
     """Slope of the leaky activations of a module: wide modules of the published networks do not leak."""
@@ -12,8 +14,11 @@ def slope_of(channels: int) -> float:
 
 def conv(num_in: int, num_out: int, slope: float | None, kernel: int = 3, stride: int = 1) -> nn.Sequential:
     """A convolution with batch normalisation, ceil(side / stride) cells; without activation for None."""
+    is_pointwise = kernel == stride == 1
     layers: list[nn.Module] = [
-        nn.Conv2d(num_in, num_out, kernel, stride, padding=kernel // 2, bias=False),
+        Pointwise(num_in, num_out)
+        if is_pointwise
+        else nn.Conv2d(num_in, num_out, kernel, stride, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(num_out),
     ]
     if slope is not None:
@@ -42,7 +47,9 @@ class Context(nn.Module):
         """A map of the same shape."""
         shared = self.conv5X5_1(x)
         parts = [self.conv3X3(x), self.conv5X5_2(shared), self.conv7x7_3(self.conv7X7_2(shared))]
-        return F.relu(torch.cat(parts, dim=1))
+        # Before they are joined: the gradient of a part is then an array of its own. As a slice of the whole, it
+        # took a batch norm ten times as long.
+        return torch.cat([F.relu(part, inplace=True) for part in parts], dim=1)
 
 
 class FeaturePyramid(nn.Module):

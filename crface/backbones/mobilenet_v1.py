@@ -10,6 +10,8 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from crface.backbones.pointwise import Pointwise
+
 _LEAKY_SLOPE = 0.1
 
 
@@ -73,7 +75,7 @@ def _separable(num_in: int, num_out: int, stride: int) -> nn.Sequential:
         nn.Conv2d(num_in, num_in, 3, stride, padding=1, groups=num_in, bias=False),
         nn.BatchNorm2d(num_in),
         nn.LeakyReLU(_LEAKY_SLOPE, inplace=True),
-        nn.Conv2d(num_in, num_out, 1, bias=False),
+        Pointwise(num_in, num_out),
         nn.BatchNorm2d(num_out),
         nn.LeakyReLU(_LEAKY_SLOPE, inplace=True),
     )

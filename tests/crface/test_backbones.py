@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from crface.backbones import HRNet, MobileNetV1, ResNet, hrnet, load_imagenet, mobilenet_v1, resnet, resnet50
 from crface.backbones.blocks import BasicBlock, Bottleneck
+from crface.backbones.pointwise import Pointwise
 
 Trunk = HRNet | MobileNetV1 | ResNet
 
@@ -275,3 +277,20 @@ def test_a_trunk_that_cannot_be_is_refused_in_a_sentence() -> None:
         resnet50(finest_level=1)
     with pytest.raises(ValueError, match="width 0, 64 stem channels"):
         hrnet(width=0)
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_a_pointwise_convolution_gives_and_learns_what_a_1_by_1_convolution_does(
+    layout: torch.memory_format,
+) -> None:
+    torch.manual_seed(0)
+    pointwise = Pointwise(6, 9, bias=True)
+    x = torch.randn(2, 6, 5, 7).to(memory_format=layout).requires_grad_()
+    found = pointwise(x)
+    wanted = F.conv2d(x, pointwise.weight, pointwise.bias)
+    torch.testing.assert_close(found, wanted)
+    learning = (x, pointwise.weight, pointwise.bias)
+    for gradient, wanted_gradient in zip(
+        *(torch.autograd.grad(one.square().sum(), learning) for one in (found, wanted)), strict=True
+    ):
+        torch.testing.assert_close(gradient, wanted_gradient)

@@ -74,7 +74,12 @@ def to_tensor(pictures: UInt8[Tensor, "image height width 3"]) -> PictureBatch:
 
     The published weights of the shared backbone were trained with such input.
     """
-    shifted = pictures.flip(-1).float() - torch.tensor(MEAN_RGB[::-1], device=pictures.device)
+    if torch.onnx.is_in_onnx_export():  # which knows no writing into slices
+        mean = torch.tensor(MEAN_RGB[::-1], device=pictures.device)
+        return (pictures.flip(-1).float() - mean).permute(0, 3, 1, 2)
+    shifted = torch.empty(pictures.shape, device=pictures.device)
+    for channel, grey in enumerate(reversed(MEAN_RGB)):  # in half the time of turning the innermost axis
+        torch.sub(pictures[..., 2 - channel], grey, out=shifted[..., channel])
     return shifted.permute(0, 3, 1, 2)
 
 

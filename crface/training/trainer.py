@@ -66,7 +66,7 @@ class Trainer:
         self._forward = replicas.wrap(model, may_lack_gradients=False)
         self._loss = loss
         self._schedule = (iterations, learning_rate, final_learning_rate)
-        self._optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
+        self._optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
         self._average_decay = average_decay
         self._max_gradient_norm = max_gradient_norm
         self._is_mixed = precision == "bfloat16"

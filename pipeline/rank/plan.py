@@ -18,7 +18,7 @@ from pipeline.workspace.fingerprint import Parts, file_sha256, fingerprint
 from pipeline.workspace.layout import CandidateKey, Workspace
 from pipeline.workspace.place import Place, local_copy
 
-RANK_VERSION: Final = 1
+RANK_VERSION: Final = 2
 """Raised when the code changes in a way that changes refined confidences."""
 
 

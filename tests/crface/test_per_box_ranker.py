@@ -20,7 +20,8 @@ from crface.ranker.inputs import relative_rows, scaled_picture, to_tensor
 from crface.ranker.per_box import overlaps as overlap_module
 from crface.ranker.per_box.network import LARGEST_RESIDUAL, logit_of, moved
 from crface.ranker.per_box.overlaps import find_overlaps, pair_features
-from crface.ranker.per_box.samples import grid_points, read_points
+from crface.ranker.per_box.samples import grid_points, read_boxes, read_points
+from crface.ranker.per_box.trunk import STRIDES
 
 
 def disturbed(seed: int = 3, image_side_px: int = 96, num_candidates: int = 100) -> PerBoxRanker:
@@ -194,6 +195,25 @@ def test_a_map_is_read_between_the_centres_of_its_cells_and_is_zero_outside() ->
     level = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])  # stride 8: centres at 4 and 12 pixels
     points = torch.tensor([[[[4.0, 4.0], [12.0, 12.0], [8.0, 4.0], [8.0, 8.0], [100.0, 4.0]]]])
     assert read_points(level, points, stride=8).flatten().tolist() == pytest.approx([1, 4, 1.5, 2.5, 0])
+
+
+def test_boxes_are_read_from_all_maps_at_once_as_point_by_point_gradients_too() -> None:
+    torch.manual_seed(0)
+    maps = [torch.randn(2, 5, -(-48 // stride), -(-64 // stride), requires_grad=True) for stride in STRIDES]
+    boxes = (
+        torch.rand(2, 40, 4) * torch.tensor([80.0, 60.0, 40.0, 40.0]) - 10
+    )  # some outside, some inside out
+    boxes[0, 0] = torch.tensor([1e9, -1e9, 1e6, 5.0])
+    points = grid_points(boxes)
+    wanted = torch.cat(
+        [read_points(one, points, side) for one, side in zip(maps, STRIDES, strict=True)], dim=2
+    )
+    found = read_boxes(maps, boxes)
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+    weights = torch.randn_like(found)
+    pairs = zip(*(torch.autograd.grad(one, maps, weights) for one in (found, wanted)), strict=True)
+    for gradient, wanted_gradient in pairs:
+        torch.testing.assert_close(gradient, wanted_gradient, atol=1e-4, rtol=1e-5)
 
 
 @settings(max_examples=25, deadline=None)

@@ -5,11 +5,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from crface.ranker.per_box.overlaps import NUM_PAIR_FEATURES, at_rows
+from crface.ranker.per_box.overlaps import NUM_PAIR_FEATURES
 
 NUM_HEADS = 4
 
-_BLOCK = 1024
+_BLOCK = 256
 """Boxes at work at a time outside of training."""
 
 
@@ -42,34 +42,39 @@ class NeighbourAttention(nn.Module):
         """Features of every box after hearing the rows in `neighbour`, where `is_neighbour`."""
         normed = self.norm(features)
         own, other = self.own(normed), self.other(normed)
-        step = features.shape[1] if self.training else _BLOCK
         heard = [
-            self._heard(
-                own[:, block], other, other[:, block], neighbour[:, block], is_neighbour[:, block], pair
-            )
-            for block, pair in _blocks(pairs, step)
+            self._of_image(*image) for image in zip(own, other, neighbour, is_neighbour, pairs, strict=True)
         ]
-        changed: Tensor = features + self.out(torch.cat(heard, dim=1))
+        changed: Tensor = features + self.out(torch.stack(heard))
         return changed
 
-    def _heard(
+    def _of_image(
         self,
-        own: Tensor,
-        other: Tensor,
-        itself: Tensor,
-        neighbour: Tensor,
-        is_neighbour: Tensor,
-        pairs: Tensor,
-    ) -> Tensor:
-        said = at_rows(other, neighbour) + self.pair(pairs)
-        message = F.relu(own[:, :, None] + torch.cat([itself[:, :, None], said], dim=2))
-        message = message.view(*message.shape[:3], *self.weight.shape)
-        importance = (message * self.weight).sum(dim=-1)
-        is_heard = F.pad(is_neighbour, (1, 0), value=True)[..., None]
-        share = importance.masked_fill(~is_heard, -torch.inf).softmax(dim=2)
-        return (share[..., None] * message).sum(dim=2).flatten(2)
+        own: Float[Tensor, "box feature"],
+        other: Float[Tensor, "box feature"],
+        neighbour: Int64[Tensor, "box neighbour"],
+        is_neighbour: Bool[Tensor, "box neighbour"],
+        pairs: Float[Tensor, "box neighbour 7"],
+    ) -> Float[Tensor, "box feature"]:
+        """What the boxes of one image hear; its messages fit into a processor's cache, those of a batch do not."""
+        itself = torch.arange(len(own), device=own.device)[:, None]
+        speaker = torch.cat([itself, neighbour], dim=1)
+        is_heard = F.pad(is_neighbour, (1, 0), value=True)
+        about = F.pad(pairs, (0, 0, 1, 0))
+        step = max(1, len(own) if self.training else _BLOCK)
+        blocks = [slice(start, start + step) for start in range(0, max(1, len(own)), step)]
+        heard = [self._heard(other, own[one], speaker[one], is_heard[one], about[one]) for one in blocks]
+        return torch.cat(heard)
 
-
-def _blocks(pairs: Tensor, step: int) -> list[tuple[slice, Tensor]]:
-    starts = range(0, max(1, pairs.shape[1]), max(1, step))
-    return [(slice(start, start + step), pairs[:, start : start + step]) for start in starts]
+    def _heard(
+        self, other: Tensor, own: Tensor, speaker: Tensor, is_heard: Tensor, about: Tensor
+    ) -> Float[Tensor, "box feature"]:
+        """The weighted messages to some boxes of an image."""
+        said = torch.addmm(other[speaker.flatten()], about.flatten(0, 1), self.pair.weight.t())
+        message = F.relu(own[:, None] + said.view(*speaker.shape, -1), inplace=True)
+        # Both sums over channels are matrix products, in which each head has the other heads' channels times 0: less
+        # work than to read and to write all messages once more.
+        of_head = torch.eye(NUM_HEADS, device=own.device).repeat_interleave(self.weight.shape[1], dim=1)
+        importance = F.linear(message, of_head * self.weight.flatten())
+        share = importance.masked_fill(~is_heard[..., None], -torch.inf).softmax(dim=1)
+        return (torch.bmm(share.transpose(1, 2), message) * of_head).sum(dim=1)

@@ -128,7 +128,7 @@ class PerBoxRanker(Ranker):
         """What is added to each logit, within +-`LARGEST_RESIDUAL`; meaningless for padding."""
         if self.training:  # pictures of a batch share a square, which may be larger than the largest of them
             width, height = (-(-int(side) // STRIDES[-1]) * STRIDES[-1] for side in sizes.amax(dim=0).ceil())
-            images = images[:, :, :height, :width]
+            images = images[:, :, :height, :width].contiguous(memory_format=torch.channels_last)
         maps = self.sight.maps(images)
         logit = logit_of(rows[..., 4])
         boxes = rows[..., :4] * sizes.repeat(1, 2)[:, None]

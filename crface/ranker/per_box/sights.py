@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from crface.backbones import MobileNetV1
 from crface.ranker.interface import StartingWeights
-from crface.ranker.per_box.samples import GRIDS, BoxSampler, grid_points, read_points
+from crface.ranker.per_box.samples import NUM_POINTS, BoxSampler, read_boxes
 from crface.ranker.per_box.trunk import CHANNELS, STRIDES, Trunk
 from crface.tensor_shapes import PictureBatch
 
@@ -52,9 +52,8 @@ class Look(Sight):
         self.sampler = BoxSampler(width)
 
     def maps(self, images: PictureBatch) -> list[Float[Tensor, "image channel _ _"]]:
-        """64 channels at each stride."""
-        levels: list[Tensor] = self.trunk(images)
-        return levels
+        """The trunk's maps, as they are read: 32 channels at each stride."""
+        return self.sampler.squeezed(self.trunk(images))
 
     def read(
         self, maps: list[Float[Tensor, "image channel _ _"]], boxes_xywh: Float[Tensor, "image box 4"]
@@ -88,8 +87,7 @@ class Opinion(Sight):
         self.ClassHead = nn.ModuleList(_ClassHead() for _ in STRIDES)
         for part in (self.trunk, self.ClassHead):
             part.requires_grad_(False)
-        num_points = sum(side * side for side, _ in GRIDS)
-        self.project = nn.Linear(len(STRIDES) * num_points * _PRIORS_PER_CELL, width)
+        self.project = nn.Linear(len(STRIDES) * NUM_POINTS * _PRIORS_PER_CELL, width)
 
     def train(self, mode: bool = True) -> "Opinion":
         """Set the mode of the trained layers; the detector stays in evaluation mode."""
@@ -107,9 +105,7 @@ class Opinion(Sight):
         self, maps: list[Float[Tensor, "image channel _ _"]], boxes_xywh: Float[Tensor, "image box 4"]
     ) -> Float[Tensor, "image box feature"]:
         """Features from the logits at both grids of each box, which are 0 outside the picture."""
-        points = grid_points(boxes_xywh)
-        logits = [read_points(level, points, stride) for level, stride in zip(maps, STRIDES, strict=True)]
-        features: Tensor = F.relu(self.project(torch.cat(logits, dim=2)))
+        features: Tensor = F.relu(self.project(read_boxes(maps, boxes_xywh)))
         return features
 
     def classifier_part(self) -> None:

@@ -80,17 +80,17 @@ def timed_rounds(
         started = time.perf_counter()
         made[name] = way()
         calls[name] = max(1, math.ceil(at_least_s / max(time.perf_counter() - started, 1e-6)))
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(repeats):
         for name, way in ways.items():
-            taken[name].append(_taken(way, calls[name]))
+            found[name].append(taken(way, calls[name]))
     return Rounds(
         {
             name: Times(
                 seconds=tuple(seconds for seconds, _ in rounds),
                 cpu_seconds=tuple(cpu_seconds for _, cpu_seconds in rounds),
             )
-            for name, rounds in taken.items()
+            for name, rounds in found.items()
         }
     ), made
 
@@ -134,13 +134,8 @@ def table(rounds: Rounds, reference: str, title: str = "") -> list[str]:
     return aligned([(title, unit, f"CPU {unit}", "x CPU"), *rows])
 
 
-def cpu_seconds_of_others() -> float:
-    """The processor time of all processes that this one started and of theirs, ended or not."""
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return ended.ru_utime + ended.ru_stime + sum(map(_cpu_seconds, psutil.Process().children(recursive=True)))
-
-
-def _taken(way: Callable[[], object], calls: int) -> tuple[float, float]:
+def taken(way: Callable[[], object], calls: int = 1) -> tuple[float, float]:
+    """Seconds by the clock, and of this process and all that it started, that one of several calls takes."""
     others = (
         cpu_seconds_of_others()
     )  # looking through all processes takes milliseconds, so outside of the rest
@@ -149,6 +144,12 @@ def _taken(way: Callable[[], object], calls: int) -> tuple[float, float]:
         way()
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     return seconds / calls, (cpu_seconds + max(0.0, cpu_seconds_of_others() - others)) / calls
+
+
+def cpu_seconds_of_others() -> float:
+    """The processor time of all processes that this one started and of theirs, ended or not."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return ended.ru_utime + ended.ru_stime + sum(map(_cpu_seconds, psutil.Process().children(recursive=True)))
 
 
 def _cpu_seconds(process: psutil.Process) -> float:

@@ -76,21 +76,18 @@ def bench_store(detector: str, num_images: int, long_side_px: int, repeats: int)
 
 def as_lines(bench: StoreBench) -> list[str]:
     """The benchmark as tables of 80 columns."""
-    rows: list[Sequence[str]] = [("", "kB an image", "ms to write", "x CPU", "ms to read", "x CPU")]
-    for name in bench.image_bytes:
-        written, read = bench.writing.spread(name, "cpu_seconds"), bench.reading.spread(name, "cpu_seconds")
-        rows.append(
+    kept: list[Sequence[str]] = [("", "kB", "write, ms", "x", "read, ms", "x")]
+    for name, num_bytes in bench.image_bytes.items():
+        parts = [
             (
-                name,
-                f"{bench.image_bytes[name] / 1000:.1f}",
-                f"{1000 * written.median / bench.num_images:.2f}",
-                f"{bench.writing.ratio(name, OWN, 'cpu_seconds').median:.2f}",
-                f"{1000 * read.median / bench.num_images:.2f}",
-                f"{bench.reading.ratio(name, OWN, 'cpu_seconds').median:.2f}",
+                f"{1000 * rounds.spread(name, 'cpu_seconds').median / bench.num_images:.2f}",
+                ratio_words(rounds.ratio(name, OWN, "cpu_seconds")),
             )
-        )
+            for rounds in (bench.writing, bench.reading)
+        ]
+        kept.append((name, f"{num_bytes / 1000:.1f}", *parts[0], *parts[1]))
     if not find_spec("h5py"):
-        rows.append((HDF5, "not installed", *[NONE] * 4))
+        kept.append((HDF5, *[NONE] * 5))
     megabytes = _WRITTEN_IMAGES * bench.num_candidates * 20 / 1e6
     writers: list[Sequence[str]] = [("writers", "MB/s", "x of one")]
     for name, times in bench.writers.ways.items():
@@ -104,8 +101,8 @@ def as_lines(bench: StoreBench) -> list[str]:
         )
     return [
         f"{bench.num_images} images of {bench.num_candidates} candidates, {bench.detector};",
-        "processor time of an image, and by that of crface's store in the same round",
-        *aligned(rows),
+        "of an image, processor time; x: by crface's store in the same round",
+        *aligned(kept),
         f"1,000 images in crface's store: {size_words(round(1000 * bench.image_bytes[OWN]))}",
         f"formats that do not give back every bit: {', '.join(bench.unequal) or 'none'}",
         "",

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from pipeline.errors import UserError
+from pipeline.errors import UsageError, UserError
 from pipeline.workspace.writing import write_atomically
 from workflows.job.shown import show_table
 
@@ -209,7 +209,63 @@ def gpu(
     _tell(bench_gpu.as_lines(found), bench_gpu.as_json(found), json_file)
 
 
-COMMANDS = (boxes, cache, store, gpu)
+@click.command()
+@click.option(
+    "--axis",
+    "axes",
+    multiple=True,
+    type=click.Choice(["images", "candidates", "faces", "side_px"]),
+    help="What grows; may be repeated.  [default: all]",
+)
+@click.option(
+    "--largest",
+    type=click.IntRange(1),
+    help="Leave out larger sizes.  [default: 100000 images, 5000 candidates, 1000 faces, 4096 px]",
+)
+@click.option(
+    "--images",
+    "num_images",
+    default=256,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of images where something else grows.",
+)
+@click.option(
+    "--svg",
+    "svg_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.svg",
+    help="Also draw the curves.",
+)
+@_json
+def growth(
+    axes: tuple[str, ...], largest: int | None, num_images: int, svg_file: Path | None, json_file: Path | None
+) -> None:
+    """Measure how the time of commands grows.
+
+    `dataset index`, `cache`, `plan`, `evaluate` and `report` run on data sets made up for this: more images, larger
+    ones, more candidates, more faces. A stand-in for a detector finds the same boxes everywhere at once: what is left
+    is the pipeline's own work. The default sizes take an hour.
+
+    \b
+    Example:  crface bench growth --axis images --largest 10000
+    """
+    from pipeline.bench import growth as bench_growth
+    from workflows.commands.bench_growth import bench_growth as measure
+
+    chosen = {
+        axis: [value for value in bench_growth.AXES[axis] if largest is None or value <= largest]
+        for axis in axes or bench_growth.AXES
+    }
+    if empty := [axis for axis, values in chosen.items() if not values]:
+        raise UsageError(f"--largest {largest} leaves no size of {empty[0]}")
+    found = measure(chosen, num_images, lambda words: click.echo(words, err=True))
+    _tell(bench_growth.as_lines(found), bench_growth.as_json(found), json_file)
+    if svg_file is not None:
+        write_atomically(svg_file, bench_growth.as_svg(found))
+
+
+COMMANDS = (boxes, cache, store, gpu, growth)
 """The commands of this module, for the group."""
 
 

@@ -1,0 +1,132 @@
+"""How the time of each command grows with a data set: its images, their size, the candidates and faces in them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import log
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.bench.drawing import COLOURS, drawn
+from pipeline.bench.made_up_data import MadeUp
+from pipeline.bench.pairs import Times
+from pipeline.results.text import NONE, aligned, milliseconds
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COMMANDS: Final = ("index", "cache", "plan", "evaluate", "report")
+"""In the order in which they are called; `plan` when all candidates are there, but nothing is evaluated."""
+
+LIMITS_S: Final[Mapping[str, float]] = {"index": 120, "plan": 2, "report": 60}
+"""Seconds that these may take for 100,000 images."""
+
+AXES: Final[Mapping[str, Sequence[int]]] = {
+    "images": (100, 1000, 10_000, 100_000),
+    "candidates": (100, 500, 2000, 5000),
+    "faces": (1, 10, 100, 1000),
+    "side_px": (64, 256, 1024, 4096),
+}
+"""In which ways a data set grows, and how far."""
+
+_NAMES: Final = {
+    "images": "images",
+    "candidates": "candidates an image",
+    "faces": "faces an image",
+    "side_px": "long side, px",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grown:
+    """What every command took for one data set; each ran once."""
+
+    size: MadeUp
+    commands: Mapping[str, Times]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Growth:
+    """One way of growing, from the smallest data set to the largest."""
+
+    axis: str
+    grown: tuple[Grown, ...]
+
+    @property
+    def values(self) -> list[int]:
+        """The sizes along the axis."""
+        return [getattr(one.size, self.axis) for one in self.grown]
+
+    def cpu_seconds(self, command: str) -> list[float]:
+        """The processor time of a command, by size."""
+        return [one.commands[command].cpu_seconds[0] for one in self.grown]
+
+    def exponent(self, command: str) -> float | None:
+        """The power of the size with which a command's own part grows at the end; 1 is in proportion, 0 not at all.
+
+        Its own part is what it takes beyond the smallest data set: every command takes a second or more to begin. None
+        with fewer than three sizes.
+        """
+        if len(self.grown) < 3:
+            return None
+        first, *_, before, last = self.cpu_seconds(command)
+        least, *_, smaller, larger = self.values
+        more = max(last - first, 1e-3) / max(before - first, 1e-3)
+        return log(more) / log((larger - least) / (smaller - least))
+
+
+def sizes_along(axis: str, values: Sequence[int], num_images: int) -> list[MadeUp]:
+    """The data sets of one way of growing; what does not grow is small, and images are so many."""
+    small = {"images": num_images, "candidates": 100, "faces": 3, "side_px": 64}
+    return [MadeUp(**{**small, axis: value}) for value in values]
+
+
+def as_lines(growths: Sequence[Growth]) -> list[str]:
+    """The benchmark as tables of 80 columns."""
+    lines = [
+        "processor seconds (and by the clock) of each command, workers included; power:",
+        "what it takes beyond the smallest size grows with this power of the size at the end",
+    ]
+    for growth in growths:
+        rows = [
+            (
+                f"{value:,}",
+                *(
+                    f"{milliseconds(times.cpu_seconds[0])} ({milliseconds(times.seconds[0])})"
+                    for times in one.commands.values()
+                ),
+            )
+            for value, one in zip(growth.values, growth.grown, strict=True)
+        ]
+        powers = [growth.exponent(command) for command in COMMANDS]
+        last = ("power", *(NONE if power is None else f"{power:.2f}" for power in powers))
+        lines += ["", _NAMES[growth.axis], *aligned([("", *COMMANDS), *rows, last])]
+    return lines
+
+
+def as_json(growths: Sequence[Growth]) -> dict[str, Any]:
+    """The benchmark as JSON values."""
+    return {"limits_s": dict(LIMITS_S), "growth": [asdict(growth) for growth in growths]}
+
+
+def as_svg(growths: Sequence[Growth]) -> bytes:
+    """The curves: a panel for each way of growing, a line for each command, both axes logarithmic."""
+
+    def draw(figure: "Figure") -> None:
+        for place, growth in enumerate(growths, 1):
+            axes = figure.add_subplot(1, len(growths), place)
+            for command, colour in zip(COMMANDS, COLOURS[1:], strict=False):
+                axes.plot(
+                    growth.values, growth.cpu_seconds(command), marker="o", ms=3, color=colour, label=command
+                )
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            axes.set_xlabel(_NAMES[growth.axis])
+            axes.grid(color="#dfe2e6", linewidth=0.6)
+        figure.axes[0].set_ylabel("processor seconds")
+        figure.axes[0].legend()
+        figure.subplots_adjust(wspace=0.3)
+
+    return drawn(draw, (2.6 * len(growths), 2.6))
+
+
+def _words(times: Times) -> str:
+    return f"{milliseconds(times.cpu_seconds[0])} ({milliseconds(times.seconds[0])})"

@@ -82,8 +82,8 @@ def sizes_along(axis: str, values: Sequence[int], num_images: int) -> list[MadeU
 def as_lines(growths: Sequence[Growth]) -> list[str]:
     """The benchmark as tables of 80 columns."""
     lines = [
-        "processor seconds (and by the clock) of each command, workers included; power:",
-        "what it takes beyond the smallest size grows with this power of the size at the end",
+        "processor seconds of each command, its workers included, and by the clock;",
+        "power: that of the size with which it grows at the end, beyond the smallest",
     ]
     for growth in growths:
         rows = [

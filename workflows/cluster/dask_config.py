@@ -16,6 +16,10 @@ DASK_SETTINGS = {
     "distributed.deploy.lost-worker-timeout": "1000 days",
     # if workers cannot even be started, waiting will not help
     "distributed.scheduler.no-workers-timeout": "2 minutes",
+    # by default each process looks after itself fifty times a second, and a worker's profiler a hundred times: together
+    # 5 % of a core, which a machine with few of them misses (docs/benchmarks.md)
+    "distributed.worker.profile.interval": "100ms",
+    "distributed.admin.tick.interval": "200ms",
     # the driver must not touch GPUs, not even to monitor them
     "distributed.diagnostics.nvml": False,
     "distributed.nanny.pre-spawn-environ": {

@@ -23,3 +23,12 @@ def shared() -> Path:
             "real photographs and reference values are not on this machine: set CRFACE_SHARED to their folder"
         )
     return folder
+
+
+@pytest.fixture
+def on_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have commands that a test calls compute in its process, whatever --cluster says."""
+    from thread_cluster import STAND_INS  # with Dask, which few tests need
+
+    for name, stand_in in STAND_INS.items():
+        monkeypatch.setattr(name, stand_in)

@@ -13,7 +13,6 @@ import pytest
 from cache_job import DETECTOR, Job, compute
 from ranker_world import World, small_config
 from s3_server import BUCKET, KEY_ID, SECRET, s3_server
-from thread_cluster import on_thread
 
 from pipeline.blocks.store import CandidateStore, DamagedBlockError
 from pipeline.config.sections import EvaluateConfig, RunConfig
@@ -34,8 +33,6 @@ from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import Place, UrlPath
 from pipeline.workspace.writing import write_atomically
 from workflows.cli.main import main
-
-__all__ = ["on_thread"]  # a fixture
 
 # s3fs leaves closing its connections to the interpreter's end
 pytestmark = pytest.mark.filterwarnings(

@@ -10,7 +10,7 @@ from cache_job import DETECTOR, Job
 from fake_detector import RAISE, FakeDetector
 from ranker_world import World
 from ranking import planned_ranking, save_ranker
-from thread_cluster import on_thread, open_thread_cluster
+from thread_cluster import open_thread_cluster
 
 from pipeline.blocks.complete import open_complete
 from pipeline.blocks.set_aside import SetAside
@@ -21,8 +21,6 @@ from pipeline.rank.work import prepare_rank, rank_block
 from workflows.cli.main import main
 from workflows.commands.plan import _blocks_entry
 from workflows.spread.scatter import run_blocks
-
-__all__ = ["on_thread"]  # a fixture
 
 DIGESTS = ["a", "b", "c", "d", "e"]
 

@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ranker_world import World, small_config
 from ranking import planned_ranking, rank_all, save_ranker
-from thread_cluster import on_thread
 
 from crface import ranker
 from pipeline.blocks.ledger import Ledger
@@ -30,8 +29,6 @@ from pipeline.train.work import train
 from pipeline.verify import Damage, verify_candidates, verify_indexes, verify_rankers, verify_scores
 from pipeline.workspace.layout import Workspace
 from workflows.cli.main import main
-
-__all__ = ["on_thread"]  # a fixture
 
 NUM_IMAGES = 5
 Flip = Callable[[Path], Path]

@@ -1,10 +1,11 @@
-"""A cluster whose one worker is a thread of the test's process: up at once, and sees what the test has patched."""
+"""A cluster whose one worker is a thread of the driver's process: up at once, and sees what a test has patched."""
 
-from collections.abc import Iterator
+import importlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import dask
-import pytest
 from distributed import Client, LocalCluster
 
 from workflows.cluster import dask_config
@@ -26,8 +27,15 @@ def open_thread_cluster(address: str = "", num_blocks: int | None = None) -> Ite
         yield client
 
 
-@pytest.fixture
-def on_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have commands compute in this process, whatever --cluster says."""
-    monkeypatch.setattr("workflows.spread.works.open_cluster", open_thread_cluster)
-    monkeypatch.setattr("workflows.spread.works.dashboard_link", lambda client: None)
+def compute_on_thread() -> None:
+    """Have the commands of this process compute in it, whatever --cluster says."""
+    for name, stand_in in STAND_INS.items():
+        module, _, function = name.rpartition(".")
+        setattr(importlib.import_module(module), function, stand_in)
+
+
+STAND_INS: dict[str, Callable[..., Any]] = {
+    "workflows.spread.works.open_cluster": open_thread_cluster,
+    "workflows.spread.works.dashboard_link": lambda client: None,
+}
+"""What has commands compute in their own process, by the name that it takes."""

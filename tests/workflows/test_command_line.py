@@ -182,7 +182,7 @@ def test_added_images_are_the_only_ones_computed(workspace: Path) -> None:
     assert plan["index of val"] == "10 rows"
     # blocks are of 4 images: the last block of the old 8 is full, so 10 new images are three blocks
     assert plan["cache retinaface-mobilenet0.25 on val"] == "10 images in 3 blocks"
-    ended = crface("cache", *data, cwd=workspace)
+    ended = crface("cache", *data, cwd=workspace, on_thread=True)
     assert ended.status == 0, ended.errors
     assert "cache retinaface-mobilenet0.25 on val: 10 images done" in ended.output
     assert "cache retinaface-mobilenet0.25 on train: nothing to do" in ended.output
@@ -212,12 +212,13 @@ def test_a_damaged_image_is_named_and_the_rest_goes_on(workspace: Path) -> None:
     data = images[0].read_bytes()
     images[0].write_bytes(data[: len(data) // 2])
     (images[1]).unlink()
-    ended = crface("cache", "--config", "small.toml", "--out", "w", cwd=workspace)
+    options = ("--config", "small.toml", "--out", "w")
+    ended = crface("cache", *options, cwd=workspace, on_thread=True)
     assert ended.status == 0, ended.errors
     assert images[0].name in ended.errors
     assert images[1].name in ended.errors
-    assert crface("rank", "--config", "small.toml", "--out", "w", cwd=workspace).status == 0
-    result = crface("evaluate", "--config", "small.toml", "--out", "w", "--json", cwd=workspace)
+    assert crface("rank", *options, cwd=workspace, on_thread=True).status == 0
+    result = crface("evaluate", *options, "--json", cwd=workspace)
     assert result.status == 0, result.errors
     assert {row["images"] for row in json.loads(result.output)} == {6}
 

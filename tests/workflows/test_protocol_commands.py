@@ -31,11 +31,21 @@ def cached(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
     folder = tmp_path_factory.mktemp("protocols")
     (folder / "small.toml").write_text(CONFIG)
     (folder / "low.toml").write_text(LOW)
-    return folder, run("cache", "--split", "val", "--protocol", "low.toml", cwd=folder)
+    return folder, run(
+        "cache",
+        "--split",
+        "val",
+        "--protocol",
+        "low.toml",
+        "--cluster",
+        "local:1",
+        cwd=folder,
+        on_thread=False,
+    )
 
 
-def run(command: str, *arguments: str, cwd: Path) -> Ended:
-    return crface(command, "--config", "small.toml", "--out", "w", *arguments, cwd=cwd)
+def run(command: str, *arguments: str, cwd: Path, on_thread: bool = True) -> Ended:
+    return crface(command, "--config", "small.toml", "--out", "w", *arguments, cwd=cwd, on_thread=on_thread)
 
 
 def test_several_views_are_cached_one_by_one_and_evaluated_under_the_protocol_s_name(
@@ -101,7 +111,7 @@ def test_a_limit_on_the_largest_side_is_reported(cached: tuple[Path, Ended]) -> 
     folder, _ = cached
     (folder / "limited.toml").write_text(CONFIG + '\n[cache.max_side_px]\n"retinaface-mobilenet0.25" = 128\n')
     arguments = ("--config", "limited.toml", "--out", "w", "--split", "val", "--protocol", "height-480")
-    ended = crface("cache", *arguments, cwd=folder)
+    ended = crface("cache", *arguments, cwd=folder, on_thread=True)
     assert ended.status == 0, ended.errors
     said = " ".join(ended.output.split())
     assert "retinaface-mobilenet0.25 takes at most 128 px a side" in said

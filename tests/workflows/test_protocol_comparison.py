@@ -1,4 +1,4 @@
-"""`crface evaluate-protocols` in real processes, on a small embedded data set: lines over the same images."""
+"""`crface evaluate-protocols` in a process of its own, on a small embedded data set: lines over the same images."""
 
 import json
 from pathlib import Path
@@ -73,8 +73,8 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
     return folder, run("evaluate-protocols", "--json", cwd=folder)
 
 
-def run(command: str, *arguments: str, cwd: Path) -> Ended:
-    return crface(command, "--config", "small.toml", "--out", "w", *arguments, cwd=cwd)
+def run(command: str, *arguments: str, cwd: Path, config: str = "small.toml", out: str = "w") -> Ended:
+    return crface(command, "--config", config, "--out", out, *arguments, cwd=cwd, on_thread=True)
 
 
 def test_every_line_is_over_the_same_few_images_with_its_milliseconds(compared: tuple[Path, Ended]) -> None:
@@ -153,7 +153,7 @@ def test_a_configuration_without_protocols_to_compare_is_told_what_to_add(
 ) -> None:
     folder, _ = compared
     (folder / "none.toml").write_text("[dataset]\ntrain_images = 3\nval_images = 4\nlong_side_px = 96\n")
-    ended = crface("evaluate-protocols", "--config", "none.toml", "--out", "w", cwd=folder)
+    ended = run("evaluate-protocols", config="none.toml", cwd=folder)
     assert ended.status == 2
     assert "[[comparison.protocols]]" in ended.errors
 
@@ -163,7 +163,7 @@ def test_protocols_of_another_split_are_compared_on_its_images_in_a_table_of_the
 ) -> None:
     folder, _ = compared
     (folder / "large.toml").write_text(CONFIG + LARGE)
-    ended = crface("evaluate-protocols", "--config", "large.toml", "--out", "w", "--json", cwd=folder)
+    ended = run("evaluate-protocols", "--json", config="large.toml", cwd=folder)
     assert ended.status == 0, ended.errors
     rows = json.loads(ended.output)
     on = {row["line"]: (row["split"], row["images"], row["split_images"]) for row in rows}
@@ -171,7 +171,7 @@ def test_protocols_of_another_split_are_compared_on_its_images_in_a_table_of_the
         "long-160": ("8k", 1, 1),
         "long-160, rank": ("8k", 1, 1),
     }
-    again = crface("evaluate-protocols", "--config", "large.toml", "--out", "w", cwd=folder)
+    again = run("evaluate-protocols", config="large.toml", cwd=folder)
     assert "the results are up to date" in again.output
     assert "the only image of 8k" in " ".join(again.output.split())
 
@@ -181,14 +181,14 @@ def test_what_was_compared_on_another_split_is_kept_and_asks_for_nothing_else_of
 ) -> None:
     folder, _ = compared
     (folder / "large.toml").write_text(CONFIG + LARGE)
-    ended = crface("evaluate-protocols", "--config", "large.toml", "--out", "w", cwd=folder)
+    ended = run("evaluate-protocols", config="large.toml", cwd=folder)
     assert ended.status == 0, ended.errors
-    cached = crface("cache", "--config", "large.toml", "--out", "w", cwd=folder)
+    cached = run("cache", config="large.toml", cwd=folder)
     assert cached.status == 0, cached.errors
     assert "8k" not in cached.output
-    cleaned = crface("clean", "--yes", "--config", "large.toml", "--out", "w", cwd=folder)
+    cleaned = run("clean", "--yes", config="large.toml", cwd=folder)
     assert cleaned.status == 0, cleaned.errors
-    again = crface("evaluate-protocols", "--config", "large.toml", "--out", "w", cwd=folder)
+    again = run("evaluate-protocols", config="large.toml", cwd=folder)
     assert again.output.count("nothing to do") == 4
 
 
@@ -199,16 +199,6 @@ def test_a_data_set_without_the_split_is_compared_on_the_one_that_is_evaluated(
     (folder / "elsewhere.toml").write_text(CONFIG.partition("[[comparison")[0] + LARGE.replace('"run"', ""))
     made = crface("dataset", "make", "own", "--config", "elsewhere.toml", cwd=folder)
     assert made.status == 0, made.errors
-    ended = crface(
-        "evaluate-protocols",
-        "--config",
-        "elsewhere.toml",
-        "--data",
-        "own",
-        "--out",
-        "o",
-        "--json",
-        cwd=folder,
-    )
+    ended = run("evaluate-protocols", "--data", "own", "--json", config="elsewhere.toml", out="o", cwd=folder)
     assert ended.status == 0, ended.errors
     assert {row["split"] for row in json.loads(ended.output)} == {"val"}

@@ -1,4 +1,4 @@
-"""`crface evaluate-resolutions` in real processes, on a small embedded data set."""
+"""`crface evaluate-resolutions` in a process of its own, on a small embedded data set."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
 
 
 def run(*arguments: str, cwd: Path, command: str = "evaluate-resolutions") -> Ended:
-    return crface(command, "--config", "small.toml", "--out", "w", *arguments, cwd=cwd)
+    return crface(command, "--config", "small.toml", "--out", "w", *arguments, cwd=cwd, on_thread=True)
 
 
 def test_json_is_all_that_is_on_standard_output_and_is_what_is_stored(measured: tuple[Path, Ended]) -> None:

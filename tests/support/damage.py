@@ -1,6 +1,7 @@
 """Bytes as they come out of bad disks, cut downloads and bad will: a sample with a few kinds of damage in it."""
 
 import re
+import struct
 from collections.abc import Callable, Sequence
 
 from hypothesis import strategies as st
@@ -55,21 +56,28 @@ _NUMBER = re.compile(rb"[0-9]+")
 
 
 def damaged(samples: Sequence[bytes]) -> st.SearchStrategy[bytes]:
-    """Draw a sample, whole or with one to four kinds of damage; the same seed gives the same."""
-    step = st.tuples(
-        st.sampled_from(list(_KINDS)),
-        st.integers(0, 2**16 - 1),
-        st.integers(0, 2**16 - 1),
-        st.sampled_from(TOKENS),
-    )
-    return st.builds(_apply, st.sampled_from(samples), st.lists(step, max_size=4), st.sampled_from(samples))
+    """Draw a sample with one to four kinds of damage; the same seed gives the same."""
+    # one draw for all that is to be chosen: a draw for each choice takes longer than most readers
+    length = _CHOICE.size + _MOST_STEPS * _STEP.size
+    return st.binary(min_size=length, max_size=length).map(lambda choices: _chosen(choices, samples))
 
 
-def _apply(data: bytes, steps: Sequence[tuple[str, int, int, bytes]], other: bytes) -> bytes:
-    for kind, start, length, token in steps:
+_CHOICE = struct.Struct(">BBB")
+"""Which sample, which other one it is spliced with, and how many steps after the first."""
+_STEP = struct.Struct(">BHHB")
+"""Which kind of damage, where it begins, how long it is, and which token is put in."""
+_MOST_STEPS = 4
+
+
+def _chosen(choices: bytes, samples: Sequence[bytes]) -> bytes:
+    which, other, num_steps = _CHOICE.unpack_from(choices)
+    data, kinds = samples[which % len(samples)], tuple(_KINDS.values())
+    for number in range(1 + num_steps % _MOST_STEPS):
+        kind, start, length, token = _STEP.unpack_from(choices, _CHOICE.size + number * _STEP.size)
         position = start * len(data) // 2**16
         end = min(len(data), position + 1 + length * length * len(data) // 2**32)  # short pieces more often
-        data = _KINDS[kind](data, position, end, token, other)
+        damage = kinds[kind % len(kinds)]
+        data = damage(data, position, end, TOKENS[token % len(TOKENS)], samples[other % len(samples)])
     return data
 
 

@@ -116,7 +116,9 @@ def test_rows_that_only_fill_up_an_answer_are_no_fault() -> None:
         pytest.param("evaluate-protocols", marks=pytest.mark.slow),  # which enlarges it to 8K first
     ],
 )
-def test_every_command_that_runs_a_detector_refuses_misread_boxes(tmp_path: Path, command: str) -> None:
+def test_every_command_that_runs_a_detector_refuses_misread_boxes(
+    tmp_path: Path, on_thread: None, command: str
+) -> None:
     folder = tmp_path / "photos"
     for split in ("train", "val"):
         write_data_set(folder, [Picture("0--Event", f"{split}-1", [(4, 4, 10, 12)])], split)

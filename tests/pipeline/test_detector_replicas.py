@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from fork_server import Ended, run_python
 from places import ROOT
 from safetensors.torch import load_file, save_file
 
@@ -48,45 +49,40 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def _train(data: Path, out: Path, num_processes: int, *options: str) -> subprocess.CompletedProcess[str]:
+_PROGRAM = "from workflows.cli.main import run_command; run_command()"
+
+
+def _train(data: Path, out: Path, num_processes: int, *options: str) -> Ended:
     arguments = ["train-detector", "--data", str(data), "--out", str(out), *options]
-    command = ["-c", "from workflows.cli.main import run_command; run_command()", *arguments]
-    launcher = [
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--no-python",
-        f"--nproc-per-node={num_processes}",
-    ]
-    prefix = [sys.executable] if num_processes == 1 else [sys.executable, *launcher, sys.executable]
-    return subprocess.run(
-        [*prefix, *command],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    if num_processes == 1:
+        return run_python(_PROGRAM, *arguments, cwd=ROOT, environment=environment)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python"]
+    command = [f"--nproc-per-node={num_processes}", sys.executable, "-c", _PROGRAM, *arguments]
+    ended = subprocess.run(
+        [*launcher, *command], check=False, capture_output=True, text=True, timeout=240, env=environment
     )
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
 
 
 def test_two_processes_train_one_detector_and_the_first_one_writes_it(data: Path, tmp_path: Path) -> None:
     done = _train(data, tmp_path, 2, "--recipe", str(data / "recipe.toml"))
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("train-detector: use it as") == 1
+    assert done.status == 0, done.errors
+    assert done.output.count("train-detector: use it as") == 1
     folder = tmp_path / "detectors" / "retinaface-mobilenet0.25"
     found = detectors.create(f"retinaface-mobilenet0.25@{folder / 'weights.safetensors'}")
     assert isinstance(found, NetworkDetector)
     alone = _train(data, tmp_path, 1, "--recipe", str(data / "recipe.toml"))
-    assert alone.returncode == 1
-    assert "holds another training run (processes: 2 -> 1)" in alone.stderr
+    assert alone.status == 1
+    assert "holds another training run (processes: 2 -> 1)" in alone.errors
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(data: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "odd.toml"
     recipe.write_text(RECIPE.replace("batch_size = 4", "batch_size = 3"))
     done = _train(data, tmp_path / "out", 2, "--recipe", str(recipe))
-    assert done.returncode != 0
-    assert "a batch of 3 images cannot be shared by 2 processes" in done.stderr
+    assert done.status != 0
+    assert "a batch of 3 images cannot be shared by 2 processes" in done.errors
 
 
 def test_a_training_starts_from_imagenet_weights_of_the_trunk(data: Path, tmp_path: Path) -> None:
@@ -106,7 +102,7 @@ def test_a_training_starts_from_imagenet_weights_of_the_trunk(data: Path, tmp_pa
         *("--detector", "hambox-slim", "--recipe", str(tmp_path / "still.toml")),
         *("--trunk-weights", str(tmp_path / "trunk.safetensors")),
     )
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.errors
     state = load_file(tmp_path / "detectors" / "hambox-slim" / "weights.safetensors")
     torch.testing.assert_close(
         state["trunk.conv1.weight"], torch.full_like(state["trunk.conv1.weight"], 0.25)
@@ -124,10 +120,10 @@ def test_landmarks_are_learned_from_a_file_of_labels(data: Path, tmp_path: Path)
     }
     recipe = str(data / "landmarks.toml")
     done = _train(data, tmp_path, 1, "--recipe", recipe, "--landmarks", str(labels))
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.errors
     refused = _train(data, tmp_path / "other", 1, "--recipe", recipe)
-    assert refused.returncode == 1
-    assert "give both or neither" in refused.stderr
+    assert refused.status == 1
+    assert "give both or neither" in refused.errors
 
 
 @pytest.mark.parametrize(

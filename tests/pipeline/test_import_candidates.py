@@ -569,7 +569,7 @@ def test_a_damaged_record_is_named(folder: Folder) -> None:
         folder.key()
 
 
-def test_every_stage_takes_imported_candidates(folder: Folder) -> None:
+def test_every_stage_takes_imported_candidates(folder: Folder, on_thread: None) -> None:
     write_data_set(folder.data, PICTURES, split="train")
     results = write_texts(folder.root / "results")
     config = folder.root / "small.toml"

@@ -2,7 +2,8 @@
 
 import functools
 import pickle
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -67,7 +68,7 @@ class Run:
 
     def build(self, title: str = "A run") -> str:
         """The page; a figure that another page of this session had as well is not drawn again for its files."""
-        with mock.patch("pipeline.report.page.figure_files", _figure_files):
+        with figures_drawn_once():
             return build_report(self.about(title)).read_text()
 
     def changes(self, title: str = "A run") -> list[str]:
@@ -84,6 +85,13 @@ class Run:
             sources=self.sources,
             config=self.config.evaluate,
         )
+
+
+@contextmanager
+def figures_drawn_once() -> Iterator[None]:
+    """Reports that are built meanwhile have no figure drawn that another one in this process had as well."""
+    with mock.patch("pipeline.report.page.figure_files", _figure_files):
+        yield
 
 
 def _figure_files(figures: Iterable[Figure]) -> dict[str, bytes]:

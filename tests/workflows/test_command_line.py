@@ -51,7 +51,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
     """A workspace that `crface demo` made, with what it printed; not to be written to."""
     folder = tmp_path_factory.mktemp("demo")
     config = write_config(folder / "small.toml")
-    return folder, crface("demo", "--config", config, "--out", "w", cwd=folder)
+    return folder, crface("demo", "--config", config, "--out", "w", "--cluster", "local:1", cwd=folder)
 
 
 @pytest.fixture

@@ -52,8 +52,6 @@ class Ranker(nn.Module, ABC):
     opinions: tuple[str, ...] = ()
     """Names of the detectors whose opinions it reads beside each box; candidates then come from
     `crface.ranker.opinions.with_opinions`, in this order."""
-    least_trust: float = 0.0
-    """How far it is still believed on pictures unlike those that it was trained on, 0..1."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,6 +108,11 @@ class Ranker(nn.Module, ABC):
         is_box = (candidates != 0).any(axis=1)
         used: np.ndarray = np.where(is_box, found.numpy(), 0).astype(np.float32)
         return used
+
+    @property
+    def least_trust(self) -> float:
+        """How far it is still believed on pictures unlike those that it was trained on, 0..1: not at all."""
+        return 0.0
 
     @abstractmethod
     def all_confidences(self, images: PictureBatch, rows: RowBatch, sizes: SizeBatch) -> ScoreBatch:

@@ -111,6 +111,18 @@ def test_opinions_belong_to_a_committee_which_needs_some_each_of_another_name(
         ranker.create(name, 12, 64, opinions=opinions)
 
 
+@pytest.mark.parametrize(
+    ("share", "trust"), [(None, 0.5), (1.0, 0.5), (0.75, 2 / 3), (0.5, 1.0), (0.25, 1.0)]
+)
+def test_away_from_home_half_of_the_residual_is_used_if_the_gate_lets_as_much_through(
+    share: float | None, trust: float
+) -> None:
+    model = committee()
+    model.gate = None if share is None else ranker.Gate(share)
+    assert model.least_trust == pytest.approx(trust)
+    assert ranker.create("per-box", 12, 64).least_trust == 0
+
+
 def test_it_cannot_become_an_onnx_file_which_would_not_hold_the_detectors() -> None:
     pytest.importorskip("onnx")
     with pytest.raises(ValueError, match="asks a, b: an ONNX file would not hold these detectors"):

@@ -13,6 +13,8 @@ from ranker_world import World, candidates, small_config
 from ranking import rank_all
 
 from crface import ranker
+from crface.ranker.describing import FEATURES
+from crface.ranker.home import fitted_home
 from crface.ranker.opinions import with_opinions
 from pipeline.blocks.store import ScoreStore
 from pipeline.dataset.index import planned_index
@@ -120,6 +122,17 @@ def test_a_committee_that_cannot_ask_says_why(
     keys = [world.key(name) for name in names]
     with pytest.raises(UsageError, match=words):
         plan_train(world.workspace, world.index(), keys, small_config(**{"ranker": "committee", **options}))
+
+
+def test_on_strange_pictures_half_of_a_committee_is_trusted(tmp_path: Path) -> None:
+    world, file = World(tmp_path, num_images=9), save_committee(tmp_path / "ranker.safetensors", "other one")
+    keys = [world.cache(name) for name in NAMES[:2]]
+    model = ranker.load(file)
+    elsewhere = np.random.default_rng(0).normal(100, 1, (1, 12, len(FEATURES))).astype(np.float32)
+    model.home = fitted_home(elsewhere, ["one"] * 12)
+    ranker.save(model, file)
+    judged = judge(world.workspace, world.index(), keys, file, asked=asked_by(file, keys))
+    assert [judgement.trust for judgement in judged.values()] == [0.5, 0.5]
 
 
 def test_detections_in_single_images_run_the_detectors_that_are_asked(tmp_path: Path) -> None:

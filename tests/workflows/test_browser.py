@@ -1,14 +1,17 @@
 """The report and `crface view` in a browser: read, filtered, pointed at, and used by keys, wide and narrow."""
 
 import importlib.util
+import io
 import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from browser import Browser, Scheme, open_browser
 from gallery_world import EVIL, FACELESS, HELPED, HURT, PATHS, SAME, SMALL, gallery_run
+from PIL import Image
 from places import DOCS, ROOT
 from report_world import Run
 from selenium.webdriver.common.keys import Keys
@@ -65,6 +68,8 @@ def shown(browser: Browser, side: str) -> int:
 
 
 def look_at(browser: Browser, path: str) -> None:
+    # the slider waits for the survey, with which the list is ordered and all is drawn anew
+    browser.until("return !document.getElementById('gallery-threshold').disabled")
     browser.one(f"#gallery-list button[title='{path}']").click()
     browser.until("return document.querySelector('#gallery-before [data-box]') !== null")
     assert browser.text("#gallery-title") == path
@@ -329,18 +334,46 @@ def test_the_viewer_shows_any_image_and_leads_to_the_report(browser: Browser, lo
     assert browser.errors() == []
 
 
-def test_the_documentations_pictures_are_taken_by_its_script(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+@pytest.fixture
+def script() -> ModuleType:
+    """The program that takes the documentation's pictures."""
     spec = importlib.util.spec_from_file_location("screenshots", DOCS / "figures" / "screenshots.py")
     assert spec is not None
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
+    return script
+
+
+def test_a_picture_of_the_documentation_has_the_most_colours_that_fit(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch
+):
+    picture = Image.effect_noise((60, 60), 100).convert("RGB")
+    first, *_, last = script.COLOURS
+    assert len(picture.getcolors()) > last
+    wide = script.small_png(picture)
+    assert last < len(Image.open(io.BytesIO(wide)).getcolors()) <= first
+    monkeypatch.setattr(script, "MOST_BYTES", len(wide) - 1)
+    assert len(Image.open(io.BytesIO(script.small_png(picture))).getcolors()) < first // 2 + 1
+    monkeypatch.setattr(script, "MOST_BYTES", 100)
+    with pytest.raises(SystemExit, match="make it smaller"):
+        script.small_png(picture)
+
+
+def plain_png(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def test_the_documentations_pictures_are_taken_by_its_script(
+    run: Run, tmp_path: Path, script: ModuleType, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(script, "IMAGES", tmp_path)
+    monkeypatch.setattr(script, "small_png", plain_png)  # to find the most colours that fit takes seconds
     script.take_all(run.workspace.root)
-    taken = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert all(picture.startswith(b"\x89PNG") and len(picture) < 300_000 for picture in taken.values())
+    taken = {path.name: Image.open(io.BytesIO(path.read_bytes())).size for path in tmp_path.iterdir()}
+    assert sorted(taken.values()) == [(390, 844), (1100, 860), (1100, 860), (1100, 930)]
     in_the_pages = (DOCS / "looking.md").read_text() + (ROOT / "README.md").read_text()
     assert all(f"images/{name})" in in_the_pages for name in taken)
-    assert all((DOCS / "images" / name).is_file() for name in taken)
+    assert all(0 < (DOCS / "images" / name).stat().st_size <= script.MOST_BYTES for name in taken)

@@ -94,11 +94,15 @@ doctor: setup ## check the machine, the data set and the detectors before a long
 bench: setup ## run the evaluation benchmark of docs/benchmarks.md
 	$(BIN)/crface bench evaluation $(GROUND_TRUTH_OPTIONS)
 
+# A file's tests stay in one process and share what they have made. The folders come in the order of testpaths, longest
+# tests first; pytest-xdist alone would leave files of few tests, which are the longest, to the end.
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
 test: setup ## run the test suite
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(PYTEST)
 
 test-all: setup ## run the test suite with the slow tests
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "slow or not slow"
+	$(PYTEST) -m "slow or not slow"
 
 test-slurm: setup ## test with a real one-node Slurm: needs root, installs Debian packages
 	CRFACE_INSTALL_SLURM=1 $(BIN)/python -m pytest tests/workflows/test_slurm.py -m slow

@@ -18,6 +18,8 @@ from crface.array_shapes import RgbImage
 
 if TYPE_CHECKING:
     from detectors import Detector
+    from pipeline.blocks.plan import Block
+    from pipeline.cache.plan import CacheSpec
 
 _state: "_State"
 
@@ -38,6 +40,14 @@ class LoopProcesses:
     def bare(self) -> None:
         """Detect in every image and throw the result away: nothing could be quicker."""
         self._on_all(_bare)
+
+    def blocks(self, spec: "CacheSpec", blocks: "Sequence[Block]") -> None:
+        """Cache blocks as a worker does, but with no cluster around: what is left is the cluster's own part."""
+        for future in [
+            pool.submit(_blocks, spec, blocks[number :: len(self._pools)])
+            for number, pool in enumerate(self._pools)
+        ]:
+            future.result()
 
     def dataloader(self, folder: Path) -> None:
         """Read the files with torch's DataLoader, detect, and write one `.npy` an image."""
@@ -95,6 +105,13 @@ def _load(detector: str, files: Sequence[Path], num_threads: int) -> None:
 def _bare() -> None:
     for image in _state.images:
         _state.detector.candidates([image])
+
+
+def _blocks(spec: "CacheSpec", blocks: "Sequence[Block]") -> None:
+    from pipeline.cache.work import cache_block
+
+    for block in blocks:
+        cache_block(spec, block)
 
 
 def _digests() -> dict[str, str]:

@@ -14,6 +14,7 @@ from pipeline.embedded.degrade import encode_jpeg
 from pipeline.results.text import aligned, counted
 
 BARE: Final = "bare loop"
+BLOCKS: Final = "cache, its blocks"
 WORKERS: Final = "cache, its workers"
 COMMAND: Final = "cache, the command"
 SCRIPT: Final = "DataLoader, .npy"

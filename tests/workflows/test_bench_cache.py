@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.bench.cache import BARE, COMMAND, SCRIPT, WORKERS, CacheBench, as_lines, differing
+from pipeline.bench.cache import BARE, BLOCKS, COMMAND, SCRIPT, WORKERS, CacheBench, as_lines, differing
 from pipeline.bench.pairs import Rounds, Times
 from workflows.cli.main import main
 
@@ -19,7 +19,7 @@ def test_every_way_is_measured_and_gives_the_same_candidates(
         main(["bench", "cache", *options])
     assert ended.value.code == 0
     found = json.loads(file.read_text())
-    assert list(found["ways"]) == [BARE, WORKERS, COMMAND, SCRIPT]
+    assert list(found["ways"]) == [BARE, BLOCKS, WORKERS, COMMAND, SCRIPT]
     assert found["different"] == []
     for times in found["ways"].values():
         assert len(times["seconds"]) == 1

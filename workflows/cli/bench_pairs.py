@@ -98,8 +98,8 @@ def cache(
     """Compare caching with the bare loop.
 
     The bare loop runs the same detector on images in memory, in as many processes as there are workers. `crface cache`
-    is measured on workers that are there already, and as a whole command. Beside them runs what one would write
-    instead: torch's DataLoader, and one .npy file an image. All ways must give the same candidates.
+    is measured block by block without a cluster, on workers that are there already, and as a whole command. Beside them
+    runs what one would write instead: torch's DataLoader, and one .npy file an image. All must find the same boxes.
 
     \b
     Example:  crface bench cache

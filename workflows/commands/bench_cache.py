@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,19 +15,21 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from pipeline.bench.bare_loop import LoopProcesses, digest_of, loop_processes
-from pipeline.bench.cache import BARE, COMMAND, SCRIPT, WORKERS, CacheBench, differing, write_pictures
+from pipeline.bench.cache import BARE, BLOCKS, COMMAND, SCRIPT, WORKERS, CacheBench, differing, write_pictures
 from pipeline.bench.pairs import timed_rounds
 from pipeline.blocks.store import CandidateStore
-from pipeline.cache.plan import plan_cache
+from pipeline.cache.plan import CacheSpec, plan_cache
+from pipeline.cache.work import cache_block, finish_cache, prepare_cache
 from pipeline.config.sections import CacheConfig
 from pipeline.dataset.index import Index, update_index
 from pipeline.workspace.layout import Workspace
 from workflows.cluster.open import open_cluster
 from workflows.spread.scatter import run_blocks
-from workflows.spread.works import cache_work
 
 if TYPE_CHECKING:
     from distributed import Client
+
+    from pipeline.blocks.plan import Block
 
 _SPLIT: Final = "images"
 _THREADS: Final = ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
@@ -57,6 +59,7 @@ def bench_cache(
             rounds, _ = timed_rounds(
                 {
                     BARE: loops.bare,
+                    BLOCKS: _in_loops(workspace, index, detector, loops),
                     WORKERS: _on_workers(workspace, index, detector, client),
                     COMMAND: _command(workspace, folder / "pictures", detector, cluster),
                     SCRIPT: lambda: loops.dataloader(arrays),
@@ -75,15 +78,26 @@ def bench_cache(
         )
 
 
-def _on_workers(workspace: Workspace, index: Index, detector: str, client: Client) -> Callable[[], None]:
-    def run() -> None:
-        _forget(workspace)
-        work = cache_work(plan_cache(workspace, index, detector, CacheConfig()))
-        work.prepare()
-        run_blocks(client, work.function, work.spec, work.blocks, lambda report: None).check()
-        work.finish()
+def _in_loops(workspace: Workspace, index: Index, detector: str, loops: LoopProcesses) -> Callable[[], None]:
+    return lambda: _carried_out(workspace, index, detector, loops.blocks)
 
-    return run
+
+def _on_workers(workspace: Workspace, index: Index, detector: str, client: Client) -> Callable[[], None]:
+    def spread(spec: CacheSpec, blocks: Sequence[Block]) -> None:
+        run_blocks(client, cache_block, spec, blocks, lambda report: None).check()
+
+    return lambda: _carried_out(workspace, index, detector, spread)
+
+
+def _carried_out(
+    workspace: Workspace, index: Index, detector: str, compute: Callable[[CacheSpec, Sequence[Block]], None]
+) -> None:
+    _forget(workspace)
+    plan = plan_cache(workspace, index, detector, CacheConfig())
+    assert isinstance(plan.spec, CacheSpec), "a single view is not fused"
+    prepare_cache(plan)
+    compute(plan.spec, plan.blocks)
+    finish_cache(plan)
 
 
 def _command(workspace: Workspace, data: Path, detector: str, cluster: str) -> Callable[[], None]:

@@ -29,37 +29,54 @@ def scan_images(
     modification time are the same. All other files are read, hashed and decoded, several at a time (none of the
     three holds the GIL).
     """
-    rows: list[ImageRow] = []
+    # handing a file to another thread takes longer than finding that nothing has changed
+    rows = [_kept(files, labels.get(path), old_rows.get(path), max_pixels) for path in order]
+    unknown = [i for i, row in enumerate(rows) if row is None]
+    num_known = len(order) - len(unknown)
+    if progress is not None and num_known:
+        progress(num_known, len(order))
     with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
         try:
-            for row in pool.map(
-                lambda i: _look_at(
-                    files, i, order[i], labels.get(order[i]), old_rows.get(order[i]), max_pixels
-                ),
-                range(len(order)),
-            ):
-                rows.append(row)
+            looked_at = pool.map(
+                lambda i: _look_at(files, i, order[i], labels[order[i]], max_pixels), unknown
+            )
+            for num_looked_at, (i, row) in enumerate(zip(unknown, looked_at, strict=True), start=1):
+                rows[i] = row
                 if progress is not None:
-                    progress(len(rows), len(order))
+                    progress(num_known + num_looked_at, len(order))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for thousands of images
             raise
-    return rows
+    return [row for row in rows if row is not None]
+
+
+def _kept(
+    files: SplitFiles, labels: Annotation | None, old: ImageRow | None, max_pixels: int
+) -> ImageRow | None:
+    """The row of an image that is as it was, with today's labels, or no longer listed; None if it must be looked at."""
+    if labels is None:
+        assert old is not None  # a path is in `order` because it is or was listed
+        return replace(
+            old, status="removed", reason=f"no longer listed in {files.annotations or files.image_folder}"
+        )
+    if old is None or old.status != "ok" or old.width * old.height > max_pixels:
+        return None
+    try:
+        info = os.stat(f"{files.image_folder}/{old.path}")  # noqa: PTH116 - a Path takes as long as the call
+    except OSError:
+        return None
+    if (old.size_bytes, old.mtime_ns) != (info.st_size, info.st_mtime_ns):
+        return None
+    return replace(old, faces=labels.faces, is_valid=labels.is_valid, attributes=labels.attributes)
 
 
 def _look_at(
     files: SplitFiles,
     number: int,
     path: str,
-    labels: Annotation | None,
-    old: ImageRow | None,
+    labels: Annotation,
     max_pixels: int,
 ) -> ImageRow:
-    if labels is None:
-        assert old is not None  # a path is in `order` because it is or was listed
-        return replace(
-            old, status="removed", reason=f"no longer listed in {files.annotations or files.image_folder}"
-        )
     location = files.image_folder / path
     try:
         info = location.stat()
@@ -68,8 +85,6 @@ def _look_at(
         return _row(number, labels, status="missing", reason=reason)
     # The file's state is taken before its bytes: a change in between shows at the next update.
     size_bytes, mtime_ns = info.st_size, info.st_mtime_ns
-    if old is not None and _is_as_before(old, size_bytes, mtime_ns) and old.width * old.height <= max_pixels:
-        return replace(old, faces=labels.faces, is_valid=labels.is_valid, attributes=labels.attributes)
     sha256 = ""
     try:
         _refuse_link_outside(location, files)
@@ -80,10 +95,6 @@ def _look_at(
         return _row(number, labels, sha256, size_bytes, mtime_ns, status="unreadable", reason=error.reason)
     height, width, _ = pixels.shape
     return _row(number, labels, sha256, size_bytes, mtime_ns, width, height, reason=complaint)
-
-
-def _is_as_before(old: ImageRow, size_bytes: int, mtime_ns: int) -> bool:
-    return old.status == "ok" and (old.size_bytes, old.mtime_ns) == (size_bytes, mtime_ns)
 
 
 def _row(

@@ -122,7 +122,8 @@ def as_svg(growths: Sequence[Growth]) -> bytes:
             axes.set_xlabel(_NAMES[growth.axis])
             axes.grid(color="#dfe2e6", linewidth=0.6)
         figure.axes[0].set_ylabel("processor seconds")
-        figure.axes[0].legend()
+        lines, names = figure.axes[0].get_legend_handles_labels()
+        figure.legend(lines, names, loc="upper center", ncols=len(names), bbox_to_anchor=(0.5, 1.02))
         figure.subplots_adjust(wspace=0.3)
 
     return drawn(draw, (2.6 * len(growths), 2.6))

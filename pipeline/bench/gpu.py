@@ -17,13 +17,12 @@ from detectors.base import Precision
 from pipeline.bench.cache import write_pictures
 from pipeline.bench.gpu_busy import busy_share
 from pipeline.bench.gpu_limit import network_flops, product_flops, seconds_of
-from pipeline.bench.pairs import Spread, spread, time_words
+from pipeline.bench.pairs import Spread, spread
 from pipeline.cache.loading import load_detector
 from pipeline.cache.plan import CacheSpec, plan_cache
 from pipeline.cache.work import cache_block, prepare_cache
 from pipeline.config.sections import CacheConfig
 from pipeline.dataset.index import update_index
-from pipeline.results.text import NONE, aligned, percent, size_words
 from pipeline.workspace.layout import Workspace
 
 PAPER_MS: Final = {"large": (45, 550), "small": (6, 59)}
@@ -136,53 +135,6 @@ def bench_gpu(detectors: Sequence[str], sizes: Sizes) -> GpuBench:
             for place, side_px in enumerate((sizes.image_side_px, sizes.large_side_px))
         ),
     )
-
-
-def as_lines(bench: GpuBench) -> list[str]:
-    """The benchmark as tables of 80 columns."""
-    cached = [
-        (
-            one.detector,
-            one.protocol,
-            f"{one.images / one.seconds:.1f}",
-            NONE if one.busy is None else f"{percent(one.busy)} %",
-        )
-        for one in bench.cached
-    ]
-    large = [
-        (
-            one.detector,
-            one.precision,
-            time_words(one.seconds),
-            f"{one.flops / 1e9:,.0f}",
-            f"{one.seconds.median / one.limit_seconds:.1f}",
-            NONE if one.peak_bytes is None else size_words(one.peak_bytes),
-        )
-        for one in bench.large
-    ]
-    ranked = [
-        (
-            one.ranker,
-            str(one.image_side_px),
-            time_words(one.seconds),
-            NONE if one.paper_ms is None else str(one.paper_ms),
-            NONE if one.peak_bytes is None else size_words(one.peak_bytes),
-        )
-        for one in bench.ranked
-    ]
-    sizes = bench.sizes
-    return [
-        f"{bench.device_name}, torch {bench.torch}",
-        "",
-        f"the cache stage on images of {sizes.image_side_px} px; goal: {percent(BUSY_GOAL)} % busy",
-        *aligned([("detector", "protocol", "images/s", "GPU busy"), *cached], num_words=2),
-        "",
-        f"an image of {sizes.large_side_px} px; x: by the time of its operations in a product",
-        *aligned([("detector", "precision", "ms", "GFLOP", "x", "memory"), *large], num_words=2),
-        "",
-        f"rankers, {sizes.candidates} candidates; the paper's on an RTX 2080 at 1024 and 7680 px",
-        *aligned([("ranker", "px", "ms", "paper", "memory"), *ranked]),
-    ]
 
 
 def as_json(bench: GpuBench) -> dict[str, Any]:

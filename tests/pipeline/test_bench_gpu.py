@@ -14,7 +14,7 @@ from pipeline.bench import gpu_busy
 from pipeline.bench.gpu import PAPER_MS, SHIPPED
 from pipeline.bench.gpu_busy import busy_share
 from pipeline.bench.gpu_limit import network_flops, product_flops
-from workflows.cli.main import cli
+from workflows.cli.main import cli, main
 
 
 def test_all_parts_are_measured_on_a_cpu_with_tiny_sizes(tmp_path: Path) -> None:
@@ -70,3 +70,14 @@ def test_without_a_gpu_or_its_driver_there_is_no_share(monkeypatch: pytest.Monke
     monkeypatch.setattr(gpu_busy.shutil, "which", lambda name: None)
     assert busy_share(lambda: done.append(2), "cuda")[0] is None
     assert done == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["cache", "store", "gpu"])
+def test_a_detector_that_cannot_be_measured_is_a_usage_error(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for detector in ["no-such-detector", *(["fake_detector:ENTRY"] if name == "gpu" else [])]:
+        with pytest.raises(SystemExit) as ended:
+            main(["bench", name, "--detector", detector])
+        assert ended.value.code == 2
+        assert detector in capsys.readouterr().err

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from detectors.protocols import NAMES
-from workflows.cli.bench_pairs import COMMANDS
+from workflows.cli import bench_pairs, bench_whole
 from workflows.cli.numbers import Number
 from workflows.cli.options import job_options, make_job
 from workflows.job.shown import show_table
@@ -22,7 +22,7 @@ def bench() -> None:
     """
 
 
-for command in COMMANDS:
+for command in (*bench_pairs.COMMANDS, *bench_whole.COMMANDS):
     bench.add_command(command)
 
 

@@ -57,6 +57,9 @@ def plan_evaluate(evaluation: EvaluationInput) -> Parts:
 
 
 def _trust(workspace: Workspace, source: Source) -> Parts:
-    """How far the ranker is trusted; named only where it is not fully, so that older results stay up to date."""
-    trust = recorded_trust(workspace, source.key, source.ranker) if source.ranker else 1.0
-    return {} if trust == 1 else {"trust": trust}
+    """How far the ranker is trusted and whom it asks; named only where it is not fully trusted, or asks somebody.
+
+    So older results stay up to date.
+    """
+    trust, asked = recorded_trust(workspace, source.key, source.ranker) if source.ranker else (1.0, "")
+    return ({} if trust == 1 else {"trust": trust}) | ({"asked": asked} if asked else {})

@@ -27,28 +27,28 @@ def _entry(name: str, description: str, version: int, is_trained: bool) -> Detec
 MOBILENET025 = _entry(
     "retinaface-mobilenet0.25",
     "RetinaFace with the mobilenet0.25 trunk: small, for CPUs; priors of 16 to 512 px",
-    version=1,
+    version=2,
     is_trained=True,
 )
 """The entry `retinaface-mobilenet0.25` of the group `crface.detectors`."""
 RETINAFACE_RESNET50 = _entry(
     "retinaface-resnet50",
     "RetinaFace with the ResNet-50 trunk; priors of 16 to 512 px",
-    version=1,
+    version=2,
     is_trained=False,
 )
 """The entry `retinaface-resnet50`."""
 HAMBOX_RESNET50 = _entry(
     "hambox-resnet50",
     "HAMBox as the paper re-implements it, on ResNet-50; one anchor per cell, 16 to 512 px",
-    version=1,
+    version=2,
     is_trained=False,
 )
 """The entry `hambox-resnet50`."""
 HAMBOX_SLIM = _entry(
     "hambox-slim",
     "HAMBox on a thin ResNet: small, for CPUs",
-    version=1,
+    version=2,
     is_trained=True,
 )
 """The entry `hambox-slim`."""
@@ -56,7 +56,7 @@ HRNET_W18, HRNET_W32, HRNET_W48 = (
     _entry(
         f"hrnet-w{width}",
         f"the head and anchors of HAMBox on HRNet-W{width}" + (", the paper's own" if width == 48 else ""),
-        version=1,
+        version=2,
         is_trained=False,
     )
     for width in (18, 32, 48)
@@ -65,7 +65,7 @@ HRNET_W18, HRNET_W32, HRNET_W48 = (
 HRNET_SLIM = _entry(
     "hrnet-slim",
     "the head and anchors of HAMBox on a thin HRNet: small, for CPUs",
-    version=1,
+    version=2,
     is_trained=True,
 )
 """The entry `hrnet-slim`."""

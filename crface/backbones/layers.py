@@ -67,6 +67,6 @@ class FeaturePyramid(nn.Module):
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         """Three maps of `num_out` channels, finest first, of the same sizes as `maps`."""
         fine, middle, coarse = self.output1(maps[0]), self.output2(maps[1]), self.output3(maps[2])
-        middle = self.merge2(middle + resized(coarse, like=middle))
-        fine = self.merge1(fine + resized(middle, like=fine))
+        middle = self.merge2(resized(coarse, like=middle).add_(middle))
+        fine = self.merge1(resized(middle, like=fine).add_(fine))
         return [fine, middle, coarse]

@@ -10,23 +10,16 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from detectors.forward.footprint import MAX_ELEMENTS, Footprint, footprint
+from detectors.forward.on_cpu import CpuForm
+from detectors.forward.pixels import to_input
 from detectors.forward.receptive_field import margin_px
 from detectors.forward.tiles import Tile, plan_tiles, tiled_forward
 from detectors.networks.anchor_network import AnchorNetwork
-
-MEAN_RGB = (123.0, 117.0, 104.0)
-"""The mean of each channel, subtracted before the image goes to the network as BGR."""
 
 _PROBE_PX: Final = 1024  # a footprint grows with the area, so this size predicts every other
 _MAX_CPU_BYTES: Final = 4 << 30
 _CPU_SHARE: Final = 4  # a forward pass takes at most this fraction (1 / 4) of a machine's memory
 _WORKSPACE: Final = 1.25  # factor for the extra memory of convolutions; the largest one measured
-
-
-def to_input(images: UInt8[Tensor, "batch height width 3"]) -> Float[Tensor, "batch 3 height width"]:
-    """The network's input for RGB images: BGR, mean subtracted, channels last in memory."""
-    shifted = images.flip(-1).float().sub_(torch.tensor(MEAN_RGB[::-1], device=images.device))
-    return shifted.permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +93,8 @@ class BoundedForward:
 
     def _forward(self, images: Tensor) -> tuple[Tensor, ...]:
         if self.autocast_to is None:
+            if self._device.type == "cpu":
+                return self._on_cpu(images)
             return self._network(to_input(images))  # type: ignore[no-any-return]
         with torch.autocast(self._device.type, self.autocast_to):
             return tuple(answer.float() for answer in self._network(to_input(images)))
@@ -112,6 +107,10 @@ class BoundedForward:
             return (torch.cuda.mem_get_info(self._device)[0] + unused) * 4 // 5
         # not the memory free at the moment: the same machine must always produce the same bits
         return min(_MAX_CPU_BYTES, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _CPU_SHARE)
+
+    @cached_property
+    def _on_cpu(self) -> CpuForm:
+        return CpuForm(self._network)
 
     @cached_property
     def _footprint(self) -> Footprint:

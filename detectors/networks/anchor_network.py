@@ -14,7 +14,7 @@ class AnchorNetwork(nn.Module, ABC):
 
     Priors are ordered finest stride first. The class outputs (not face, face) are logits in training mode and
     probabilities in evaluation mode; further outputs are the network's own. The input is BGR images of any size
-    from one pixel, 0..255 minus the mean (`detectors.forward.bounded.to_input`).
+    from one pixel, 0..255 minus the mean (`detectors.forward.pixels.to_input`).
     """
 
     layout: PriorLayout

@@ -19,7 +19,7 @@ class Head(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The values for a map, `[batch, prior, num_values]`."""
         cells: Tensor = self.conv1x1(x)
-        return cells.permute(0, 2, 3, 1).reshape(len(x), -1, self._num_values)
+        return cells.permute(0, 2, 3, 1).reshape(x.shape[0], -1, self._num_values)
 
 
 def initialise(network: nn.Module, class_heads: nn.ModuleList, other_heads: list[nn.ModuleList]) -> None:

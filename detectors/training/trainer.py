@@ -14,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from crface.training.replicas import ALONE, Replicas
-from detectors.adapter import placed, to_input
+from detectors.adapter import placed
+from detectors.forward.pixels import to_input
 from detectors.networks.anchor_network import AnchorNetwork
 from detectors.networks.priors import decode_boxes, make_priors
 from detectors.training.augmentation import Sample

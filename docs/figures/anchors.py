@@ -21,7 +21,8 @@ from torch import Tensor
 import detectors
 from crface.boxes import iou, nms
 from crface.oracle import oracle_confidence
-from detectors.adapter import NetworkDetector, to_input
+from detectors.adapter import NetworkDetector
+from detectors.forward.pixels import to_input
 from detectors.networks.priors import HAMBOX_LAYOUT, RETINAFACE_LAYOUT, PriorLayout, decode_boxes, make_priors
 from detectors.training.matching import BACKGROUND, IGNORED, match_priors
 from detectors.training.mining import compensate

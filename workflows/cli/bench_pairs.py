@@ -122,5 +122,47 @@ def store(detector: str, num_images: int, long_side_px: int, repeats: int, json_
     tell(bench_store.as_lines(found), bench_store.as_json(found), json_file)
 
 
-COMMANDS = (boxes, cache, store)
+@click.command()
+@click.option(
+    "--detector",
+    "names",
+    multiple=True,
+    help="A network of this package; may be repeated.  [default: retinaface-mobilenet0.25]",
+)
+@click.option(
+    "--size",
+    "sizes",
+    multiple=True,
+    type=(click.IntRange(1), click.IntRange(1)),
+    metavar="WIDTH HEIGHT",
+    help="Size of the image; may be repeated.  [default: VGA, 1024 x 768, 4K and 8K]",
+)
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Threads of torch.")
+@repeats_option
+@json_option
+def detectors(
+    names: tuple[str, ...],
+    sizes: tuple[tuple[int, int], ...],
+    threads: int,
+    repeats: int,
+    json_file: Path | None,
+) -> None:
+    """Compare detectors on a CPU with others.
+
+    The others are the same network in plain PyTorch, layer by layer, and in onnxruntime if that can be imported. Each
+    takes one image from its pixels to the network's outputs, which must be the same to a rounding.
+
+    \b
+    Example:  crface bench detectors
+              crface bench detectors --detector hambox-slim --size 1024 768 --threads 2
+    """
+    from pipeline.bench import detectors as bench_detectors
+
+    found = bench_detectors.bench_detectors(
+        names or ("retinaface-mobilenet0.25",), sizes or bench_detectors.SIZES, threads, repeats
+    )
+    tell(bench_detectors.as_lines(found), bench_detectors.as_json(found), json_file)
+
+
+COMMANDS = (boxes, cache, detectors, store)
 """The commands of this module, for the group."""

@@ -21,7 +21,7 @@ from crface.ranker.per_box import overlaps as overlap_module
 from crface.ranker.per_box.network import LARGEST_RESIDUAL, logit_of, moved
 from crface.ranker.per_box.overlaps import find_overlaps, pair_features
 from crface.ranker.per_box.samples import grid_points, read_boxes, read_points
-from crface.ranker.per_box.trunk import STRIDES
+from crface.ranker.per_box.trunk import STRIDES, Trunk
 
 
 def disturbed(seed: int = 3, image_side_px: int = 96, num_candidates: int = 100) -> PerBoxRanker:
@@ -177,6 +177,18 @@ def test_certain_confidences_can_be_moved_and_none_is_moved_without_bound() -> N
         torch.zeros(1, 3, 64, 64), rows_of(some_candidates(3)), torch.tensor([[64.0, 48.0]])
     )
     assert float(residuals.detach().max()) <= LARGEST_RESIDUAL
+
+
+def test_without_gradients_the_trunk_gives_the_same_maps_also_after_its_weights_have_changed() -> None:
+    torch.manual_seed(0)
+    trunk, images = Trunk().eval(), to_tensor(torch.randint(0, 256, (2, 40, 72, 3), dtype=torch.uint8))
+    for _ in range(2):
+        wanted = trunk(images)
+        with torch.no_grad():
+            for found, level in zip(trunk(images), wanted, strict=True):
+                torch.testing.assert_close(found, level, rtol=1e-4, atol=1e-4)
+            trunk.body.stage1[0][1].running_var.mul_(0.5)
+            trunk.ssh2.conv3X3[0].weight.mul_(2)
 
 
 def test_a_grid_lies_in_the_cells_of_the_box_and_of_twice_the_box() -> None:

@@ -70,7 +70,9 @@ class NeighbourAttention(nn.Module):
         self, other: Tensor, own: Tensor, speaker: Tensor, is_heard: Tensor, about: Tensor
     ) -> Float[Tensor, "box feature"]:
         """The weighted messages to some boxes of an image."""
-        said = torch.addmm(other[speaker.flatten()], about.flatten(0, 1), self.pair.weight.t())
+        said = torch.addmm(
+            other.index_select(0, speaker.flatten()), about.flatten(0, 1), self.pair.weight.t()
+        )
         message = F.relu(own[:, None] + said.view(*speaker.shape, -1), inplace=True)
         # Both sums over channels are matrix products, in which each head has the other heads' channels times 0: less
         # work than to read and to write all messages once more.

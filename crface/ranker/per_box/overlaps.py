@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
@@ -20,6 +21,7 @@ NUM_PAIR_FEATURES = 7
 
 _SAME_FACE = 0.4  # IoU above which NMS takes two boxes for one face (paper 4.2)
 _MAX_PAIRS = 1 << 21
+_STRIP = 128
 _TINY = 1e-6
 
 
@@ -45,9 +47,9 @@ def find_overlaps(rows: RowBatch, logit: ScoreBatch, num_heard: int) -> Overlaps
     """Overlaps of each box with the first `num_heard` of its image, computed a block of boxes at a time.
 
     `rows` are x, y, w, h, confidence in shares of the picture (IoU is the same in any unit), highest confidence
-    first where there are more than `num_heard`; padding overlaps nothing. Memory is bounded, time grows with N
-    times `num_heard`. Boxes of equal confidence are not ahead of each other, so the order of rows that
-    are heard decides nothing.
+    first where there are more than `num_heard`; padding overlaps nothing. Memory is bounded; where there are many
+    boxes, each is compared only with those in its strip of the picture. Boxes of equal confidence are not ahead of
+    each other, so the order of rows that are heard decides nothing.
     """
     images = [_of_image(*one, num_heard) for one in zip(rows, logit, strict=True)]
     overlap, neighbour, features = (torch.stack(parts) for parts in zip(*images, strict=True))
@@ -77,33 +79,50 @@ def at_rows(
 
 def _of_image(rows: Tensor, logit: Tensor, num_heard: int) -> tuple[Tensor, Tensor, Tensor]:
     corners = torch.cat([rows[:, :2], rows[:, :2] + rows[:, 2:4]], dim=1)
-    num_boxes, heard = len(rows), corners[:num_heard]
-    confidence = rows[:num_heard, 4]
+    boxes = torch.arange(len(rows), device=rows.device)
+    heard = boxes[:num_heard]
+    width = min(NUM_NEIGHBOURS, len(heard))
     step = max(1, _MAX_PAIRS // max(1, len(heard)))
+    if len(rows) <= step or torch.onnx.is_in_onnx_export():
+        parts = [
+            _of_block(rows, corners, logit, boxes[start : start + step], heard, width)
+            for start in range(0, max(1, len(rows)), step)
+        ]
+        overlap, neighbour, features = (torch.cat(part) for part in zip(*parts, strict=True))
+        return overlap, neighbour, features
+    # Boxes side by side in the picture: only those heard that reach into their strip can overlap one of them.
+    order = corners[:, 0].argsort(stable=True)
     parts = []
-    for start in range(0, max(1, num_boxes), step):
-        block = slice(start, start + step)
-        overlap = iou(corners[block], heard)
-        own = torch.arange(start, max(start, min(start + step, len(heard))), device=rows.device)
-        overlap[own - start, own] = 0  # not its own neighbour
-        lead = logit[:num_heard] - logit[block, None]
-        is_same = overlap > _SAME_FACE
-        features = torch.stack(
-            [
-                _highest(overlap * (lead > 0)),
-                _highest(lead.clamp(min=0) * is_same) / 4,
-                (is_same.to(overlap.dtype) @ confidence).log1p(),
-                (overlap @ confidence).log1p(),
-            ],
-            dim=1,
-        )
-        best = overlap.topk(min(NUM_NEIGHBOURS, len(heard)), dim=1)
-        parts.append((best.values, best.indices, features))
-    return (
-        torch.cat([overlap for overlap, _, _ in parts]),
-        torch.cat([neighbour for _, neighbour, _ in parts]),
-        torch.cat([feature for _, _, feature in parts]),
+    for block in order.split(min(step, _STRIP)):
+        left, right = corners[block, 0].amin(), corners[block, 2].amax()
+        is_near = (corners[:num_heard, 0] < right) & (corners[:num_heard, 2] > left)
+        parts.append(_of_block(rows, corners, logit, block, heard[is_near], width))
+    back = order.argsort()
+    overlap, neighbour, features = (torch.cat(part)[back] for part in zip(*parts, strict=True))
+    return overlap, neighbour, features
+
+
+def _of_block(
+    rows: Tensor, corners: Tensor, logit: Tensor, block: Tensor, near: Tensor, width: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Overlaps, neighbours and features of the boxes `block`, of which `near` are all that any of them overlaps."""
+    overlap = iou(corners[block], corners[near])
+    overlap = overlap * (block[:, None] != near)  # not its own neighbour
+    confidence = rows[near, 4]
+    lead = logit[near] - logit[block, None]
+    is_same = overlap > _SAME_FACE
+    features = torch.stack(
+        [
+            _highest(overlap * (lead > 0)),
+            _highest(lead.clamp(min=0) * is_same) / 4,
+            (is_same.to(overlap.dtype) @ confidence).log1p(),
+            (overlap @ confidence).log1p(),
+        ],
+        dim=1,
     )
+    best = overlap.topk(min(width, len(near)), dim=1)
+    missing = (0, width - best.values.shape[1])
+    return F.pad(best.values, missing), F.pad(near[best.indices], missing), features
 
 
 def _highest(values: Tensor) -> Tensor:

@@ -127,8 +127,8 @@ def _cells(
             for axis, count in ((0, num_columns), (1, num_rows))
         )
         row_starts = first + (image * num_rows + y) * num_columns
-        rows.append(row_starts[:, :, at_y] + x[:, :, at_x])
-        weights.append(weight_y[:, :, at_y] * weight_x[:, :, at_x])
+        rows.append(row_starts.index_select(2, at_y) + x.index_select(2, at_x))
+        weights.append(weight_y.index_select(2, at_y) * weight_x.index_select(2, at_x))
         first += len(level) * num_rows * num_columns
     return torch.stack(rows, dim=2).view(-1, 4), torch.stack(weights, dim=2).view(-1, 4)
 

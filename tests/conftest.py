@@ -17,8 +17,7 @@ settings.load_profile("crface")
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """With `-n auto` one process more than there are cores: much of what a test does is to wait for another one."""
-    affinity = getattr(os, "sched_getaffinity", None)  # on Linux
-    return 1 + (len(affinity(0)) if affinity else os.cpu_count() or 1)
+    return 1 + (os.cpu_count() or 1)
 
 
 @pytest.fixture(scope="session")

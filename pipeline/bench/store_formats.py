@@ -76,7 +76,7 @@ def _write_npz(folder: Path, images: Sequence[ScoredBoxes]) -> None:
 
 def _read_npz(folder: Path) -> Callable[[int], ScoredBoxes]:
     def read(number: int) -> ScoredBoxes:
-        with np.load(folder / f"{number:06d}.npz") as file:
+        with np.load(folder / f"{number:06d}.npz", allow_pickle=False) as file:
             return np.asarray(file["candidates"])
 
     return read
@@ -88,7 +88,7 @@ def _write_npy(folder: Path, images: Sequence[ScoredBoxes]) -> None:
 
 
 def _read_npy(folder: Path) -> Callable[[int], ScoredBoxes]:
-    return lambda number: np.asarray(np.load(folder / f"{number:06d}.npy"))
+    return lambda number: np.asarray(np.load(folder / f"{number:06d}.npy", allow_pickle=False))
 
 
 def _table(rows: ScoredBoxes) -> pa.Table:

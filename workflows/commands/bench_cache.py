@@ -134,7 +134,9 @@ def _different(
     plan = plan_cache(workspace, index, detector, CacheConfig())
     store = CandidateStore.open(workspace.candidates(plan.key))
     stored = {index.row(row).path: digest_of(store.read(row)) for row in index.ok_rows}
-    written = {f"{file.stem}.jpg": digest_of(np.load(file)) for file in arrays.glob("*.npy")}
+    written = {
+        f"{file.stem}.jpg": digest_of(np.load(file, allow_pickle=False)) for file in arrays.glob("*.npy")
+    }
     return tuple(sorted({*differing(expected, stored), *differing(expected, written)}))
 
 

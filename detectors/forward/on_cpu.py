@@ -10,7 +10,7 @@ from detectors.networks.anchor_network import AnchorNetwork
 
 
 class CpuForm:
-    """A network's outputs, to a rounding, in about half the time that its layers take one by one.
+    """A network's outputs, to a rounding, in less time than its layers take one by one.
 
     Images are computed one after another, so that an image's outputs are the same bytes in any company; on a CPU a
     batch gains nothing. The weights are those that the network has when this is made.

@@ -3,7 +3,7 @@
 import json
 import math
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -26,6 +26,8 @@ class ComparisonRow(ApRow):
     """How many images the ranker was trained on; 0 without a ranker, and where it is not known."""
     split_images: int
     """How many images the split has, of which `images` were compared."""
+    oracle_ap: float
+    """AP that the oracle reaches with the line's boxes above the threshold; NaN where the setting keeps no face."""
     median_ms: float
     """Time of an image without decoding: resizing, all views, fusion, NMS, and the ranker where there is one."""
     timed_images: int
@@ -135,10 +137,7 @@ def _compared(rows: Sequence[ComparisonRow]) -> ComparedTable:
         + (f", {counted(first.threads, 'thread')}" if first.device == "cpu" else "")
         + "; all but decoding"
     )
-    lines = [
-        ComparedLine(name, tuple(_cell(row) for row in group), milliseconds(group[0].median_ms))
-        for name, group in ((name, list(group)) for name, group in groupby(rows, key=lambda row: row.line))
-    ]
+    lines = [line for _, group in groupby(rows, key=lambda row: row.protocol) for line in _lines(list(group))]
     trained = dict.fromkeys((row.ranker_of, row.trained_on) for row in rows if row.ranker)
     rankers = "; ".join(
         f"{ranker_name(protocol)}: the ranker trained on "
@@ -148,6 +147,15 @@ def _compared(rows: Sequence[ComparisonRow]) -> ComparedTable:
     )
     title = f"{first.detector} (weights {first.weights[:12]}) on {count} of {first.split}"
     return ComparedTable(title, conditions, lines, rankers)
+
+
+def _lines(rows: Sequence[ComparisonRow]) -> Iterator[ComparedLine]:
+    """The lines of one protocol, and what the oracle reaches with its boxes."""
+    for name, found in groupby(rows, key=lambda row: row.line):
+        group = list(found)
+        yield ComparedLine(name, tuple(_cell(row) for row in group), milliseconds(group[0].median_ms))
+    bounds = tuple(percent(row.oracle_ap) for row in rows[: len(SETTINGS)])
+    yield ComparedLine(line_name(rows[0].protocol, "oracle"), bounds, NONE)
 
 
 def _as_text(table: ComparedTable) -> str:

@@ -20,7 +20,7 @@ from pipeline.workspace.fingerprint import Parts
 from pipeline.workspace.layout import Workspace
 from pipeline.workspace.place import Place
 
-COMPARISON_VERSION: Final = 1
+COMPARISON_VERSION: Final = 2
 """Raised when this module changes in a way that changes its numbers."""
 
 
@@ -192,19 +192,21 @@ def _rows(comparison: Comparison, timings: Timings, measured: Sequence[ApRow]) -
     numbers = {
         (row.fingerprint, row.ranker, row.confidence, row.setting): row
         for row in measured
-        if row.kind == "official" and row.confidence in ("predicted", "ranked")
+        if row.kind == "official" and not row.is_all
     }
     for line in comparison.lines:
         confidence = _confidence(line)
         parts = {row.part: row for row in timings[line.detector, line.protocol]}
         timed = parts["all but the ranker" if line.ranker is None else "all"]
         for setting in SETTINGS:
-            row = numbers[line.source.key.fingerprint, line.evaluated.ranker, confidence, setting]
+            candidates = line.source.key.fingerprint
+            row = numbers[candidates, line.evaluated.ranker, confidence, setting]
             yield ComparisonRow(
                 **asdict(row),
                 line=line.name,
                 trained_on=line.ranker.trained_on if line.ranker else 0,
                 split_images=comparison.num_split_images,
+                oracle_ap=numbers[candidates, "", "oracle", setting].ap,
                 median_ms=timed.median_ms,
                 timed_images=timed.images,
                 device=timed.device,

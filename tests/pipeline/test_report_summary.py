@@ -102,6 +102,7 @@ def test_multi_scale_of_fewer_images_is_marked_and_set_beside_its_own_baseline()
             line=line,
             trained_on=0,
             split_images=split_images,
+            oracle_ap=0.9,
             median_ms=1.0,
             timed_images=1,
             device="cpu",

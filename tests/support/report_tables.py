@@ -89,6 +89,7 @@ def compared_rows(rows: Sequence[ApRow]) -> list[ComparisonRow]:
                     line=line,
                     trained_on=0,
                     split_images=4,
+                    oracle_ap=0.9,
                     median_ms=median_ms,
                     timed_images=2,
                     device="cpu",

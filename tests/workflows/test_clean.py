@@ -75,6 +75,7 @@ def compared_row(key: CandidateKey, ranker: str) -> ComparisonRow:
         iou=0.5, nms_iou=0.4, score_threshold=0.02, setting="easy", definition="by height", kind="official",
         ap=0.5, ap_low=0.4, ap_high=0.6, gain=0.0, gain_low=0.0, gain_high=0.0, recovered=0.0, images=2, faces=1,
         line="single, rank", trained_on=0, split_images=9, median_ms=1.0, timed_images=1, device="cpu", threads=1,
+        oracle_ap=0.9,
     )  # fmt: skip
 
 

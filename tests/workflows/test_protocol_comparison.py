@@ -88,6 +88,17 @@ def test_every_line_is_over_the_same_few_images_with_its_milliseconds(compared: 
     assert pq.read_table(folder / "w" / "results" / "protocols.parquet").to_pylist() == rows
 
 
+def test_the_oracle_closes_the_lines_of_every_protocol(compared: tuple[Path, Ended]) -> None:
+    folder, ended = compared
+    rows = json.loads(ended.output)
+    assert all(row["oracle_ap"] >= row["ap"] for row in rows if row["ap"] is not None)
+    table = run("evaluate-protocols", cwd=folder).output
+    bounds = {row["protocol"]: row["oracle_ap"] for row in rows if row["setting"] == "hard"}
+    for protocol, bound in bounds.items():
+        (line,) = [line.split() for line in table.splitlines() if line.startswith(f"{protocol}, oracle")]
+        assert line[-2:] == [f"{100 * bound:.1f}", "-"]
+
+
 def test_the_curves_of_every_line_are_kept_with_the_ap_of_the_table(compared: tuple[Path, Ended]) -> None:
     folder, ended = compared
     ap = {(row["line"], row["setting"]): row["ap"] for row in json.loads(ended.output)}

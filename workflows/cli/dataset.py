@@ -1,4 +1,4 @@
-"""`crface dataset`: make the embedded data set; collect, index or check any other."""
+"""`crface dataset`: make the embedded data set; collect, join, index or check any other."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from workflows.cli.options import job_options, make_job, max_pixels
 
 @click.group()
 def dataset() -> None:
-    """Make, collect, index or check a data set."""
+    """Make, collect, join, index or check a data set."""
 
 
 @dataset.command()
@@ -85,6 +85,31 @@ def validate(folder: Path, max_megapixels: float | None) -> None:
     from workflows.commands import validate as command
 
     command.validate(folder, max_pixels(max_megapixels))
+
+
+@dataset.command()
+@click.argument("sources", metavar="DATA...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Folder of the joined data set, new or empty.",
+)
+def join(sources: tuple[Path, ...], out: Path) -> None:
+    """Join data sets into one.
+
+    Every stage then takes them together: one ranker learns from all. A split has the images and labels of the splits of
+    that name. Event folders get the name of their data set as a prefix. Images are linked where the file system allows
+    it, and take no space.
+
+    \b
+    Example:  crface dataset join data/crowds data/portraits --out data/both
+              crface train --data data/both
+    """
+    from workflows.commands.join import run_join
+
+    run_join(sources, out)
 
 
 @dataset.command()

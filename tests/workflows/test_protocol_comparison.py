@@ -40,6 +40,9 @@ rankers = ["run"]
 protocol = "low.toml"
 
 [[comparison.protocols]]
+protocol = "short-64"
+
+[[comparison.protocols]]
 protocol = "long-192"
 rankers = ["run", "own"]
 """
@@ -58,7 +61,7 @@ px = [64]
 also_mirrored = true
 """
 
-LINES = ["single", "single, rank", "low", "long-192", "long-192, rank", "long-192, rank-long-192"]
+LINES = ["single", "single, rank", "low", "short-64", "long-192", "long-192, rank", "long-192, rank-long-192"]
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +89,12 @@ def test_every_line_is_over_the_same_few_images_with_its_milliseconds(compared: 
     assert len({row["faces"] for row in rows if row["setting"] == "hard"}) == 1
     assert all(row["median_ms"] > 0 for row in rows)
     assert pq.read_table(folder / "w" / "results" / "protocols.parquet").to_pylist() == rows
+
+
+def test_a_view_that_two_protocols_share_is_computed_once(compared: tuple[Path, Ended]) -> None:
+    _, ended = compared
+    done = [line for line in ended.errors.splitlines() if " on val, short-64: 2 images in" in line]
+    assert len(done) == 1, ended.errors
 
 
 def test_the_oracle_closes_the_lines_of_every_protocol(compared: tuple[Path, Ended]) -> None:
@@ -117,6 +126,7 @@ def test_the_ranker_of_a_protocol_is_trained_on_its_candidates_of_a_few_images(
         "single": ("predicted", 0),
         "single, rank": ("ranked", 3),
         "low": ("predicted", 0),
+        "short-64": ("predicted", 0),
         "long-192": ("predicted", 0),
         "long-192, rank": ("ranked", 3),
         "long-192, rank-long-192": ("ranked", 2),

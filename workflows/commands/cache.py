@@ -47,4 +47,6 @@ def compute_candidates(plans: Sequence[CachePlan], cluster: str, is_retry: bool 
     """
     for note in (plan.note for plan in plans if plan.note):
         click.echo(note)
-    run_works([cache_work(part) for plan in plans for part in (*plan.views, plan)], cluster, is_retry)
+    # protocols may share views, which are as good as done once they are computed for the first
+    parts = {(part.spec.workspace, part.key): part for plan in plans for part in (*plan.views, plan)}
+    run_works([cache_work(part) for part in parts.values()], cluster, is_retry)

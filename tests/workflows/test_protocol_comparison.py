@@ -179,6 +179,17 @@ def test_a_configuration_without_protocols_to_compare_is_told_what_to_add(
     assert "[[comparison.protocols]]" in ended.errors
 
 
+def test_a_missing_ranker_is_said_before_any_candidates_are_computed(compared: tuple[Path, Ended]) -> None:
+    folder, _ = compared
+    (folder / "longer.toml").write_text(
+        CONFIG.replace("iterations = 2", "iterations = 4").replace("192", "200")
+    )
+    ended = run("evaluate-protocols", config="longer.toml", cwd=folder)
+    assert ended.status == 1
+    assert "no ranker is trained with this configuration" in ended.errors
+    assert "long-200" not in ended.errors
+
+
 def test_protocols_of_another_split_are_compared_on_its_images_in_a_table_of_their_own(
     compared: tuple[Path, Ended],
 ) -> None:

@@ -55,8 +55,10 @@ def evaluate_protocols(job: Job, *, show: bool = True) -> list[dict[str, Any]]:
         indexes = update_indexes(job, {one.split for one in config.protocols} if job.split is None else ())
         splits = list(compared_splits(job, indexes))
         trained = training_candidates(job, indexes)
-        _compute([*(found for split in splits for found in split.candidates), *trained], job.cluster)
         plans = JobPlans(job, indexes)
+        if any("run" in one.rankers for one in config.protocols):
+            _check_that_it_asks_nobody(plans.ranker_file)  # candidates may take hours
+        _compute([*(found for split in splits for found in split.candidates), *trained], job.cluster)
         rankers = {one: list(_rankers(plans, one, trained)) for one in config.protocols}
         comparisons = [
             Comparison(
@@ -116,7 +118,6 @@ def _rankers(
     for kind in compared.rankers:
         if kind == "run":
             known = len(plans.indexes["train"].ok_rows) if job.ranker is None else 0
-            _check_that_it_asks_nobody(plans.ranker_file)
             yield RankerUsed(plans.ranker_file, known)
             continue
         found = [one for one in trained if one.compared == compared]

@@ -58,7 +58,7 @@ def face_heights(root: Path) -> FaceHeights | None:
 
     Raises UserError when the text cannot be read.
     """
-    records, _ = read_annotations(split_files(root, SPLIT))
+    records = read_annotations(split_files(root, SPLIT))
     if records is None:
         return None
     boxes = np.concatenate(

@@ -25,7 +25,15 @@ from pipeline.dataset.index_file import (
 )
 from pipeline.dataset.index_scan import scan_images
 from pipeline.dataset.label_fit import index_fit
-from pipeline.dataset.splits import list_images, notes_on, read_annotations, split_files
+from pipeline.dataset.splits import (
+    SplitFiles,
+    annotation_text,
+    annotations_in,
+    list_images,
+    missing_images,
+    notes_on,
+    split_files,
+)
 from pipeline.errors import UserError
 from pipeline.images.decode import MAX_PIXELS, read_image
 from pipeline.workspace.layout import Workspace
@@ -236,7 +244,9 @@ def update_index(
     images.
     """
     files = split_files(data_root, split)
-    annotations, text = read_annotations(files)
+    path = workspace.index(split)
+    old = load_index(workspace, split) if path.exists() else None
+    annotations, text_sha256 = _annotations(files, old)
     if annotations is None:
         listed, notes = list_images(files)
         labels = {path: _without_labels(path) for path in listed}
@@ -248,8 +258,6 @@ def update_index(
         raise UserError(
             f"the split {split!r} has no images: {files.annotations or files.image_folder} lists none"
         )
-    path = workspace.index(split)
-    old = load_index(workspace, split) if path.exists() else None
     old_rows = {row.path: row for row in old.all_rows} if old else {}
     order = [*old_rows, *(name for name in labels if name not in old_rows)]
     rows = scan_images(files, order, labels, old_rows, progress, max_pixels)
@@ -257,13 +265,16 @@ def update_index(
         split=split,
         data_root=str(files.data_root),
         image_folder=files.image_folder.relative_to(files.data_root).as_posix(),
-        annotations_sha256=hashlib.sha256(text).hexdigest() if annotations is not None else "",
+        annotations_sha256=text_sha256,
     )
-    is_new = old is None or content_sha256(header, rows) != content_sha256(old.header, old.all_rows)
+    is_new = old is None or _differ(Index(header, tuple(rows)), old)
     if is_new and not is_dry_run:
         store_index(workspace, Index(header, tuple(rows)))
     counts = Counter(
-        kind for row in rows if (before := old_rows.get(row.path)) for kind in _changes(before, row)
+        kind
+        for row in rows
+        if (before := old_rows.get(row.path)) and before is not row
+        for kind in _changes(before, row)
     )
     return IndexUpdate(
         index=Index(header, tuple(rows)),
@@ -275,6 +286,30 @@ def update_index(
         notes=(*notes, *label_notes(rows), *_damage(rows)),
         is_written=is_new and not is_dry_run,
     )
+
+
+def _annotations(files: SplitFiles, old: Index | None) -> tuple[list[Annotation] | None, str]:
+    """A split's annotations, None if it has no text, and the hash of the text.
+
+    Labels come from the old index where it was made of the same text and every image that it lists is in its place:
+    the text says nothing else then, and reading it takes longer than everything else.
+    """
+    text = annotation_text(files)
+    if text is None:
+        return None, ""
+    sha256 = hashlib.sha256(text).hexdigest()
+    if old is not None and old.header.annotations_sha256 == sha256:
+        listed = [row for row in old.all_rows if row.status != "removed"]
+        if not missing_images(files, [row.path for row in listed]):
+            return [Annotation(row.path, row.faces, row.attributes) for row in listed], sha256
+    return annotations_in(text, files), sha256
+
+
+def _differ(new: Index, old: Index) -> bool:
+    is_same = new.header == old.header and len(new) == len(old)
+    if is_same and all(row is before for row, before in zip(new.all_rows, old.all_rows, strict=True)):
+        return False  # without hashing all of it
+    return content_sha256(new.header, new.all_rows) != content_sha256(old.header, old.all_rows)
 
 
 def label_notes(rows: Sequence[ImageRow]) -> list[str]:

@@ -5,7 +5,7 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -214,20 +214,19 @@ def read_index_file(path: Place) -> tuple[Header, list[ImageRow]]:
 def _rows(table: pa.Table, start: int = 0) -> list[ImageRow]:
     if not table.schema.equals(_SCHEMA):
         raise ValueError("other columns")
-    plain = [table.column(name).to_pylist() for name in _COLUMNS]
+    plain: list[list[Any]] = [table.column(name).to_pylist() for name in _COLUMNS]
     faces, is_valid, attributes = (
         _arrays(table.column(name)) for name in ("faces", "is_valid", "attributes")
     )
-    rows: list[ImageRow] = []
-    for values, face, valid, attribute in zip(
-        zip(*plain, strict=True), faces, is_valid, attributes, strict=True
-    ):
-        image = dict(zip(_COLUMNS, values, strict=True))
-        if image["status"] not in get_args(Status) or image["row"] != start + len(rows):
-            raise ValueError("impossible row")
-        rows.append(
-            ImageRow(**image, faces=face.reshape(-1, 4), is_valid=valid, attributes=attribute.reshape(-1, 6))
+    statuses = get_args(Status)
+    rows = [
+        ImageRow(*values, face.reshape(-1, 4), valid, attribute.reshape(-1, 6))  # type: ignore[call-arg]
+        for values, face, valid, attribute in zip(
+            zip(*plain, strict=True), faces, is_valid, attributes, strict=True
         )
+    ]
+    if any(row.status not in statuses or row.row != start + i for i, row in enumerate(rows)):
+        raise ValueError("impossible row")
     return rows
 
 

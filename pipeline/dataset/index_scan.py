@@ -67,6 +67,8 @@ def _kept(
         return None
     if (old.size_bytes, old.mtime_ns) != (info.st_size, info.st_mtime_ns):
         return None
+    if labels.faces is old.faces and labels.attributes is old.attributes:
+        return old
     return replace(old, faces=labels.faces, is_valid=labels.is_valid, attributes=labels.attributes)
 
 

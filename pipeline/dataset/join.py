@@ -109,7 +109,7 @@ def _parts(roots: Sequence[Path]) -> tuple[list[_Part], list[str]]:
                     f"{root} is a plain folder of images: make a data set of it first, by `crface dataset collect`"
                 )
             files = split_files(root, split)
-            annotations, _ = read_annotations(files)
+            annotations = read_annotations(files)
             images = list_images(files)[0] if annotations is None else [one.path for one in annotations]
             there = [image for image in images if (files.image_folder / image).is_file()]
             parts.append(_Part(name, split, files.image_folder, there, annotations))

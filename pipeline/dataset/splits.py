@@ -1,7 +1,7 @@
 """The splits of a data set: a folder in WIDER FACE's layout, or a plain folder of images."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -85,27 +85,42 @@ def split_files(data_root: Path, split: str) -> SplitFiles:
     return SplitFiles(split, root, image_folder, annotations if annotations.is_file() else None)
 
 
-def read_annotations(files: SplitFiles) -> tuple[list[Annotation] | None, bytes]:
-    """A split's annotations, and the text they were read from; None and no bytes if it has no text.
+def annotation_text(files: SplitFiles) -> bytes | None:
+    """The bytes of a split's annotation text; None if it has none.
 
-    An image that is not in its place, but whose file has the same name in another Unicode form or case, goes by the
-    file's name: unpacking on another system changes names so.
-
-    Raises UserError if the text cannot be read or parsed.
+    Raises UserError if it cannot be read.
     """
     if files.annotations is None:
-        return None, b""
+        return None
     try:
-        data = files.annotations.read_bytes()
+        return files.annotations.read_bytes()
     except OSError as error:
         raise UserError(
             f"cannot read the annotations {files.annotations}: {error.strerror or error}"
         ) from error
-    annotations = parse_annotations(data, files.annotations)
-    folder = str(files.image_folder)  # a Path for each of many images would take longer than the rest
-    absent = [one.path for one in annotations if not os.path.exists(f"{folder}/{one.path}")]  # noqa: PTH110
+
+
+def read_annotations(files: SplitFiles) -> list[Annotation] | None:
+    """A split's annotations; None if it has no text.
+
+    Raises UserError if the text cannot be read, and as `annotations_in` does.
+    """
+    text = annotation_text(files)
+    return None if text is None else annotations_in(text, files)
+
+
+def annotations_in(text: bytes, files: SplitFiles) -> list[Annotation]:
+    """The annotations in a split's text.
+
+    An image that is not in its place, but whose file has the same name in another Unicode form or case, goes by the
+    file's name: unpacking on another system changes names so.
+
+    Raises UserError if the text cannot be parsed.
+    """
+    annotations = parse_annotations(text, files.annotations or "")
+    absent = missing_images(files, [one.path for one in annotations])
     if not absent:
-        return annotations, data
+        return annotations
     there = {
         path.relative_to(files.image_folder).as_posix()
         for kind, path in walk_images(files.image_folder)
@@ -114,7 +129,13 @@ def read_annotations(files: SplitFiles) -> tuple[list[Annotation] | None, bytes]
     listed = {one.path for one in annotations}
     found = match_names(absent, there - listed).found
     names = {old: new for old, new in found.items() if is_same_spelling(old, new)}
-    return [replace(one, path=names.get(one.path, one.path)) for one in annotations], data
+    return [replace(one, path=names.get(one.path, one.path)) for one in annotations]
+
+
+def missing_images(files: SplitFiles, paths: Sequence[str]) -> list[str]:
+    """Those of a split's paths, relative to its image folder, at which there is nothing."""
+    folder = str(files.image_folder)  # a Path for each of many images would take longer than the rest
+    return [path for path in paths if not os.path.exists(f"{folder}/{path}")]  # noqa: PTH110
 
 
 def notes_on(files: SplitFiles, listed: Collection[str] | None) -> list[str]:
@@ -155,7 +176,8 @@ def list_images(files: SplitFiles) -> tuple[list[str], list[str]]:
     second list has sentences about what lies there but is not listed: drawings, linked folders, names not in UTF-8.
     """
     found = list(walk_images(files.image_folder))
-    named = sorted(path.relative_to(files.image_folder).as_posix() for kind, path in found if kind == "image")
+    start = len(str(files.image_folder)) + 1
+    named = sorted(str(path)[start:].replace(os.sep, "/") for kind, path in found if kind == "image")
     names = [name for name in named if is_utf8(name)]
     notes = passed_over(files.image_folder, found)
     if left_out := [name for name in named if not is_utf8(name)]:

@@ -24,8 +24,8 @@ def walk_images(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Ite
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (("linked folder", path) for name in folders if (path := Path(parent, name)).is_symlink())
         for name in sorted(names):
-            path = Path(parent, name)
-            if not name.startswith(".") and path.suffix.lower() in suffixes:
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes:  # noqa: PTH122 - fast
+                path = Path(parent, name)
                 yield ("drawing" if is_drawing(path) else "image"), path
 
 
@@ -46,7 +46,7 @@ def passed_over(folder: Path, found: Collection[tuple[Kind, Path]]) -> list[str]
 
 def is_utf8(name: str) -> bool:
     """Whether a file's name is text; names of another encoding, as old archives have them, are not."""
-    return not any("\udc80" <= sign <= "\udcff" for sign in name)
+    return name.isascii() or not any("\udc80" <= sign <= "\udcff" for sign in name)
 
 
 def _counted(number: int, what: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.dataset import index_scan
+from pipeline.dataset import index, index_scan
 from pipeline.dataset.index import Index, IndexUpdate, load_index, update_index
 from pipeline.dataset.splits import find_splits, split_files
 from pipeline.errors import UserError
@@ -122,12 +122,27 @@ def test_nothing_is_read_or_written_when_nothing_changed(
     first = _update(workspace, data)
     before = workspace.index("val").stat()
     monkeypatch.setattr(index_scan, "read_bytes", lambda path, *limit: pytest.fail(f"read {path}"))
+    monkeypatch.setattr(
+        index, "annotations_in", lambda text, files: pytest.fail(f"parsed {files.annotations}")
+    )
     again = _update(workspace, data)
     assert _counts(again) == (0, 0, 0, 0)
+    assert again.index.labels_digest == first.index.labels_digest
     assert (first.is_written, again.is_written) == (True, False)
     after = workspace.index("val").stat()
     assert (before.st_mtime_ns, before.st_ino) == (after.st_mtime_ns, after.st_ino)
     assert again.index.digest == first.index.digest
+
+
+def test_an_image_whose_file_is_spelled_otherwise_now_is_found_though_the_text_is_the_same(
+    workspace: Workspace, data: DataSet
+):
+    data.add("0--Parade/Ren\u00e9.jpg", "1 2 3 4 0 0 0 0 0 0")
+    _update(workspace, data)
+    (data.folder / "0--Parade" / "Ren\u00e9.jpg").rename(data.folder / "0--Parade" / "Rene\u0301.jpg")
+    again = _update(workspace, data)
+    (found,) = (row for row in again.index.all_rows if row.path == "0--Parade/Rene\u0301.jpg")
+    assert (found.status, found.faces.tolist()) == ("ok", [[1, 2, 4, 6]])
 
 
 def test_only_the_changed_image_is_read_again(

@@ -27,7 +27,7 @@ def a_set(root: Path, split: str, labels: dict[str, str] | None, images: tuple[s
 
 
 def labels_of(root: Path, split: str) -> dict[str, tuple[list[list[float]], list[list[int]]]]:
-    annotations, _ = read_annotations(split_files(root, split))
+    annotations = read_annotations(split_files(root, split))
     assert annotations is not None
     return {one.path: (one.faces.tolist(), one.attributes.tolist()) for one in annotations}
 

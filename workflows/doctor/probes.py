@@ -117,7 +117,7 @@ def data_set(folder: Path, max_pixels: int) -> DataSet:
     try:
         for split in find_splits(folder):
             files = split_files(folder, split)
-            annotations, _ = read_annotations(files)
+            annotations = read_annotations(files)
             listed = [one.path for one in annotations] if annotations is not None else list_images(files)[0]
             total += len(listed)
             splits.append(f"{split}: {len(listed)} images{'' if annotations is None else ', labelled'}")

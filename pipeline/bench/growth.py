@@ -74,8 +74,16 @@ class Growth:
 
 
 def sizes_along(axis: str, values: Sequence[int], num_images: int) -> list[MadeUp]:
-    """The data sets of one way of growing; what does not grow is small, and images are so many."""
+    """The data sets of one way of growing; what does not grow is small, and images are so many.
+
+    Where faces grow, a detector finds as many boxes again, and pictures have room for them.
+    """
     small = {"images": num_images, "candidates": 100, "faces": 3, "side_px": 64}
+    if axis == "faces":
+        return [
+            MadeUp(images=num_images, candidates=max(100, 2 * value), faces=value, side_px=1024)
+            for value in values
+        ]
     return [MadeUp(**{**small, axis: value}) for value in values]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,9 @@ from jaxtyping import Float32, Int64, UInt8
 
 from crface.array_shapes import ScoredBoxes
 from detectors import MAX_CANDIDATES, DetectorEntry
+
+_FEW: Final = 100
+"""Boxes up to which they are a tenth to three tenths of the picture's sides."""
 
 STAND_IN: Final = "pipeline.bench.made_up_data:ENTRY"
 
@@ -68,8 +72,9 @@ class StandIn:
 
 
 def _relative_boxes(count: int) -> Float32[np.ndarray, "box 4"]:
+    """Boxes relative to the sides of a picture, the smaller the more there are: crowds cover it no more than a few."""
     random = np.random.default_rng(0).uniform(size=(MAX_CANDIDATES, 3))[:count]
-    corners, sides = 0.7 * random[:, :2], 0.1 + 0.2 * random[:, 2:]
+    corners, sides = 0.7 * random[:, :2], (0.1 + 0.2 * random[:, 2:]) * min(1.0, sqrt(_FEW / max(count, 1)))
     return np.concatenate([corners, corners + sides], axis=1).astype(np.float32)
 
 

@@ -36,7 +36,7 @@ def test_every_command_is_measured_and_drawn(tmp_path: Path, capsys: pytest.Capt
     assert ended.value.code == 0
     (growth,) = json.loads(file.read_text())["growth"]
     (one,) = growth["grown"]
-    assert one["size"] == {"images": 2, "candidates": 100, "faces": 1, "side_px": 64}
+    assert one["size"] == {"images": 2, "candidates": 100, "faces": 1, "side_px": 1024}
     assert list(one["commands"]) == list(COMMANDS)
     assert all(times["cpu_seconds"][0] > 0 for times in one["commands"].values())
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
@@ -71,3 +71,14 @@ def test_a_made_up_data_set_has_what_it_is_asked_for(tmp_path: Path) -> None:
     assert (np.diff(found[:, 4]) < 0).all()
     assert (found[:, :4] >= 0).all()
     assert (found[:, :4] <= [64, 48, 64, 48]).all()
+
+
+def test_a_crowd_covers_the_picture_no_more_than_a_few_faces_do(tmp_path: Path) -> None:
+    covered = []
+    for size in sizes_along("faces", (50, 1000), num_images=1):
+        assert size.candidates >= 2 * size.faces
+        write_made_up(tmp_path / str(size.faces), size)
+        text = tmp_path / str(size.faces) / "wider_face_split" / "wider_face_val_bbx_gt.txt"
+        (image,) = parse_annotations(text.read_bytes(), text)
+        covered.append(np.prod(image.faces[:, 2:] - image.faces[:, :2], axis=1).sum())
+    assert covered[1] == pytest.approx(covered[0], rel=0.3)

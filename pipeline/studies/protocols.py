@@ -134,23 +134,17 @@ def time_lines(
     """
     from pipeline.bench.timings import Timed, time_images
 
-    rankers = {
-        (line.detector, line.protocol): line.ranker for line in comparison.lines
-    }  # the last one of each, if any
-    config, num_images = comparison.config, comparison.config.comparison.timed_images
-    timings = {}
-    for number, ((detector, protocol), ranker) in enumerate(rankers.items()):
-        timed = Timed(
-            index=comparison.index,
-            detectors=(detector,),
-            protocols=(protocol,),
-            ranker=ranker.file if ranker else None,
-            num_images=num_images,
-            warm_up=1,
-        )
-        timings[detector, protocol] = time_images(timed, config.cache, config.evaluate)
-        progress(number + 1, len(rankers))
-    return timings
+    protocols: dict[str, dict[str, Place | None]] = {}
+    for line in comparison.lines:  # the last ranker of each, if any
+        protocols.setdefault(line.detector, {})[line.protocol] = line.ranker.file if line.ranker else None
+    config = comparison.config
+    timed = Timed(
+        index=comparison.index,
+        protocols=protocols,
+        num_images=config.comparison.timed_images,
+        warm_up=1,
+    )
+    return time_images(timed, config.cache, config.evaluate, progress)
 
 
 def plan_comparisons(comparisons: Sequence[Comparison]) -> Parts:

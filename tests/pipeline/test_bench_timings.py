@@ -1,6 +1,7 @@
 """`crface bench timings`: parts apart, sums within each image, stored, and in the report when they are there."""
 
 import json
+from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from wider_folder import Picture, write_data_set
 
 from crface import ranker
+from detectors.protocols import PRESETS, View, view_candidates
 from pipeline.errors import UserError
 from pipeline.report.timings import timing_table
 from pipeline.results.timings import TimingRow, as_lines, read_timings, timing_lines, write_timings
@@ -89,13 +91,38 @@ def test_without_a_ranker_the_table_says_so(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_sums_are_within_each_image() -> None:
-    from pipeline.bench import timings as bench_timings
+    from pipeline.bench import clock as bench_clock
 
-    clock = bench_timings._Clock(None, None, object(), None, "cpu")  # type: ignore[arg-type]
+    clock = bench_clock.Clock(None, None, object(), None, "cpu")  # type: ignore[arg-type]
     clock._seconds = {"detector": [1.0, 2.0, 9.0], "nms": [3.0, 0.5, 0.0], "ranker": [1.0, 1.0, 1.0]}
     parts = clock.parts()
     assert parts["all but the ranker"] == [4.0, 2.5, 9.0]
     assert np.median(parts["all"]) == 5.0  # of sums; the sum of medians is 3.5
+
+
+def test_a_view_that_protocols_share_is_timed_once_for_an_image(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.bench import clock as bench_clock
+
+    seen: list[str] = []
+
+    def noted(detector: object, view: View, images: list[np.ndarray]) -> list[np.ndarray]:
+        seen.append(view.name)
+        return view_candidates(detector, view, images)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(bench_clock, "view_candidates", noted)
+    command = ["bench", "timings", "--data", str(_data_set(tmp_path / "data")), "--out", str(tmp_path / "w")]
+    options = ["--detector", "fake_detector:ENTRY", "--images", "3", "--json"]
+    with pytest.raises(SystemExit) as ended:
+        main([*command, *options, "--protocol", "short-500 multi short-800-mirrored"])
+    assert ended.value.code == 0
+    assert Counter(seen) == dict.fromkeys(
+        {view.name for view in PRESETS["multi"].views}, 2 + 3
+    )  # two warm up
+    rows = json.loads(capsys.readouterr().out)
+    ms = {row["protocol"]: row["median_ms"] for row in rows if row["part"] == "detector"}
+    assert ms["multi"] > ms["short-500"] > 0
 
 
 def test_the_table_fits_a_terminal_and_the_report(tmp_path: Path) -> None:

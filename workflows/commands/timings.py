@@ -34,13 +34,12 @@ def timings(job: Job, protocols: tuple[str, ...], num_images: int, show: bool) -
         ranker = plans.ranker
         timed = Timed(
             index=plans.evaluated,
-            detectors=job.config.cache.detectors,
-            protocols=protocols,
-            ranker=ranker,
+            protocols={detector: dict.fromkeys(protocols, ranker) for detector in job.config.cache.detectors},
             num_images=num_images,
         )
         with shown_if_long("time") as progress:
-            rows = time_images(timed, job.config.cache, job.config.evaluate, progress)
+            table = time_images(timed, job.config.cache, job.config.evaluate, progress)
+        rows = [row for part in table.values() for row in part]
         write_timings(job.workspace, rows)
     if show:
         show_table("\n".join(["", *as_lines(rows)]))

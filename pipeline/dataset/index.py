@@ -3,7 +3,7 @@
 import hashlib
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -246,14 +246,13 @@ def update_index(
     files = split_files(data_root, split)
     path = workspace.index(split)
     old = load_index(workspace, split) if path.exists() else None
-    annotations, text_sha256 = _annotations(files, old)
-    if annotations is None:
-        listed, notes = list_images(files)
-        labels = {path: _without_labels(path) for path in listed}
-        notes += notes_on(files, None)
+    there, left_out = list_images(files)
+    labels, text_sha256 = _labels(files, there, old)
+    if labels is None:
+        labels = {path: _without_labels(path) for path in there}
+        notes = left_out + notes_on(files, there, None)
     else:
-        labels = {annotation.path: annotation for annotation in annotations}
-        notes = notes_on(files, labels)
+        notes = notes_on(files, there, labels)
     if not labels:
         raise UserError(
             f"the split {split!r} has no images: {files.annotations or files.image_folder} lists none"
@@ -288,8 +287,10 @@ def update_index(
     )
 
 
-def _annotations(files: SplitFiles, old: Index | None) -> tuple[list[Annotation] | None, str]:
-    """A split's annotations, None if it has no text, and the hash of the text.
+def _labels(
+    files: SplitFiles, there: Sequence[str], old: Index | None
+) -> tuple[Mapping[str, Annotation | ImageRow] | None, str]:
+    """A split's labels by path, None if it has no text, and the hash of the text; `there` are the images found.
 
     Labels come from the old index where it was made of the same text and every image that it lists is in its place:
     the text says nothing else then, and reading it takes longer than everything else.
@@ -299,10 +300,11 @@ def _annotations(files: SplitFiles, old: Index | None) -> tuple[list[Annotation]
         return None, ""
     sha256 = hashlib.sha256(text).hexdigest()
     if old is not None and old.header.annotations_sha256 == sha256:
-        listed = [row for row in old.all_rows if row.status != "removed"]
-        if not missing_images(files, [row.path for row in listed]):
-            return [Annotation(row.path, row.faces, row.attributes) for row in listed], sha256
-    return annotations_in(text, files), sha256
+        listed = {row.path: row for row in old.all_rows if row.status != "removed"}
+        found = set(there)  # without asking for each again
+        if not missing_images(files, [path for path in listed if path not in found]):
+            return listed, sha256
+    return {annotation.path: annotation for annotation in annotations_in(text, files)}, sha256
 
 
 def _differ(new: Index, old: Index) -> bool:

@@ -18,7 +18,7 @@ _MAX_THREADS = 8  # each holds one decoded image
 def scan_images(
     files: SplitFiles,
     order: list[str],
-    labels: Mapping[str, Annotation],
+    labels: Mapping[str, Annotation | ImageRow],
     old_rows: Mapping[str, ImageRow],
     progress: Callable[[int, int], None] | None,
     max_pixels: int,
@@ -51,7 +51,7 @@ def scan_images(
 
 
 def _kept(
-    files: SplitFiles, labels: Annotation | None, old: ImageRow | None, max_pixels: int
+    files: SplitFiles, labels: Annotation | ImageRow | None, old: ImageRow | None, max_pixels: int
 ) -> ImageRow | None:
     """The row of an image that is as it was, with today's labels, or no longer listed; None if it must be looked at."""
     if labels is None:
@@ -76,7 +76,7 @@ def _look_at(
     files: SplitFiles,
     number: int,
     path: str,
-    labels: Annotation,
+    labels: Annotation | ImageRow,
     max_pixels: int,
 ) -> ImageRow:
     location = files.image_folder / path
@@ -101,7 +101,7 @@ def _look_at(
 
 def _row(
     number: int,
-    labels: Annotation,
+    labels: Annotation | ImageRow,
     sha256: str = "",
     size_bytes: int = 0,
     mtime_ns: int = 0,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from pipeline.dataset.index_file import ImageRow
 
@@ -65,25 +65,44 @@ class LabelFit:
 
 def index_fit(rows: Iterable[ImageRow]) -> LabelFit:
     """How the valid labels of an index's readable images fit; one fit without boxes for none."""
-    return label_fit(
-        [
-            LabelledSize(row.path, row.faces[row.is_valid].astype(np.float64), row.width, row.height)
-            for row in rows
-            if row.status == "ok" and row.is_valid.any()
-        ]
+    readable = [row for row in rows if row.status == "ok"]
+    # one array for all: an array for each image takes ten times as long
+    is_valid = np.concatenate([np.zeros(0, np.bool_), *(row.is_valid for row in readable)])
+    boxes = np.concatenate([np.zeros((0, 4), np.float32), *(row.faces for row in readable)])
+    return _fit(
+        [row.path for row in readable],
+        [(row.width, row.height) for row in readable],
+        boxes[is_valid].astype(np.float64),
+        _places([len(row.faces) for row in readable])[is_valid],
     )
 
 
 def label_fit(images: Sequence[LabelledSize]) -> LabelFit:
     """How labels fit their images, and what they probably are where they do not."""
-    counts = [len(image.faces) for image in images]
     boxes = np.concatenate([np.zeros((0, 4)), *(image.faces for image in images)])
-    sizes = np.repeat(
-        np.array([[image.width, image.height] for image in images]).reshape(-1, 2), counts, axis=0
+    return _fit(
+        [image.name for image in images],
+        [(image.width, image.height) for image in images],
+        boxes,
+        _places([len(image.faces) for image in images]),
     )
+
+
+def _places(counts: Sequence[int]) -> Int[np.ndarray, " box"]:
+    """The place of each box's image, where images have so many boxes."""
+    return np.repeat(np.arange(len(counts)), np.array(counts, np.int64))
+
+
+def _fit(
+    image_names: Sequence[str],
+    image_sizes: Sequence[tuple[int, int]],
+    boxes: Float[np.ndarray, "box 4"],
+    names: Int[np.ndarray, " box"],
+) -> LabelFit:
+    """How the boxes of all images fit; `names` are the places of their images in `image_names`."""
     has_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    names = np.repeat(np.arange(len(images)), counts)[has_area]
-    boxes, sizes = boxes[has_area], sizes[has_area]
+    boxes, names = boxes[has_area], names[has_area]
+    sizes = np.array(image_sizes, np.int64).reshape(-1, 2)[names]
     beyond = _beyond(boxes, sizes)
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     outside = ((centres < 0) | (centres > sizes)).any(axis=1)
@@ -93,7 +112,7 @@ def label_fit(images: Sequence[LabelledSize]) -> LabelFit:
         worst = int(excess.argmax())
         x, y, w, h = (f"{value:g}" for value in (*boxes[worst, :2], *(boxes[worst, 2:] - boxes[worst, :2])))
         width, height = sizes[worst]
-        example = f"x y w h = {x} {y} {w} {h} in {images[names[worst]].name} of {width} x {height} px"
+        example = f"x y w h = {x} {y} {w} {h} in {image_names[names[worst]]} of {width} x {height} px"
     return LabelFit(
         num_boxes=len(boxes),
         num_beyond=int(beyond.sum()),

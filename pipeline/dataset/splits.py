@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.dataset.annotations import Annotation, parse_annotations
 from pipeline.dataset.names import is_same_spelling, match_names
 from pipeline.errors import UserError
-from pipeline.images.files import is_utf8, passed_over, walk_images
+from pipeline.images.files import is_utf8, passed_over, walk_image_names, walk_images
 from pipeline.images.header import SUFFIXES
 
 PLAIN_SPLIT = "images"
@@ -138,15 +138,16 @@ def missing_images(files: SplitFiles, paths: Sequence[str]) -> list[str]:
     return [path for path in paths if not os.path.exists(f"{folder}/{path}")]  # noqa: PTH110
 
 
-def notes_on(files: SplitFiles, listed: Collection[str] | None) -> list[str]:
-    """Sentences about what lies in a split and is left out; `listed` are the annotated images, None without labels.
+def notes_on(files: SplitFiles, there: Sequence[str], listed: Collection[str] | None) -> list[str]:
+    """Sentences about what lies in a split and is left out.
 
-    They report pictures that no annotation lists, annotations in a different folder from where they are looked
-    for, and a data set in WIDER FACE's layout below a plain folder.
+    `there` are the images that `list_images` finds, `listed` the annotated ones, None without labels. They report
+    pictures that no annotation lists, annotations in a different folder from where they are looked for, and a data
+    set in WIDER FACE's layout below a plain folder.
     """
     if listed is not None:
         known = set(listed)
-        names = [name for name in list_images(files)[0] if name not in known]
+        names = [name for name in there if name not in known]
         if not names:
             return []
         number = f"{len(names)} picture{'s' * (len(names) > 1)}"
@@ -175,11 +176,11 @@ def list_images(files: SplitFiles) -> tuple[list[str], list[str]]:
     Images of unsupported formats are listed too, so that the index can name them and say why they are left out. The
     second list has sentences about what lies there but is not listed: drawings, linked folders, names not in UTF-8.
     """
-    found = list(walk_images(files.image_folder))
-    start = len(str(files.image_folder)) + 1
-    named = sorted(str(path)[start:].replace(os.sep, "/") for kind, path in found if kind == "image")
+    found = list(walk_image_names(files.image_folder))
+    start = len(os.path.join(files.image_folder, ""))  # noqa: PTH118
+    named = sorted(path[start:].replace(os.sep, "/") for kind, path in found if kind == "image")
     names = [name for name in named if is_utf8(name)]
-    notes = passed_over(files.image_folder, found)
+    notes = passed_over(files.image_folder, [(kind, Path(path)) for kind, path in found if kind != "image"])
     if left_out := [name for name in named if not is_utf8(name)]:
         notes.append(
             f"{len(left_out)} image{'s' * (len(left_out) > 1)} left out, such as {left_out[0]!r}, for no table holds a "

@@ -27,7 +27,7 @@ def is_drawing(path: Path, of: Path | None = None) -> bool:
 
     Only files with the name of a drawing are opened; False for one that cannot be read.
     """
-    if not _NAME.fullmatch(path.name):
+    if not is_drawing_name(path.name):
         return False
     try:
         with path.open("rb") as file:
@@ -35,6 +35,11 @@ def is_drawing(path: Path, of: Path | None = None) -> bool:
     except OSError:
         return False
     return head.startswith(_START) and _MARK + (b"" if of is None else _named(of)) in head
+
+
+def is_drawing_name(name: str) -> bool:
+    """Whether a file of this name may be a drawing; most are none, and need no look at the file."""
+    return _NAME.fullmatch(name) is not None
 
 
 def _named(photograph: Path) -> bytes:

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 _BLOCK = 128
-"""Boxes whose order among themselves is settled at a time: more need fewer steps, but more pairs."""
+"""Boxes whose order among themselves is settled at a time: more need fewer steps, but more pairs; at most 255, as their
+places are counted in bytes."""
 
 CPU_PAIRS = (1 << 15) - 1
 """Pairs compared at a time on a CPU. One more, and torch spreads each small step over threads, whose waiting for
@@ -155,12 +156,11 @@ def _leaders(ranked: Sequence[Tensor], iou_threshold: float) -> list[Tensor]:
         block, block_positions = _compacted(is_kept, block, block_positions, nowhere)
         columns = max(1, max_pairs // (len(ranked) * block.shape[1]))
         found = [
-            (iou(block, boxes[:, start : start + columns]) > iou_threshold).byte().max(dim=1)
+            _first(iou(block, boxes[:, start : start + columns]) > iou_threshold)
             for start in range(0, boxes.shape[1], columns)
         ]
         if boxes.shape[1] > 0:
-            # of equal maxima, `max` names the first: the best box that overlaps
-            is_suppressed = torch.cat([overlaps for overlaps, _ in found], dim=1) == 1
+            is_suppressed = torch.cat([overlaps for overlaps, _ in found], dim=1)
             first = torch.cat([which for _, which in found], dim=1)
             leaders.scatter_(
                 1, torch.where(is_suppressed, positions, nowhere), block_positions.gather(1, first)
@@ -181,7 +181,18 @@ def _settled(overlaps: Bool[Tensor, "image n n"]) -> tuple[Bool[Tensor, "image n
         if torch.equal(again, kept):
             break
         kept = again
-    return kept, torch.where(kept, position, by_kept.byte().max(dim=1).indices)
+    return kept, torch.where(kept, position, _first(by_kept)[1])
+
+
+def _first(
+    overlaps: Bool[Tensor, "image block box"],
+) -> tuple[Bool[Tensor, "image box"], Int64[Tensor, "image box"]]:
+    """Which boxes some box of a block overlaps, and the first, the best, that does; the last where none does."""
+    number = overlaps.shape[1]
+    # `max` would name the first too, but calls torch's other threads however little there is to do
+    backwards = torch.arange(number, 0, -1, dtype=torch.uint8, device=overlaps.device)
+    found = (overlaps * backwards[:, None]).amax(dim=1)
+    return found > 0, (number - found.long()).clamp_(max=number - 1)
 
 
 def _compacted(is_left: Tensor, boxes: Tensor, positions: Tensor, nowhere: int) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ def oracle_confidence(boxes: Float[Tensor, "box 4"], faces: Float[Tensor, "face 
     """
     if len(faces) == 0:  # amax over an empty axis raises; "no face" is an answer, not an error
         return boxes.new_zeros(len(boxes))
-    return iou(boxes, faces).amax(dim=1)
+    return torch.cat([part.amax(dim=1) for part in _overlaps(boxes, faces)])
 
 
 def closest_face(
@@ -28,7 +28,13 @@ def closest_face(
     if len(faces) == 0:
         return boxes.new_zeros(len(boxes)), torch.full((len(boxes),), -1, device=boxes.device)
     # `max` finds the first of equals too, but calls other threads however little there is to do
-    parts = [iou(part, faces) for part in torch.split(boxes, max(1, CPU_PAIRS // len(faces)))]
+    parts = _overlaps(boxes, faces)
     overlap = torch.cat([part.amax(dim=1) for part in parts])
     face = torch.cat([part.argmax(dim=1) for part in parts])
     return overlap, face.masked_fill(overlap == 0, -1)
+
+
+def _overlaps(boxes: Float[Tensor, "box 4"], faces: Float[Tensor, "face 4"]) -> list[Float[Tensor, "_ face"]]:
+    """The IoU of each box with each face, some boxes at a time: for a CPU's caches, and for one of its threads."""
+    at_once = max(1, CPU_PAIRS // len(faces)) if boxes.is_cpu else max(1, len(boxes))
+    return [iou(part, faces) for part in torch.split(boxes, at_once)]

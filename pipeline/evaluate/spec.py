@@ -2,8 +2,9 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -55,11 +56,27 @@ def in_threads(
     """Run the blocks in threads of this process, a few at a time; results arrive in the order of the blocks."""
     num_threads = os.cpu_count() or 1
     flight: deque[Future[Part]] = deque()
-    # one block a thread: torch's own threads cost more than they gain on arrays of this size
-    with ThreadPoolExecutor(num_threads, thread_name_prefix="evaluate") as pool:
+    with one_torch_thread(), ThreadPoolExecutor(num_threads, thread_name_prefix="evaluate") as pool:
         for block in blocks:
             if len(flight) == 2 * num_threads:
                 on_part(flight.popleft().result())
             flight.append(pool.submit(function, spec, block))
         while flight:
             on_part(flight.popleft().result())
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Keep torch to the thread that calls it, here and in threads started within, for the length of a `with` block.
+
+    On an image's candidates and faces torch's own threads cost more than they gain: they wait for each other, and
+    where other programs want the cores, for these.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

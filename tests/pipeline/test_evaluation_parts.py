@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from detection_sets import rows
 from evaluation_world import CANDIDATES, FACES, RANKED_SOURCE, REFINED, A, B, Run
 from wider_folder import Picture
@@ -65,6 +66,17 @@ def regrouped(size: int, seed: int) -> Callable[[Sequence[Block]], Sequence[Bloc
         return [again[place] for place in np.random.default_rng(seed).permutation(len(again))]
 
     return blocks
+
+
+def test_blocks_are_evaluated_without_helping_threads_of_torch() -> None:
+    before, seen = torch.get_num_threads(), list[int]()
+    torch.set_num_threads(3)
+    try:
+        in_threads(lambda spec, block: torch.get_num_threads(), None, [None] * 5, seen.append)  # type: ignore[arg-type,list-item]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1] * 5
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])

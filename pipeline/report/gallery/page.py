@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from pipeline.blocks.store import NotComputed
 from pipeline.evaluate.plan import EvaluationInput
+from pipeline.evaluate.spec import one_torch_thread
 from pipeline.ground_truth.truth import GroundTruth
 from pipeline.images.decode import ImageError
 from pipeline.report.gallery.choosing import most_changed, within_budget
@@ -72,6 +73,11 @@ def contents(evaluation: EvaluationInput, truth: GroundTruth, budget_bytes: int)
 
     Raises UserError when candidates or scores are missing or damaged.
     """
+    with one_torch_thread():
+        return _contents(evaluation, truth, budget_bytes)
+
+
+def _contents(evaluation: EvaluationInput, truth: GroundTruth, budget_bytes: int) -> Contents:
     index, config = evaluation.index, evaluation.config
     faces = split_faces(index, truth)
     sources = [open_images(evaluation.workspace, one, faces, config) for one in evaluation.sources]

@@ -150,7 +150,8 @@ def _read_part(path: Place) -> list[LedgerRow]:
 def _read(path: Place, filters: list[tuple[str, str, int]] | None = None) -> list[LedgerRow]:
     # an open file: given a folder's name, pyarrow would read everything in it
     with path.open("rb") as file:
-        table = pq.read_table(file, filters=filters)
+        # read_table imports pyarrow.dataset first
+        table = pq.read_table(file, filters=filters) if filters else pq.ParquetFile(file).read()
     columns = {name: table.column(name).to_pylist() for name in _SCHEMA.names}
     for name in ("row_digests", "shard_bytes", "errors"):
         columns[name] = [tuple(values) for values in columns[name]]

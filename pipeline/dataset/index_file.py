@@ -206,7 +206,7 @@ def read_index_file(path: Place) -> tuple[Header, list[ImageRow]]:
     advice = "move it away and index the data set again with `crface dataset index`"
     data = path.read_bytes()
     try:
-        table = pq.read_table(io.BytesIO(data))
+        table = pq.ParquetFile(io.BytesIO(data)).read()  # read_table imports pyarrow.dataset first
         metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
         version = metadata.get("schema_version")
         if version == str(SCHEMA_VERSION):

@@ -30,7 +30,8 @@ def scan_images(
     three holds the GIL).
     """
     # handing a file to another thread takes longer than finding that nothing has changed
-    rows = [_kept(files, labels.get(path), old_rows.get(path), max_pixels) for path in order]
+    folder = str(files.image_folder)
+    rows = [_kept(files, folder, labels.get(path), old_rows.get(path), max_pixels) for path in order]
     unknown = [i for i, row in enumerate(rows) if row is None]
     num_known = len(order) - len(unknown)
     if progress is not None and num_known:
@@ -51,7 +52,11 @@ def scan_images(
 
 
 def _kept(
-    files: SplitFiles, labels: Annotation | ImageRow | None, old: ImageRow | None, max_pixels: int
+    files: SplitFiles,
+    folder: str,
+    labels: Annotation | ImageRow | None,
+    old: ImageRow | None,
+    max_pixels: int,
 ) -> ImageRow | None:
     """The row of an image that is as it was, with today's labels, or no longer listed; None if it must be looked at."""
     if labels is None:
@@ -62,7 +67,7 @@ def _kept(
     if old is None or old.status != "ok" or old.width * old.height > max_pixels:
         return None
     try:
-        info = os.stat(f"{files.image_folder}/{old.path}")  # noqa: PTH116 - a Path takes as long as the call
+        info = os.stat(f"{folder}/{old.path}")  # noqa: PTH116 - a Path takes as long as the call
     except OSError:
         return None
     if (old.size_bytes, old.mtime_ns) != (info.st_size, info.st_mtime_ns):

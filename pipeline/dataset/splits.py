@@ -179,9 +179,10 @@ def list_images(files: SplitFiles) -> tuple[list[str], list[str]]:
     found = list(walk_image_names(files.image_folder))
     start = len(os.path.join(files.image_folder, ""))  # noqa: PTH118
     named = sorted(path[start:].replace(os.sep, "/") for kind, path in found if kind == "image")
-    names = [name for name in named if is_utf8(name)]
+    left_out = [name for name in named if not is_utf8(name)]
+    names = [name for name in named if is_utf8(name)] if left_out else named
     notes = passed_over(files.image_folder, [(kind, Path(path)) for kind, path in found if kind != "image"])
-    if left_out := [name for name in named if not is_utf8(name)]:
+    if left_out:
         notes.append(
             f"{len(left_out)} image{'s' * (len(left_out) > 1)} left out, such as {left_out[0]!r}, for no table holds a "
             "name that is no UTF-8: rename the file"

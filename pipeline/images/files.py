@@ -25,12 +25,13 @@ def walk_images(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Ite
 
 def walk_image_names(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Iterator[tuple[Kind, str]]:
     """What `walk_images` finds, each as `folder` and what follows it: a Path takes ten times as long as a name."""
+    endings = tuple(suffixes)
     for parent, folders, names in os.walk(folder):
         start = os.path.join(parent, "")  # noqa: PTH118
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (("linked folder", start + name) for name in folders if Path(start + name).is_symlink())
         for name in sorted(names):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes:  # noqa: PTH122
+            if not name.startswith(".") and name.lower().endswith(endings):
                 is_drawn = is_drawing_name(name) and is_drawing(Path(start + name))
                 yield ("drawing" if is_drawn else "image"), start + name
 

@@ -1,6 +1,8 @@
 """crface plan: what the stages would compute now, and why; nothing is written."""
 
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from pipeline.blocks.plan import Block, describe, num_to_compute
@@ -45,6 +47,19 @@ class Entry:
         return "\n".join(lines)
 
 
+@contextmanager
+def _collecting_no_garbage() -> Iterator[None]:
+    """Python's search for cycles, switched off: it looks at each of many rows again and again, and all of them stay."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@_collecting_no_garbage()
 def plan(job: Job) -> list[Entry]:
     """The entries of all stages, in order.
 

@@ -24,6 +24,9 @@ _PAIRS = 1 << 18
 
 _MAX_CELLS_A_SIDE = 128
 
+_REACHED_A_SIDE = 3
+"""Cells that a face reaches along either axis, on average: more of them cost more than the pairs that they spare."""
+
 _SLACK = 1e-9
 """Relative; far above the rounding of double precision, so that no pair at the very IoU is lost."""
 
@@ -263,8 +266,7 @@ class _Net:
     def over(
         cls, faces: Float[np.ndarray, "4 face"], num_faces: Int[np.ndarray, " image"], iou: float
     ) -> "_Net":
-        """Lay about four cells a face over what the faces of each image can reach."""
-        side = np.minimum(np.ceil(2 * np.sqrt(num_faces)), _MAX_CELLS_A_SIDE).astype(np.int64)
+        """Lay about four cells a face over what the faces of each image can reach; fewer where each reaches far."""
         image = np.repeat(np.arange(len(num_faces)), num_faces)
         centre = faces[:2] + faces[2:]
         size = np.maximum(faces[2:] - faces[:2] + 1, 0)
@@ -276,7 +278,14 @@ class _Net:
         if len(starts):
             low[:, has_faces] = np.minimum.reduceat(centre - reach, starts, axis=1)
             high[:, has_faces] = np.maximum.reduceat(centre + reach, starts, axis=1)
-        cells_per_px = side / np.maximum(high - low, np.finfo(np.float64).tiny ** 0.5)
+        side = np.minimum(np.ceil(2 * np.sqrt(num_faces)), _MAX_CELLS_A_SIDE)
+        extent = np.maximum(high - low, np.finfo(np.float64).tiny ** 0.5)
+        area = np.bincount(image, (2 * reach / extent[:, image]).prod(axis=0), minlength=len(num_faces))
+        # at a low IoU each of a thousand faces reaches a sixth of all cells: a net of as many cells costs more than
+        # the pairs that it spares
+        reached = np.sqrt(area / np.maximum(num_faces, 1))
+        side = np.minimum(side, np.ceil(_REACHED_A_SIDE / np.maximum(reached, 1e-9))).astype(np.int64)
+        cells_per_px = side / extent
         first_cell = (side**2).cumsum() - side**2
 
         def cell(position: Float[np.ndarray, "2 face"]) -> Int[np.ndarray, "2 face"]:

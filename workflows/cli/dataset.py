@@ -13,7 +13,7 @@ from workflows.cli.options import job_options, make_job, max_pixels
 
 @click.group()
 def dataset() -> None:
-    """Make, collect, join, index or check a data set."""
+    """Make, collect, join or check a data set."""
 
 
 @dataset.command()

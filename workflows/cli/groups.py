@@ -24,7 +24,7 @@ GROUPS: Final = {
         "evaluate": Entry("run", "evaluate", "Measure AP before and after ranking."),
     },
     "Data": {
-        "dataset": Entry("dataset", "dataset", "Make, collect, join, index or check a data set."),
+        "dataset": Entry("dataset", "dataset", "Make, collect, join or check a data set."),
         "import-candidates": Entry("imports", "import_candidates", "Import the boxes of a foreign detector."),
         "export-detections": Entry("export", "export_detections", "Export detections for other programs."),
     },

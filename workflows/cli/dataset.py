@@ -105,6 +105,7 @@ def join(sources: tuple[Path, ...], out: Path) -> None:
 
     \b
     Example:  crface dataset join data/crowds data/portraits --out data/both
+              crface cache --data data/both
               crface train --data data/both
     """
     from workflows.commands.join import run_join

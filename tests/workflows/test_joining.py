@@ -12,6 +12,7 @@ import pytest
 from distributed.utils import LoopRunner
 
 from pipeline.errors import UserError
+from workflows.cluster import local
 from workflows.cluster.open import open_cluster
 from workflows.cluster.tls import tls_required
 
@@ -201,3 +202,16 @@ def test_after_many_failed_joins_in_one_process_a_cluster_that_answers_is_joined
     with open_cluster("local:1") as own, open_cluster(own.scheduler.address) as joined:
         assert joined.submit(sum, [1, 2]).result(120) == 3
     assert loops() == before
+
+
+def test_a_dashboards_port_that_is_taken_after_it_was_found_free_is_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        monkeypatch.setattr(local, "_free_port", lambda: port)
+        with open_cluster("local:1") as client:
+            assert client.submit(sum, [1, 2]).result(120) == 3
+            assert f":{port}/" not in client.dashboard_link

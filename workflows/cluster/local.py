@@ -8,6 +8,7 @@ import multiprocessing.resource_tracker
 import os
 import signal
 import socket
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -44,7 +45,9 @@ def local_cluster(num_workers: int, devices: list[str] | None = None) -> Iterato
     }
     inherited = dict(os.environ)
     with dask.config.set(DASK_SETTINGS):
-        with _ctrl_c_held():
+        with _ctrl_c_held(), warnings.catch_warnings():
+            # another program may take the port after it was found free; Dask then takes any, and says so
+            warnings.filterwarnings("ignore", "Port [0-9]+ is already in use")
             options = {
                 "host": "127.0.0.1",
                 "dashboard_address": f"127.0.0.1:{_free_port()}",

@@ -1,6 +1,7 @@
 """What several test files need."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # the suite runs as many processes as there are cores; what threads do is tested where it matters
@@ -29,6 +30,14 @@ def shared() -> Path:
             "real photographs and reference values are not on this machine: set CRFACE_SHARED to their folder"
         )
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def any_dashboard_port() -> Iterator[None]:
+    """Have every cluster's dashboard take any port: tests that run side by side would take it from each other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("workflows.cluster.local._DASHBOARD_PORT", 0)
+        yield
 
 
 @pytest.fixture

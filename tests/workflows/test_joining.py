@@ -204,6 +204,9 @@ def test_after_many_failed_joins_in_one_process_a_cluster_that_answers_is_joined
     assert loops() == before
 
 
+# Dask leaves the socket open with which it asked for the port
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_dashboards_port_that_is_taken_after_it_was_found_free_is_no_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -161,10 +161,9 @@ def _hits(
     iou: float,
 ) -> tuple[Int[np.ndarray, " hit"], Int[np.ndarray, " hit"]]:
     """Detections that hit a face, ascending, and the face of each."""
-    if rows.shape[1] == 0 or faces.shape[1] == 0:
-        return np.zeros(0, np.int64), np.zeros(
-            0, np.int64
-        )  # a net over faces that nobody asks for costs as much
+    if rows.shape[1] == 0 or faces.shape[1] == 0:  # a net that nobody asks costs as much as any other
+        none = np.zeros(0, np.int64)
+        return none, none
     net = _Net.over(faces, num_faces, iou)
     near, first, count = net.faces_near(rows, num_rows)
     ends = count.cumsum()

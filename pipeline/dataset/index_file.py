@@ -21,7 +21,8 @@ from pipeline.workspace.place import Place
 from pipeline.workspace.writing import write_atomically
 
 SCHEMA_VERSION = 1
-"""Raised when a column or its meaning changes; an index of another version is refused."""
+"""Raised when a column or its meaning changes, or how an annotation text is read, for labels stay those of the index
+while the text is the same; an index of another version is refused."""
 
 _GROUP_ROWS = 1024  # the least that is read at once: 150 kB of labels and hashes
 _IMAGES_DIGEST = "images_digest"

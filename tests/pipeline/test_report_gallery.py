@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import json
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,9 @@ from html_elements import Elements
 from report_world import WIDE, Run, report_run
 
 from crface.evaluation.failures import DetectionOutcome
+from pipeline.blocks.store import RowStore
 from pipeline.config.sections import EvaluateConfig
+from pipeline.dataset.index import Index
 from pipeline.ground_truth.truth import load_ground_truth
 from pipeline.report.gallery.choosing import most_changed, within_budget
 from pipeline.report.gallery.judging import ABSENT, UNJUDGED, Faces, judge_image
@@ -215,6 +218,36 @@ def test_a_small_page_has_the_most_changed_images_and_says_how_many(run: Run, sh
     few = contents_of(run, whole // 2)
     assert 0 < len(few.pictures) < few.num_changed == len(shown.pictures)
     assert [PATHS[row] for row in few.pictures][:2] == [HELPED, HURT]
+
+
+def test_every_image_is_read_once(run: Run, monkeypatch: pytest.MonkeyPatch):
+    read: Counter[tuple[str, int]] = Counter()
+    from_store, from_file = RowStore.read, Index.read_image
+
+    def counted_row(store: RowStore, row: int) -> np.ndarray:
+        read[str(store.path), row] += 1
+        return from_store(store, row)
+
+    def counted_file(index: Index, row: int) -> np.ndarray:
+        read["file", row] += 1
+        return from_file(index, row)
+
+    monkeypatch.setattr(RowStore, "read", counted_row)
+    monkeypatch.setattr(Index, "read_image", counted_file)
+    shown = contents_of(run)
+    assert any(still.pictures for still in shown.stills)
+    stores = len(run.sources) + 1  # one detector has a ranker as well
+    assert len(read) == stores * len(PATHS) + len(shown.pictures)
+    assert set(read.values()) == {1}
+
+
+def test_an_image_that_only_one_detector_has_is_shown_for_that_one(tmp_path: Path):
+    run, helped = gallery_run(tmp_path), PATHS.index(HELPED)
+    store = images_of(run, source=1).candidates
+    store.write_block(0, [None if row == helped else store.read(row) for row in range(len(PATHS))])
+    some, other = json.loads(contents_of(run).data)["detectors"]
+    assert (some["images"][str(helped)] is None, other["images"][str(helped)] is None) == (False, True)
+    assert {row for row, record in other["images"].items() if record is None} == {str(helped)}
 
 
 def test_names_that_look_like_html_stay_text(run: Run):

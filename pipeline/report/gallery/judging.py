@@ -87,8 +87,8 @@ def judge_image(
     return JudgedImage(
         row=row,
         boxes=candidates[shown, :4],
-        predicted=_rounded(candidates[shown, 4]),
-        refined=None if refined is None else _rounded(refined[shown]),
+        predicted=before.scores,
+        refined=None if refined is None else after.scores,
         oracle=None if oracle is None else _rounded(oracle[shown]),
         before=before,
         after=after,

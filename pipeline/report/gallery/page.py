@@ -5,14 +5,13 @@ from typing import Final
 
 from markupsafe import Markup
 
-from pipeline.blocks.store import NotComputed
 from pipeline.evaluate.plan import EvaluationInput
 from pipeline.evaluate.spec import one_torch_thread
 from pipeline.ground_truth.truth import GroundTruth
 from pipeline.images.decode import ImageError
 from pipeline.report.gallery.choosing import most_changed, within_budget
 from pipeline.report.gallery.pictures import data_uri, reduced_jpeg
-from pipeline.report.gallery.reading import SourceImages, open_images, source_name, split_faces
+from pipeline.report.gallery.reading import open_images, source_name, split_faces
 from pipeline.report.gallery.records import (
     Json,
     detector_record,
@@ -23,7 +22,7 @@ from pipeline.report.gallery.records import (
     survey_record,
 )
 from pipeline.report.gallery.still import StillPicture, still_pictures
-from pipeline.report.gallery.survey import survey
+from pipeline.report.gallery.survey import Survey, survey
 
 _LONG_SIDE_PX: Final = 800
 _STILL_EACH = 2  # for a detector, of those helped and of those hurt
@@ -93,7 +92,7 @@ def _contents(evaluation: EvaluationInput, truth: GroundTruth, budget_bytes: int
             return 0  # it has gone since it was evaluated
         entry = index.row(row)
         uri = data_uri(reduced_jpeg(pixels, _LONG_SIDE_PX))
-        records[row] = [_record(images, row) for images in sources]
+        records[row] = [_record(found, row) for found in surveys]
         pictures[row] = Picture(row, entry.path, entry.width, entry.height, uri)
         return len(uri) + len(script_safe({"records": records[row]}))
 
@@ -118,17 +117,13 @@ def _contents(evaluation: EvaluationInput, truth: GroundTruth, budget_bytes: int
         num_surveyed=max((len(one.lines) for one in surveys), default=0),
         num_images=len(rows),
         stills=[
-            Stills(
-                name, ("predicted", images.after), still_pictures(found, images.judged, chosen, _STILL_EACH)
-            )
+            Stills(name, ("predicted", images.after), still_pictures(found, chosen, _STILL_EACH))
             for name, images, found in zip(names, sources, surveys, strict=True)
         ],
         data=Markup(script_safe(data)),  # noqa: S704 - no character of it has a meaning in HTML
     )
 
 
-def _record(images: SourceImages, row: int) -> Json | None:
-    try:
-        return image_record(images.judged(row))
-    except NotComputed:
-        return None
+def _record(found: Survey, row: int) -> Json | None:
+    image = found.images.get(row)
+    return None if image is None else image_record(image)

@@ -1,6 +1,6 @@
 """Pictures for readers without a script, and for paper: a few images of each detector, every box with its meaning."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,15 +45,14 @@ class StillPicture:
     sides: tuple[StillSide, StillSide]
 
 
-def still_pictures(
-    found: Survey, judged: Callable[[int], JudgedImage], rows: Sequence[int], num_each: int
-) -> list[StillPicture]:
+def still_pictures(found: Survey, rows: Sequence[int], num_each: int) -> list[StillPicture]:
     """Among `rows`, the images helped most and those hurt most, `num_each` of both at most."""
-    lines = [line for line in found.lines if line.row in set(rows)]
+    wanted = set(rows)
+    lines = [line for line in found.lines if line.row in wanted]
     helped = sorted((line for line in lines if line.change > 0), key=lambda line: -line.change)
     hurt = sorted((line for line in lines if line.change < 0), key=lambda line: line.change)
     step = found.steps[found.start]
-    return [_still(line, judged(line.row), step) for line in (*helped[:num_each], *hurt[:num_each])]
+    return [_still(line, found.images[line.row], step) for line in (*helped[:num_each], *hurt[:num_each])]
 
 
 def _still(line: Line, image: JudgedImage, step: Step) -> StillPicture:

@@ -1,7 +1,7 @@
 """What changed in which image: a pass over a source's images, the thresholds of the slider, a line an image."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -15,7 +15,7 @@ from pipeline.report.gallery.judging import ABSENT, JudgedImage, Side
 from pipeline.report.gallery.reading import SourceImages
 
 MAX_SURVEYED: Final = 5_000
-"""Of more images, this many are looked at, spread evenly: some tens of kilobytes each are in memory meanwhile."""
+"""Of more images, this many are looked at, spread evenly: up to some tens of kilobytes each stay in memory."""
 
 FAILURES: Final = (
     "missed, though a candidate hits it",
@@ -86,6 +86,8 @@ class Survey:
     """The step with a box for each face; with five an image where no face is known."""
     lines: list[Line]
     """In the order of rows."""
+    images: Mapping[int, JudgedImage]
+    """Those looked at, by row, so that what is shown of one need not be read again."""
 
 
 def survey(images: SourceImages, rows: Sequence[int]) -> Survey:
@@ -99,7 +101,8 @@ def survey(images: SourceImages, rows: Sequence[int]) -> Survey:
             judged.append(images.judged(row))
     steps = slider_steps(judged, is_labelled=images.faces.is_labelled)
     start = min(_START, len(steps) - 1)
-    return Survey(steps, start, [line(image, steps[start]) for image in judged])
+    lines = [line(image, steps[start]) for image in judged]
+    return Survey(steps, start, lines, {image.row: image for image in judged})
 
 
 def spread_evenly(rows: Sequence[int], most: int) -> list[int]:

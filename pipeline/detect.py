@@ -112,7 +112,9 @@ class FaceFinder:
         refined = None
         if self._ranker is not None:
             said = [None if other is None else _candidates(other, image, path) for other in self._asked]
-            refined = self._ranker.refine(image, with_opinions(rows, said), self._trust)
+            refined = self._ranker.refine(
+                image, with_opinions(rows, said), self._trust, config.score_threshold
+            )
         kept = detections_of(
             torch.from_numpy(np.ascontiguousarray(rows, np.float32)),
             None if refined is None else torch.from_numpy(refined),

@@ -46,7 +46,7 @@ def read_detections(
 
     Raises UserError when candidates or scores are missing or out of date.
     """
-    stores = open_source(workspace, source, index)
+    stores = open_source(workspace, source, index, config)
     for number in index.ok_rows:
         if number in stores.unreadable:
             continue

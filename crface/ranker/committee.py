@@ -75,6 +75,11 @@ class CommitteeRanker(Ranker):
         raw: Tensor = self.residual(F.relu(self.hidden(F.relu(self.first(seen)))))[..., 0]
         return LARGEST_RESIDUAL * torch.tanh(raw.float() / LARGEST_RESIDUAL)
 
+    @property
+    def num_heard(self) -> int:
+        """The boxes of its detector that a box is compared with."""
+        return self.num_candidates
+
     def refine_all(self, image: np.ndarray, candidates: np.ndarray) -> Float32[np.ndarray, " candidate"]:
         """Refined confidence of each candidate in 0..1, in the order of `candidates`."""
         if len(candidates) == 0:

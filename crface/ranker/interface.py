@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 from torch import Tensor, nn
 
 from crface.backbones import MobileNetV1, ResNet
@@ -86,11 +86,13 @@ class Ranker(nn.Module, ABC):
         return refined if self.gate is None else self.gate(rows[..., 4], refined) * is_box_row(rows)
 
     def refine(
-        self, image: np.ndarray, candidates: np.ndarray, trust: float = 1.0
+        self, image: np.ndarray, candidates: np.ndarray, trust: float = 1.0, above: float = -1.0
     ) -> Float32[np.ndarray, " candidate"]:
         """Refined confidence of each candidate in 0..1, in the order of `candidates`; empty without candidates.
 
         `trust` is how far the ranker is believed on these pictures, 0..1: with 0 the confidences are the detector's.
+        Candidates of a confidence up to `above` keep it. An evaluation's score threshold there spares the work on
+        boxes that cannot become detections, most of 5000; the others come out as without it, but for rounding.
         `image` is uint8 [H, W, 3] RGB of any size (checked by `check_input` rather than by the signature, for a
         readable message); `candidates` [N, 5] are `x1 y1 x2 y2 confidence` in its pixels, in any order, with the
         columns of `opinions` where the ranker has any; rows that are zero throughout are padding and get 0.
@@ -103,16 +105,40 @@ class Ranker(nn.Module, ABC):
         gate = self.gate or Gate()
         if trust == 0 or float(gate.share) == 0:
             return predicted
-        refined = self.refine_all(image, candidates)
-        found = gate.cpu()(torch.from_numpy(predicted).double(), torch.from_numpy(refined).double(), trust)
-        is_box = (candidates != 0).any(axis=1)
-        used: np.ndarray = np.where(is_box, found.numpy(), 0).astype(np.float32)
-        return used
+        decides = self.decides(candidates, above)
+        refined = self.refine_all(image, candidates[decides])
+        found = gate.cpu()(
+            torch.from_numpy(predicted[decides]).double(), torch.from_numpy(refined).double(), trust
+        )
+        used: np.ndarray = predicted.copy()
+        used[decides] = found.numpy()
+        used[(candidates == 0).all(axis=1)] = 0  # padding
+        return np.where(predicted > above, used, predicted)
+
+    def decides(
+        self, candidates: Float32[np.ndarray, "candidate number"], above: float
+    ) -> Bool[np.ndarray, " candidate"]:
+        """Whether each candidate decides about the refined confidence of any that is above `above`.
+
+        Those above do, and the `num_heard` most confident, with any that are as confident as the last of these.
+        """
+        predicted = candidates[:, 4]
+        least = (
+            -np.inf
+            if len(predicted) <= self.num_heard
+            else np.partition(predicted, -self.num_heard)[-self.num_heard]
+        )
+        return (predicted > above) | (predicted >= least)
 
     @property
     def least_trust(self) -> float:
         """How far it is still believed on pictures unlike those that it was trained on, 0..1: not at all."""
         return 0.0
+
+    @property
+    @abstractmethod
+    def num_heard(self) -> int:
+        """How many of a picture's candidates, the most confident, count for the refined confidences of others."""
 
     @abstractmethod
     def all_confidences(self, images: PictureBatch, rows: RowBatch, sizes: SizeBatch) -> ScoreBatch:

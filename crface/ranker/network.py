@@ -99,6 +99,11 @@ class ConfidenceRanker(Ranker):
             refined = (refined - self.lowest) / (self.highest - self.lowest)
         return refined.clamp(0, 1) * is_box_row(rows)
 
+    @property
+    def num_heard(self) -> int:
+        """N: what lies beyond them only keeps below them."""
+        return self.num_candidates
+
     def refine_all(self, image: np.ndarray, candidates: np.ndarray) -> Float32[np.ndarray, " candidate"]:
         """Refined confidence of each candidate in 0..1, in the order of `candidates`.
 

@@ -68,8 +68,10 @@ class Clock:
         self.num_candidates.append(len(candidates))
         self._add("nms", self._timed(lambda: self._suppress(candidates))[1])
         if self.ranker is not None:
-            model = self.ranker.model
-            self._add("ranker", self._timed(lambda: model.refine(image, candidates))[1])
+            refine = partial(
+                self.ranker.model.refine, image, candidates, above=self._evaluate.score_threshold
+            )
+            self._add("ranker", self._timed(refine)[1])
 
     def parts(self) -> dict[Part, Sequence[float]]:
         """The seconds of each image, for each part and for their sums."""

@@ -16,7 +16,7 @@ class Cause(StrEnum):
     UNFINISHED = "left unfinished"
     DAMAGED = "in a missing or damaged shard"
     CHANGED = "changed"
-    TRUST = "refined with another trust, or with other opinions"
+    TRUST = "refined with another trust, other opinions, or another threshold"
     ADDED = "added"
 
 

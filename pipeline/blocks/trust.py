@@ -1,8 +1,8 @@
 """How far a ranker is believed on the images of a store: what was judged of them, recorded beside the scores' ledger.
 
 A ranker that knows where it is at home (`crface.ranker.home`) is asked once for an index of images, by the driver,
-before any of them is ranked. The trust that it gave is part of what decides a row, so of the row's digest; rows of full
-trust have the digest that rows had before there was any trust.
+before any of them is ranked. The trust that it gave is part of what decides a row, so of the row's digest, as is the
+confidence above which candidates are refined.
 """
 
 import json
@@ -84,18 +84,21 @@ def asked_digest(asked: Sequence[CandidateKey]) -> str:
     return fingerprint({"asked": [str(key.folder()) for key in asked]}) if asked else ""
 
 
-def trusted_digest(digest: str, trust: float, asked: str = "") -> str:
-    """What decides a row of refined confidences: its image's hash, the trust unless it is full, and who is asked."""
-    if not digest:
-        return ""
-    return digest + (f"{_MARK}{trust:g}" if trust != 1 else "") + (f"{_MARK}{asked}" if asked else "")
+def trusted_digest(digest: str, above: float, trust: float, asked: str = "") -> str:
+    """What decides a row of refined confidences: its image's hash, which candidates are refined (those of a confidence
+    above `above`), the trust unless it is full, and who is asked."""
+    return f"{digest}{_decided(above, trust, asked)}" if digest else ""
 
 
-def trusted_digests(digests: Sequence[str], trust: float, asked: str = "") -> Sequence[str]:
+def trusted_digests(digests: Sequence[str], above: float, trust: float, asked: str = "") -> Sequence[str]:
     """`trusted_digest` of every row of an index."""
-    if trust == 1 and not asked:
-        return digests
-    return tuple(trusted_digest(digest, trust, asked) for digest in digests)
+    decided = _decided(above, trust, asked)
+    return tuple(f"{digest}{decided}" if digest else "" for digest in digests)
+
+
+def _decided(above: float, trust: float, asked: str) -> str:
+    parts = [f">{above:g}", *([f"{trust:g}"] if trust != 1 else []), *([asked] if asked else [])]
+    return "".join(f"{_MARK}{part}" for part in parts)
 
 
 def is_same_image(one: str, other: str) -> bool:

@@ -10,6 +10,7 @@ from pipeline.blocks.ledger import Ledger
 from pipeline.blocks.plan import describe, plan_blocks
 from pipeline.blocks.store import CandidateStore, ScoreStore
 from pipeline.blocks.trust import recorded_trust, trusted_digests
+from pipeline.config.sections import EvaluateConfig
 from pipeline.dataset.index import Index
 from pipeline.errors import UserError
 from pipeline.workspace.layout import CandidateKey, Workspace
@@ -41,13 +42,13 @@ class SourceStores:
     """Rows whose image could not be read when candidates or scores were computed."""
 
 
-def open_source(workspace: Workspace, source: Source, index: Index) -> SourceStores:
+def open_source(workspace: Workspace, source: Source, index: Index, config: EvaluateConfig) -> SourceStores:
     """A source's candidates and, where it has a ranker, its scores, opened for reading.
 
     Raises UserError when they are missing or out of date.
     """
     candidates = open_complete(workspace, index, source.key)
-    scores = _open_scores(workspace, source, index) if source.ranker else None
+    scores = _open_scores(workspace, source, index, config) if source.ranker else None
     unreadable = frozenset(
         row
         for store in (candidates, scores)
@@ -57,10 +58,12 @@ def open_source(workspace: Workspace, source: Source, index: Index) -> SourceSto
     return SourceStores(source, candidates, scores, unreadable)
 
 
-def _open_scores(workspace: Workspace, source: Source, index: Index) -> ScoreStore:
+def _open_scores(workspace: Workspace, source: Source, index: Index, config: EvaluateConfig) -> ScoreStore:
     store = ScoreStore.open(workspace.scores(source.key, source.ranker))
     missing = plan_blocks(
-        trusted_digests(index.row_digests, *recorded_trust(workspace, source.key, source.ranker)),
+        trusted_digests(
+            index.row_digests, config.score_threshold, *recorded_trust(workspace, source.key, source.ranker)
+        ),
         Ledger(workspace.scores_ledger(source.key, source.ranker)).read(),
         store.shard_bytes(),
         store.block_images,

@@ -97,7 +97,7 @@ def measure(
     source = label_source(evaluation.workspace, index, evaluation.ground_truth)
     labels = open_labels(source)
     truth, common = labels.truth, labels.common
-    stores = [open_source(evaluation.workspace, source, index) for source in evaluation.sources]
+    stores = [open_source(evaluation.workspace, source, index, config) for source in evaluation.sources]
     unreadable = {row for item in stores for row in item.unreadable}
     images = [pair for pair in zip(common.rows, common.images, strict=True) if pair[0] not in unreadable]
     if not images:

@@ -18,7 +18,7 @@ from pipeline.workspace.fingerprint import Parts, file_sha256, fingerprint
 from pipeline.workspace.layout import CandidateKey, Workspace
 from pipeline.workspace.place import Place, local_copy
 
-RANK_VERSION: Final = 2
+RANK_VERSION: Final = 3
 """Raised when the code changes in a way that changes refined confidences."""
 
 
@@ -35,8 +35,10 @@ class RankSpec:
     """The ranker's fingerprint, which the scores are filed under."""
     index_digest: str
     """Digest of the index that the blocks were planned from."""
+    above: float
+    """Candidates of a confidence up to this keep it: no detections are made of them."""
     trust: float = 1.0
-    """How far the ranker is believed, as `crface.ranker.Ranker.refine` takes it."""
+    """How far the ranker is believed; as `above`, what `crface.ranker.Ranker.refine` takes."""
     asked: tuple[CandidateKey, ...] = ()
     """The candidates whose opinions the ranker reads, in its order; those of `key` itself are not asked."""
 
@@ -114,19 +116,24 @@ def plan_rank(
     ranker_file: Place,
     block_images: int,
     asked: tuple[CandidateKey, ...] = (),
+    *,
+    above: float,
 ) -> RankPlan:
     """The blocks of these candidates that lack this ranker's refined confidences, and why.
 
     A row is computed again when its image's hash changes, or the trust in the ranker (as it is recorded, see
-    `pipeline.rank.judging`), or the candidates in `asked` (from `asked_by`); other candidates or another ranker are
-    another store. `block_images` is used where the candidates are not stored yet.
+    `pipeline.rank.judging`), the candidates in `asked` (from `asked_by`), or the confidence `above` which candidates
+    are refined, which is the evaluation's threshold. Other candidates or another ranker are another store.
+    `block_images` is used where the candidates are not stored yet.
 
     Raises UserError when the ranker cannot be read, or a store or its ledger is damaged.
     """
     parts = identify_ranker(ranker_file)
     judgement = read_judgement(workspace, key, fingerprint(parts))
     trust = 1.0 if judgement is None else judgement.trust
-    spec = RankSpec(workspace, key, ranker_file.absolute(), fingerprint(parts), index.digest, trust, asked)
+    spec = RankSpec(
+        workspace, key, ranker_file.absolute(), fingerprint(parts), index.digest, above, trust, asked
+    )
     candidates, scores = workspace.candidates(key), workspace.scores(key, spec.ranker)
     store = ScoreStore.open(scores) if ScoreStore.exists(scores) else None
     if store is not None:
@@ -134,7 +141,7 @@ def plan_rank(
     elif CandidateStore.exists(candidates):
         block_images = CandidateStore.open(candidates).block_images
     blocks = plan_blocks(
-        trusted_digests(index.row_digests, trust, asked_digest(asked)),
+        trusted_digests(index.row_digests, above, trust, asked_digest(asked)),
         Ledger(workspace.scores_ledger(key, spec.ranker)).read(),
         store.shard_bytes() if store else {},
         block_images,

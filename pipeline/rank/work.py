@@ -71,7 +71,7 @@ def rank_block(spec: RankSpec, block: Block) -> BlockReport:
 
     def compute(rows: list[int]) -> Iterator[ComputedRow]:
         for result in refined_rows(rows):
-            yield replace(result, digest=trusted_digest(result.digest, spec.trust, asked))
+            yield replace(result, digest=trusted_digest(result.digest, spec.above, spec.trust, asked))
 
     def refined_rows(rows: list[int]) -> Iterator[ComputedRow]:
         for image in decoded_images(index, rows, MAX_PIXELS, GPU_AHEAD_PIXELS if device == "cuda" else 0):
@@ -85,7 +85,7 @@ def rank_block(spec: RankSpec, block: Block) -> BlockReport:
                 yield ComputedRow(row.row, None, row.sha256, f"{row.path}: it has no candidates")
                 continue
             try:
-                refined = model.refine(image.pixels, found, spec.trust)
+                refined = model.refine(image.pixels, found, spec.trust, spec.above)
             except Exception as error:
                 error.add_note(row.path)  # the block will be set aside for this image
                 raise

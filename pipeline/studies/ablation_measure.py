@@ -85,7 +85,7 @@ def measured(
                     "oracle": (both[ORACLE_ALL], oracle),
                 }
             else:
-                refined = model.refine(pixels, candidates)
+                refined = model.refine(pixels, candidates, above=config.score_threshold)
                 here = {"ranked": (stored_detections(candidates, refined, config), refined)}
             is_above = candidates[:, 4] > config.score_threshold
             for confidence, (rows, values) in here.items():

@@ -90,9 +90,7 @@ class Validation:
         detections: dict[float, list[ScoredBoxes]] = {share: [] for share in shares}
         for row in self._rows:
             candidates = store.read(row)
-            # those behind the last that the ranker hears and behind the threshold cannot become detections
-            num_above = int((candidates[:, 4] > _CONFIG.score_threshold).sum())
-            candidates = candidates[: max(model.num_candidates, num_above)]
+            candidates = candidates[model.decides(candidates, _CONFIG.score_threshold)]
             predicted = torch.from_numpy(candidates[:, 4].copy())
             refined = torch.from_numpy(model.refine_all(self._index.read_image(row), candidates))
             for share in shares:

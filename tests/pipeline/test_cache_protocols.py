@@ -233,7 +233,7 @@ def test_candidates_found_at_8k_are_ranked_with_the_image_at_its_own_size(job: J
 
     torch.manual_seed(0)
     ranker.save(ranker.create("small", 16, 64), tmp_path / "ranker.safetensors")
-    plan = plan_rank(job.workspace, job.index(), cached.key, tmp_path / "ranker.safetensors", 4)
+    plan = plan_rank(job.workspace, job.index(), cached.key, tmp_path / "ranker.safetensors", 4, above=0.02)
     prepare_rank(plan)
     assert [rank_block(plan.spec, block).errors for block in plan.blocks] == [()]
     finish_rank(plan)

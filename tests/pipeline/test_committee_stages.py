@@ -17,6 +17,7 @@ from crface.ranker.describing import FEATURES
 from crface.ranker.home import fitted_home
 from crface.ranker.opinions import with_opinions
 from pipeline.blocks.store import ScoreStore
+from pipeline.config.sections import EvaluateConfig
 from pipeline.dataset.index import planned_index
 from pipeline.errors import UsageError, UserError
 from pipeline.evaluate.sources import Source, open_source
@@ -51,7 +52,7 @@ def planned(world: World, name: str, file: Path) -> RankPlan:
     keys, index = [world.key(each) for each in NAMES], world.index()
     asked = asked_by(file, keys)
     judge(world.workspace, index, [world.key(name)], file, asked=asked)
-    return plan_rank(world.workspace, index, world.key(name), file, 32, asked)
+    return plan_rank(world.workspace, index, world.key(name), file, 32, asked, above=0.02)
 
 
 def test_a_committee_is_trained_on_what_the_others_say(tmp_path: Path) -> None:
@@ -78,11 +79,13 @@ def test_each_detector_is_refined_with_the_opinions_of_the_others_not_its_own(tm
         for row in range(world.num_images):
             said = [None if other == name else candidates(row, len(other)) for other in NAMES[:2]]
             refined = ranker.load(file).refine(
-                read_image(world.images / f"{row}.png"), with_opinions(candidates(row, len(name)), said)
+                read_image(world.images / f"{row}.png"),
+                with_opinions(candidates(row, len(name)), said),
+                above=0.02,
             )
             np.testing.assert_array_equal(store.read(row), refined)
         source = Source(key=world.key(name), weights="", ranker=plan.spec.ranker, training="", input_size="")
-        assert open_source(world.workspace, source, world.index()).scores is not None
+        assert open_source(world.workspace, source, world.index(), EvaluateConfig()).scores is not None
 
 
 def test_other_candidates_of_an_asked_detector_are_another_refinement(tmp_path: Path) -> None:
@@ -94,8 +97,8 @@ def test_other_candidates_of_an_asked_detector_are_another_refinement(tmp_path: 
     keys = [world.key("pretended"), world.key("a third")]
     renamed = [keys[0], type(keys[1])(keys[1].split, "other one", keys[1].protocol, keys[1].fingerprint)]
     index = world.index()
-    plan = plan_rank(world.workspace, index, keys[0], file, 32, asked_by(file, renamed))
-    assert plan.reasons == ["6 images refined with another trust, or with other opinions"]
+    plan = plan_rank(world.workspace, index, keys[0], file, 32, asked_by(file, renamed), above=0.02)
+    assert plan.reasons == ["6 images refined with another trust, other opinions, or another threshold"]
 
 
 def test_a_detector_that_is_asked_and_not_there_is_named(tmp_path: Path) -> None:

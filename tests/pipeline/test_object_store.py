@@ -70,7 +70,7 @@ class Run:
             key, index = self.world.cache(), self.world.index()
             plan = plan_train(self.workspace, index, [key], CONFIG.train)
             ranker = train(plan)
-            ranking = plan_rank(self.workspace, index, key, ranker, 4)
+            ranking = plan_rank(self.workspace, index, key, ranker, 4, above=0.02)
             prepare_rank(ranking)
             for block in ranking.blocks:
                 rank_block(ranking.spec, block)
@@ -91,7 +91,7 @@ class Run:
         parts = plan_report(ReportInput(self._evaluation(index), CONFIG, "t"))
         return [
             *plan.reasons,
-            *plan_rank(self.workspace, index, key, plan.ranker_file, 4).reasons,
+            *plan_rank(self.workspace, index, key, plan.ranker_file, 4, above=0.02).reasons,
             *results.changes(self.workspace, plan_evaluate(self._evaluation(index))),
             *report_changes(self.workspace, parts),
         ]

@@ -16,7 +16,14 @@ from crface.ranker import Gate
 from pipeline.blocks.ledger import Ledger
 from pipeline.blocks.plan import Cause, plan_blocks
 from pipeline.blocks.store import ScoreStore
-from pipeline.blocks.trust import Judgement, judgement_file, read_judgement, trusted_digest, write_judgement
+from pipeline.blocks.trust import (
+    Judgement,
+    judgement_file,
+    read_judgement,
+    trusted_digest,
+    trusted_digests,
+    write_judgement,
+)
 from pipeline.config.sections import RunConfig
 from pipeline.dataset.index import planned_index
 from pipeline.dataset.sample import sampled, sampled_by_folder
@@ -89,14 +96,14 @@ def digests(plan: RankPlan) -> list[str]:
     return [digest for number in sorted(found) for digest in found[number].row_digests]
 
 
-def test_home_pictures_are_trusted_fully_and_filed_as_they_were_before_there_was_trust(
+def test_home_pictures_are_trusted_fully_and_filed_as_those_of_rankers_without_a_home(
     world: World, file: Path
 ) -> None:
     plan = ranked(world, file)
     judgement = judged(world, file)
     assert judgement is not None
     assert (judgement.trust, judgement.num_pictures, judgement.distance) == (1, 12, 0)
-    assert digests(plan) == list(world.index().row_digests)
+    assert digests(plan) == list(trusted_digests(world.index().row_digests, 0.02, 1.0))
     assert any(
         not np.array_equal(scores, candidates(row, len("pretended"))[:, 4])
         for row, scores in enumerate(stored(plan))
@@ -146,7 +153,10 @@ def test_another_trust_refines_all_again_and_the_same_whatever_was_before(tmp_pa
         darken(world, number)
     plan = ranked(world, file)
     assert plan.spec.trust == 0
-    assert plan.reasons == ["9 images changed", "1 image refined with another trust, or with other opinions"]
+    assert plan.reasons == [
+        "9 images changed",
+        "1 image refined with another trust, other opinions, or another threshold",
+    ]
     at_once = World(tmp_path / "at once", 10)
     for number in range(9):
         darken(at_once, number)
@@ -157,7 +167,7 @@ def test_another_trust_refines_all_again_and_the_same_whatever_was_before(tmp_pa
     for number in range(9):
         world.draw(number, seed=number)
     assert ranked(world, file).spec.trust == 1
-    assert digests(plan) == list(world.index().row_digests)
+    assert digests(plan) == list(trusted_digests(world.index().row_digests, 0.02, 1.0))
 
 
 def test_judging_again_is_no_work(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,10 +198,10 @@ def test_trust_everywhere_is_trust_until_the_next_ranking_without_it(tmp_path: P
     assert judgement.trust == 1
     plan = planned_ranking(world, world.cache(), file)
     rank_all(plan)
-    assert digests(plan) == list(world.index().row_digests)
+    assert digests(plan) == list(trusted_digests(world.index().row_digests, 0.02, 1.0))
     assert judged(world, file, is_overruled=True) == judgement
     again = ranked(world, file)
-    assert again.reasons == ["9 images refined with another trust, or with other opinions"]
+    assert again.reasons == ["9 images refined with another trust, other opinions, or another threshold"]
 
 
 def test_an_image_that_cannot_be_read_just_now_leaves_the_judgement_open(tmp_path: Path, file: Path) -> None:
@@ -224,15 +234,14 @@ def test_a_row_of_another_trust_is_not_called_changed() -> None:
     from pipeline.blocks.ledger import LedgerRow
 
     ledger = {0: LedgerRow(block=0, start=0, stop=2, row_digests=("a", "b"), shard_bytes=(1,))}
-    wanted = [trusted_digest("a", 0.25), trusted_digest("c", 0.25), ""]
+    wanted = [trusted_digest("a", 0.02, 0.25), trusted_digest("c", 0.02, 0.25), ""]
     (block,) = plan_blocks(wanted, ledger, {0: (1,)}, 4, 3)
     assert dict(block.causes) == {Cause.CHANGED: 1, Cause.TRUST: 1, Cause.ADDED: 1}
 
 
 def test_a_row_without_an_image_has_no_trust() -> None:
-    assert trusted_digest("", 0.5) == ""
-    assert trusted_digest("a", 1.0) == "a"
-    assert len({trusted_digest("a", trust) for trust in (0.0, 0.25, 0.5, 0.75, 1.0)}) == 5
+    assert trusted_digest("", 0.02, 0.5) == ""
+    assert len({trusted_digest("a", 0.02, trust) for trust in (0.0, 0.25, 0.5, 0.75, 1.0)}) == 5
 
 
 # What is sampled.
@@ -296,7 +305,7 @@ def evaluated(tmp_path: Path, judgement: Judgement, trust: float) -> Run:
     run.scores(np.array(REFINED, np.float32))
     folder = run.workspace.scores_ledger(KEY, RANKED_SOURCE.ranker)
     row = Ledger(folder).read()[0]
-    marked = tuple(trusted_digest(digest, trust) for digest in row.row_digests)
+    marked = trusted_digests(run.index.row_digests, 0.02, trust)
     Ledger(folder).commit(dataclasses.replace(row, row_digests=marked))
     write_judgement(run.workspace, KEY, RANKED_SOURCE.ranker, judgement)
     return run
@@ -311,7 +320,8 @@ def test_an_evaluation_says_where_the_ranker_was_trusted_less(tmp_path: Path) ->
 def test_an_evaluation_waits_for_confidences_refined_with_the_trust_of_now(tmp_path: Path) -> None:
     run = evaluated(tmp_path, HALF, 1.0)
     with pytest.raises(
-        UserError, match="1 image refined with another trust, or with other opinions; run `crface rank` first"
+        UserError,
+        match="1 image refined with another trust, other opinions, or another threshold; run `crface rank` first",
     ):
         run.evaluate(RANKED_SOURCE)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from html_elements import Elements
 from report_tables import compared_rows, sweep_figures, sweep_rows
-from report_world import Run, commit_rows, report_run, store_rows
+from report_world import Run, commit_rows, refined_digests, report_run, store_rows
 
 from pipeline.blocks.ledger import Ledger
 from pipeline.blocks.store import ScoreStore
@@ -207,7 +207,7 @@ def test_another_ranker_of_the_same_candidates_joins_by_its_loss_and_asks_for_a_
     other, key = "fedcba9876543210", run.sources[0].key
     rows = [np.linspace(1, 0, count, dtype=np.float32) for count in (3, 1, 1, 3)]
     sizes = store_rows(ScoreStore, run.workspace.scores(key, other), rows)
-    commit_rows(Ledger(run.workspace.scores_ledger(key, other)), run.index, sizes)
+    commit_rows(Ledger(run.workspace.scores_ledger(key, other)), refined_digests(run.index), sizes)
     folder = run.workspace.ranker(other)
     folder.mkdir(parents=True)
     (folder / "config.toml").write_text('[train]\nloss = "l2"\n')

@@ -50,7 +50,9 @@ def _evaluation(run: Run) -> EvaluationInput:
         ]
         ledger = Ledger(run.workspace.candidates_ledger(key))
         if not ledger.read():
-            commit_rows(ledger, run.index, store_rows(CandidateStore, run.workspace.candidates(key), rows))
+            commit_rows(
+                ledger, run.index.row_digests, store_rows(CandidateStore, run.workspace.candidates(key), rows)
+            )
         sources.append(Source(key=key, weights="c0ffee" * 10, input_size=f"height {height}"))
     return dataclasses.replace(run.evaluation, sources=sources)
 

@@ -10,6 +10,7 @@ from pipeline.blocks.commit import ComputedRow, compute_block
 from pipeline.blocks.ledger import Ledger
 from pipeline.blocks.plan import plan_blocks
 from pipeline.blocks.store import CandidateStore, RowStore, ScoreStore
+from pipeline.blocks.trust import trusted_digests
 from pipeline.config.sections import EvaluateConfig
 from pipeline.dataset.index import Index, update_index
 from pipeline.evaluate.plan import EvaluationInput
@@ -51,24 +52,35 @@ class Run:
 
     def candidates(self, *images: np.ndarray | None, key: CandidateKey = KEY) -> "Run":
         path, ledger = self.workspace.candidates(key), self.workspace.candidates_ledger(key)
-        return self._store(CandidateStore, path, ledger, images)
+        return self._store(CandidateStore, path, ledger, images, self.index.row_digests)
 
     def scores(self, *images: np.ndarray | None) -> "Run":
         ranker = RANKED_SOURCE.ranker
         path, ledger = self.workspace.scores(KEY, ranker), self.workspace.scores_ledger(KEY, ranker)
-        return self._store(ScoreStore, path, ledger, images)
+        return self._store(
+            ScoreStore,
+            path,
+            ledger,
+            images,
+            trusted_digests(self.index.row_digests, CONFIG.score_threshold, 1.0),
+        )
 
     def _store(
-        self, kind: type[RowStore], path: Path, folder: Path, images: Sequence[np.ndarray | None]
+        self,
+        kind: type[RowStore],
+        path: Path,
+        folder: Path,
+        images: Sequence[np.ndarray | None],
+        digests: Sequence[str],
     ) -> "Run":
-        index, ledger = self.index, Ledger(folder)
-        store = kind.create_or_grow(path, len(index), 2, {})
-        for block in plan_blocks(index.row_digests, ledger.read(), store.shard_bytes(), 2, store.num_images):
+        ledger = Ledger(folder)
+        store = kind.create_or_grow(path, len(digests), 2, {})
+        for block in plan_blocks(digests, ledger.read(), store.shard_bytes(), 2, store.num_images):
             compute_block(
                 store,
                 ledger,
                 block,
-                lambda rows: [ComputedRow(row, images[row], index.row_digests[row]) for row in rows],
+                lambda rows: [ComputedRow(row, images[row], digests[row]) for row in rows],
                 "cpu",
             )
         return self

@@ -24,9 +24,9 @@ def save_ranker(path: Path, seed: int = 0) -> Path:
     return path
 
 
-def planned_ranking(world: World, key: CandidateKey, ranker_file: Path) -> RankPlan:
-    """What is to be ranked, in blocks of 32 images."""
-    return plan_rank(world.workspace, world.index(), key, ranker_file, block_images=32)
+def planned_ranking(world: World, key: CandidateKey, ranker_file: Path, above: float = 0.02) -> RankPlan:
+    """What is to be ranked, in blocks of 32 images: candidates of a confidence above `above`."""
+    return plan_rank(world.workspace, world.index(), key, ranker_file, block_images=32, above=above)
 
 
 def rank_all(plan: RankPlan) -> list[BlockReport]:

@@ -13,7 +13,8 @@ import numpy as np
 
 from pipeline.blocks.ledger import Ledger, LedgerRow
 from pipeline.blocks.store import CandidateStore, RowStore, ScoreStore
-from pipeline.config.sections import RunConfig
+from pipeline.blocks.trust import trusted_digests
+from pipeline.config.sections import EvaluateConfig, RunConfig
 from pipeline.dataset.index import Index, update_index
 from pipeline.evaluate.plan import EvaluationInput
 from pipeline.evaluate.sources import Source
@@ -139,10 +140,10 @@ def store_source(
     rows = [np.array(candidates[row.path], np.float32) for row in index.rows(0, len(index))]
     attrs = {"detector": detector, "protocol": "single", "weights": WEIGHTS}
     sizes = store_rows(CandidateStore, workspace.candidates(key), [row[:, :5] for row in rows], attrs)
-    commit_rows(Ledger(workspace.candidates_ledger(key)), index, sizes)
+    commit_rows(Ledger(workspace.candidates_ledger(key)), index.row_digests, sizes)
     if ranker:
         sizes = store_rows(ScoreStore, workspace.scores(key, ranker), [row[:, 5] for row in rows])
-        commit_rows(Ledger(workspace.scores_ledger(key, ranker)), index, sizes)
+        commit_rows(Ledger(workspace.scores_ledger(key, ranker)), refined_digests(index), sizes)
     return Source(key=key, weights=WEIGHTS, ranker=ranker, training=ranker)
 
 
@@ -153,16 +154,20 @@ def store_rows(
     return kind.create_or_grow(path, len(rows), len(rows), attrs or {}).write_block(0, rows)
 
 
-def commit_rows(ledger: Ledger, index: Index, sizes: tuple[int, ...]) -> None:
+def refined_digests(index: Index) -> Sequence[str]:
+    """What each row of scores is made from, with the default threshold and full trust."""
+    return trusted_digests(index.row_digests, EvaluateConfig().score_threshold, 1.0)
+
+
+def commit_rows(ledger: Ledger, digests: Sequence[str], sizes: tuple[int, ...]) -> None:
     """Record the block of all images as done."""
-    digests = tuple(index.row_digests)
     ledger.commit(
         LedgerRow(
             shard_bytes=sizes,
             block=0,
             start=0,
-            stop=len(index),
-            row_digests=digests,
+            stop=len(digests),
+            row_digests=tuple(digests),
             seconds=1.5,
             worker="w",
             device="a device",

@@ -64,7 +64,11 @@ def evaluate_protocols(job: Job, *, show: bool = True) -> list[dict[str, Any]]:
             Comparison(
                 workspace=split.images.workspace,
                 index=split.images.index,
-                lines=[line for found in split.candidates for line in _lines(found, rankers[found.compared])],
+                lines=[
+                    line
+                    for found in split.candidates
+                    for line in _lines(found, rankers[found.compared], job.config.evaluate.score_threshold)
+                ],
                 config=job.config,
                 num_split_images=split.num_images,
                 ground_truth=job.ground_truth,
@@ -140,12 +144,14 @@ def _check_that_it_asks_nobody(ranker: Place) -> None:
         )
 
 
-def _lines(candidates: ComparedCandidates, rankers: Sequence[RankerUsed]) -> Iterator[Line]:
+def _lines(candidates: ComparedCandidates, rankers: Sequence[RankerUsed], above: float) -> Iterator[Line]:
     plan, images = candidates.plan, candidates.images
     own = Line(detector=candidates.detector, protocol=candidates.compared.protocol, source=source_of(plan))
     yield own
     for ranker in rankers:
-        ranking = plan_rank(images.workspace, images.index, plan.key, ranker.file, images.block_images)
+        ranking = plan_rank(
+            images.workspace, images.index, plan.key, ranker.file, images.block_images, above=above
+        )
         yield replace(own, ranker=ranker, ranking=ranking)
 
 

@@ -73,7 +73,13 @@ class JobPlans:
         asked = self.asked
         return [
             plan_rank(
-                self.job.workspace, self.evaluated, plan.key, self.ranker_file, plan.block_images, asked
+                self.job.workspace,
+                self.evaluated,
+                plan.key,
+                self.ranker_file,
+                plan.block_images,
+                asked,
+                above=self.job.config.evaluate.score_threshold,
             )
             for plan in self.candidates(self.evaluated.split)
         ]

@@ -150,6 +150,11 @@ class PerBoxRanker(Ranker):
         raw = self.residual(F.relu(self.hidden(self.norm(features))))[..., 0]
         return LARGEST_RESIDUAL * torch.tanh(raw.float() / LARGEST_RESIDUAL)
 
+    @property
+    def num_heard(self) -> int:
+        """The most confident boxes that are heard as neighbours."""
+        return self._num_heard
+
     def refine_all(self, image: np.ndarray, candidates: np.ndarray) -> Float32[np.ndarray, " candidate"]:
         """Refined confidence of each candidate in 0..1, in the order of `candidates`.
 

@@ -145,6 +145,16 @@ def test_a_plan_reads_each_ledger_once_and_each_file_of_weights_once_a_split(
     assert weights == {"retinaface-mobilenet0.25.safetensors": 2, "ranker.safetensors": 1}
 
 
+def test_a_training_without_candidates_says_only_that_they_are_missing(workspace: Path) -> None:
+    config = write_config(workspace / "small.toml", iterations=6)
+    shutil.rmtree(workspace / "w" / "candidates.zarr")
+    ended = crface("train", "--config", config, "--out", "w", cwd=workspace)
+    assert ended.status == 1
+    assert ended.output == ""
+    assert ended.errors.startswith("crface: nothing is stored in ")
+    assert ended.errors.endswith("run `crface cache` first\n")
+
+
 def test_changing_one_training_option_trains_again_and_caches_nothing(workspace: Path) -> None:
     write_config(workspace / "small.toml", num_pairs=5)
     plan = planned("--config", "small.toml", "--out", "w", cwd=workspace)

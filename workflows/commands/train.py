@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.blocks.complete import open_complete
 from pipeline.results.text import WIDTH, counted
 from pipeline.train.choice import Choice, read_choice
 from pipeline.train.plan import TrainPlan, num_steps
@@ -67,13 +68,15 @@ def workspace_held(job: Job) -> Iterator[Replicas | None]:
 def train_planned(plan: TrainPlan, num_threads: int = 2, replicas: Replicas | None = None) -> Place:
     """Train what is planned; returns the ranker's file. Only the first process reports.
 
-    Raises UserError as `pipeline.train.work.train` does.
+    Raises UserError as `pipeline.train.work.train` does; for missing candidates before anything is said.
     """
     is_first = replicas is None or replicas.is_first
     if plan.state == "done":
         if is_first:
             click.echo(f"train: nothing to do, {plan.ranker_file} is trained")
         return plan.ranker_file
+    for key in dict.fromkeys([*plan.keys, *plan.asked]):
+        open_complete(plan.workspace, plan.index, key)
     import torch
 
     from pipeline.train.work import train

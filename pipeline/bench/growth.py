@@ -1,7 +1,8 @@
-"""How the time of each command grows with a data set: its images, their size, the candidates and faces in them."""
+"""How the time of each command grows with what it has to do, and with the workers that do it."""
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import log
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,28 +25,44 @@ AXES: Final[Mapping[str, Sequence[int]]] = {
     "candidates": (100, 500, 2000, 5000),
     "faces": (1, 10, 100, 1000),
     "side_px": (64, 256, 1024, 4096),
+    "detectors": (1, 2, 4),
+    "workers": tuple(sorted({1, 2, os.cpu_count() or 1})),
 }
-"""In which ways a data set grows, and how far."""
+"""In which ways a job grows, and how far."""
 
 _NAMES: Final = {
     "images": "images",
     "candidates": "candidates an image",
     "faces": "faces an image",
     "side_px": "long side, px",
+    "detectors": "detectors",
+    "workers": "workers",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grown:
-    """What every command took for one data set; each ran once."""
+class Size:
+    """What the commands have to do, and with how many workers."""
 
-    size: MadeUp
+    data: MadeUp
+    workers: int = 1
+
+    def along(self, axis: str) -> int:
+        """How large it is in one of AXES."""
+        return self.workers if axis == "workers" else int(getattr(self.data, axis))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grown:
+    """What every command took for one size; each ran once."""
+
+    size: Size
     commands: Mapping[str, Times]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Growth:
-    """One way of growing, from the smallest data set to the largest."""
+    """One way of growing, from the smallest size to the largest."""
 
     axis: str
     grown: tuple[Grown, ...]
@@ -53,7 +70,7 @@ class Growth:
     @property
     def values(self) -> list[int]:
         """The sizes along the axis."""
-        return [getattr(one.size, self.axis) for one in self.grown]
+        return [one.size.along(self.axis) for one in self.grown]
 
     def cpu_seconds(self, command: str) -> list[float]:
         """The processor time of a command, by size."""
@@ -62,7 +79,7 @@ class Growth:
     def exponent(self, command: str) -> float | None:
         """The power of the size with which a command's own part grows at the end; 1 is in proportion, 0 not at all.
 
-        Its own part is what it takes beyond the smallest data set: every command takes a second or more to begin. None
+        Its own part is what it takes beyond the smallest size: every command takes a second or more to begin. None
         with fewer than three sizes.
         """
         if len(self.grown) < 3:
@@ -73,18 +90,20 @@ class Growth:
         return log(more) / log((larger - least) / (smaller - least))
 
 
-def sizes_along(axis: str, values: Sequence[int], num_images: int) -> list[MadeUp]:
-    """The data sets of one way of growing; what does not grow is small, and images are so many.
+def sizes_along(axis: str, values: Sequence[int], num_images: int) -> list[Size]:
+    """The sizes of one way of growing; what does not grow is small, and images are so many.
 
     Where faces grow, a detector finds as many boxes again, and pictures have room for them.
     """
-    small = {"images": num_images, "candidates": 100, "faces": 3, "side_px": 64}
+    small = MadeUp(images=num_images, candidates=100, faces=3, side_px=64)
+    if axis == "workers":
+        return [Size(data=small, workers=value) for value in values]
     if axis == "faces":
-        return [
-            MadeUp(images=num_images, candidates=max(100, 2 * value), faces=value, side_px=1024)
-            for value in values
+        crowds = [
+            replace(small, candidates=max(100, 2 * value), faces=value, side_px=1024) for value in values
         ]
-    return [MadeUp(**{**small, axis: value}) for value in values]
+        return [Size(data=crowd) for crowd in crowds]
+    return [Size(data=replace(small, **{axis: value})) for value in values]
 
 
 def as_lines(growths: Sequence[Growth]) -> list[str]:
@@ -95,13 +114,7 @@ def as_lines(growths: Sequence[Growth]) -> list[str]:
     ]
     for growth in growths:
         rows = [
-            (
-                f"{value:,}",
-                *(
-                    f"{milliseconds(times.cpu_seconds[0])} ({milliseconds(times.seconds[0])})"
-                    for times in one.commands.values()
-                ),
-            )
+            (f"{value:,}", *map(_words, one.commands.values()))
             for value, one in zip(growth.values, growth.grown, strict=True)
         ]
         powers = [growth.exponent(command) for command in COMMANDS]

@@ -1,10 +1,10 @@
-"""A made-up data set for measuring the pipeline's own work, and a detector that stands in for one: no forward pass."""
+"""A made-up data set for measuring the pipeline's own work, and stand-ins for detectors: no forward pass."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ from jaxtyping import Float32, Int64, UInt8
 
 from crface.array_shapes import ScoredBoxes
 from detectors import MAX_CANDIDATES, DetectorEntry
+from detectors.base import file_sha256
 
 _FEW: Final = 100
 """Boxes up to which they are a tenth to three tenths of the picture's sides."""
@@ -25,15 +26,17 @@ class MadeUp:
 
     images: int
     candidates: int
-    """That the stand-in detector finds in an image; a few hundred of them above the evaluation's threshold."""
+    """That each detector finds in an image; a few hundred of them above the evaluation's threshold."""
     faces: int
     """Labelled in an image."""
     side_px: int
     """The long side of an image."""
+    detectors: int = 1
+    """Stand-ins that find candidates."""
 
 
-def write_made_up(folder: Path, size: MadeUp) -> str:
-    """Write a data set with a val split in WIDER FACE's layout; the answer names the stand-in detector for it.
+def write_made_up(folder: Path, size: MadeUp) -> list[str]:
+    """Write a data set with a val split in WIDER FACE's layout; the answer names the stand-in detectors for it.
 
     Every image is a grey of its own, so that no two files are the same.
     """
@@ -51,18 +54,21 @@ def write_made_up(folder: Path, size: MadeUp) -> str:
     text = folder / "wider_face_split" / "wider_face_val_bbx_gt.txt"
     text.parent.mkdir()
     text.write_text("\n".join(lines) + "\n")
-    weights = folder / "candidates.txt"
-    weights.write_text(str(size.candidates))
-    return f"{STAND_IN}@{weights}"
+    weights = [folder / f"stand-in-{number}.txt" for number in range(1, size.detectors + 1)]
+    for number, file in enumerate(weights):
+        file.write_text(f"{size.candidates} {number}")
+    return [f"{STAND_IN}@{file}" for file in weights]
 
 
 class StandIn:
-    """A detector that finds the same boxes in every image, at the same places relative to its sides."""
+    """A detector that finds the same boxes in every image, at the same places relative to its sides.
 
-    name = "stand-in"
+    Another `number` begins with another box.
+    """
 
-    def __init__(self, num_candidates: int) -> None:
-        self._boxes = _relative_boxes(num_candidates)
+    def __init__(self, num_candidates: int, number: int = 0, name: str = "stand-in") -> None:
+        self.name = name
+        self._boxes = np.roll(_relative_boxes(num_candidates), -number, axis=0)
         self._confidences = (0.95 * 0.98 ** np.arange(num_candidates)).astype(np.float32)
 
     def candidates(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[ScoredBoxes]:
@@ -86,9 +92,21 @@ def _faces(count: int, height: int, width: int) -> Int64[np.ndarray, "face 4"]:
 
 
 def _created(weights: Path | None, device: str) -> StandIn:
-    return StandIn(MAX_CANDIDATES if weights is None else int(weights.read_text()))
+    if weights is None:
+        return StandIn(MAX_CANDIDATES)
+    num_candidates, number = map(int, weights.read_text().split())
+    return StandIn(num_candidates, number, weights.stem)
+
+
+def _identity(weights: Path | None) -> Mapping[str, Any]:
+    if weights is None:
+        return {"weights": "none"}
+    return {"weights": file_sha256(weights), "detector": weights.stem}
 
 
 ENTRY = DetectorEntry(
-    description="for benchmarks: no network, the same boxes everywhere", version=1, create=_created
+    description="for benchmarks: no network, the same boxes everywhere",
+    version=1,
+    create=_created,
+    identity=_identity,
 )

@@ -86,13 +86,14 @@ def gpu(
     "--axis",
     "axes",
     multiple=True,
-    type=click.Choice(["images", "candidates", "faces", "side_px"]),
+    type=click.Choice(["images", "candidates", "faces", "side_px", "detectors", "workers"]),
     help="What grows; may be repeated.  [default: all]",
 )
 @click.option(
     "--largest",
     type=click.IntRange(1),
-    help="Leave out larger sizes.  [default: 100000 images, 5000 candidates, 1000 faces, 4096 px]",
+    help="Leave out larger sizes.  [default: 100000 images, 5000 candidates, 1000 faces, 4096 px, 4 detectors, all "
+    "cores]",
 )
 @click.option(
     "--images",
@@ -116,8 +117,8 @@ def growth(
     """Measure how the time of commands grows.
 
     `dataset index`, `cache`, `plan`, `evaluate` and `report` run on data sets made up for this: more images, larger
-    ones, more candidates, more faces. A stand-in for a detector finds the same boxes everywhere at once: what is left
-    is the pipeline's own work. The default sizes take an hour.
+    ones, more candidates, more faces; and with more detectors and more workers. A stand-in for a detector finds the
+    same boxes everywhere at once: what is left is the pipeline's own work. The default sizes take an hour.
 
     \b
     Example:  crface bench growth --axis images --largest 10000

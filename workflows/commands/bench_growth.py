@@ -1,4 +1,4 @@
-"""crface bench growth: the commands themselves, on data sets that are made up for it, one larger than the other."""
+"""crface bench growth: the commands themselves, on jobs that are made up for it, one larger than the other."""
 
 import subprocess
 import sys
@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from pipeline.bench.growth import COMMANDS, Grown, Growth, sizes_along
-from pipeline.bench.made_up_data import MadeUp, write_made_up
+from pipeline.bench.growth import COMMANDS, Grown, Growth, Size, sizes_along
+from pipeline.bench.made_up_data import write_made_up
 from pipeline.bench.pairs import Times, taken
 from pipeline.errors import UserError
 
@@ -18,30 +18,37 @@ _CODE: Final = "from workflows.cli.main import run_command; run_command()"
 def bench_growth(
     axes: Mapping[str, Sequence[int]], num_images: int, told: Callable[[str], object]
 ) -> list[Growth]:
-    """What each command takes along each axis, with one worker; `told` hears of each data set before it is measured."""
+    """What each command takes along each axis; `told` hears of each size before it is measured."""
     growths = []
     for axis, values in axes.items():
         grown = []
         for size in sizes_along(axis, values, num_images):
-            told(f"{axis} {getattr(size, axis):,}")
+            told(f"{axis} {size.along(axis):,}")
             grown.append(_measured(size))
         growths.append(Growth(axis=axis, grown=tuple(grown)))
     return growths
 
 
-def _measured(size: MadeUp) -> Grown:
+def _measured(size: Size) -> Grown:
     with tempfile.TemporaryDirectory(prefix="crface-bench-") as name:
         folder = Path(name)
-        detector = write_made_up(folder / "data", size)
-        place = ["--data", str(folder / "data"), "--out", str(folder / "run")]
-        arguments = {
-            "index": ["dataset", "index", *place],
-            "cache": ["cache", *place, "--detector", detector, "--cluster", "local:1"],
-            "plan": ["plan", *place, "--detector", detector],
-            "evaluate": ["evaluate", *place, "--detector", detector, "--cluster", "local:1"],
-            "report": ["report", *place, "--detector", detector],
-        }
+        detectors = write_made_up(folder / "data", size.data)
+        arguments = arguments_of(folder, detectors, size.workers)
         return Grown(size=size, commands={command: _timed(arguments[command]) for command in COMMANDS})
+
+
+def arguments_of(folder: Path, detectors: Sequence[str], workers: int) -> dict[str, list[str]]:
+    """What `crface` is called with for each command, with data and a workspace in `folder`."""
+    place = ["--data", str(folder / "data"), "--out", str(folder / "run")]
+    job = [*place, *(word for detector in detectors for word in ("--detector", detector))]
+    spread = [*job, "--cluster", f"local:{workers}"]
+    return {
+        "index": ["dataset", "index", *place],
+        "cache": ["cache", *spread],
+        "plan": ["plan", *job],
+        "evaluate": ["evaluate", *spread],
+        "report": ["report", *job],
+    }
 
 
 def _timed(arguments: Sequence[str]) -> Times:

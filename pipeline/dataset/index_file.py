@@ -36,9 +36,9 @@ class IndexVersionError(UserError):
 Status = Literal["ok", "missing", "unreadable", "removed"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # not frozen: the fields of a frozen one take five times as long to set
 class ImageRow:
-    """One image of a split and its labels."""
+    """One image of a split and its labels; once made, it never changes."""
 
     row: int
     """The image's place in the index and in every store; never changes."""
@@ -245,9 +245,11 @@ def _lists(arrays: Sequence[np.ndarray], kind: pa.DataType) -> pa.ListArray:
 def _arrays(column: pa.ChunkedArray, face_shape: tuple[int, ...]) -> list[np.ndarray]:
     """Each row's list as an array of faces; ValueError where a face is cut."""
     lists = column.combine_chunks()
-    values = lists.flatten().to_numpy(zero_copy_only=False).reshape(-1, *face_shape)
-    ends, cut = np.divmod(np.cumsum(lists.value_lengths().to_numpy()), prod(face_shape))
+    # not flatten and value_lengths, which import pyarrow.compute first
+    offsets = lists.offsets.to_numpy()
+    values = lists.values.to_numpy(zero_copy_only=False)[offsets[0] : offsets[-1]].reshape(-1, *face_shape)
+    ends, cut = np.divmod(offsets - offsets[0], prod(face_shape))
     if cut.any():
         raise ValueError("part of a face")
     # not np.split, which takes five times as long
-    return [values[start:end] for start, end in pairwise([0, *ends.tolist()])]
+    return [values[start:end] for start, end in pairwise(ends.tolist())]

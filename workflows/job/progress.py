@@ -10,12 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 
-from rich.console import Console
-from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
-from rich.progress import Progress as RichProgress
-from rich.table import Column
-from rich.text import Text
-
 _LINE_EVERY_S = 5.0
 _LONG_S = 1.0
 _RATE_WINDOW_S = 30.0
@@ -139,25 +133,15 @@ def _lines(what: str, meter: Meter) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def _bar(what: str, meter: Meter) -> Iterator[Callable[[], None]]:
-    console = Console(stderr=True)
-    name = TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis"))
-    columns = (name, BarColumn(bar_width=10, table_column=Column(width=10, no_wrap=True)), _Words(meter))
-    with RichProgress(*columns, console=console, transient=True) as bar:
+    from workflows.job.bar import one_line_bar  # with rich, which no pipe waits for
+
+    with one_line_bar(meter.words) as bar:
         task = bar.add_task(what, total=meter.total, completed=meter.done)
         try:
             yield lambda: bar.update(task, completed=meter.done, total=meter.total)
         finally:
             bar.stop()
             _say(f"{what}: {meter.summary()}")
-
-
-class _Words(ProgressColumn):
-    def __init__(self, meter: Meter) -> None:
-        super().__init__(table_column=Column(no_wrap=True, overflow="ellipsis"))
-        self._meter = meter
-
-    def render(self, task: Task) -> Text:
-        return Text(self._meter.words())
 
 
 def _say(line: str) -> None:

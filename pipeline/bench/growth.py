@@ -79,14 +79,15 @@ class Growth:
     def exponent(self, command: str) -> float | None:
         """The power of the size with which a command's own part grows at the end; 1 is in proportion, 0 not at all.
 
-        Its own part is what it takes beyond the smallest size: every command takes a second or more to begin. None
-        with fewer than three sizes.
+        Its own part is what it takes beyond the smallest size: every command takes a second or more to begin. Less than
+        a tenth of that is noise, and counts as a tenth. None with fewer than three sizes.
         """
         if len(self.grown) < 3:
             return None
         first, *_, before, last = self.cpu_seconds(command)
         least, *_, smaller, larger = self.values
-        more = max(last - first, 1e-3) / max(before - first, 1e-3)
+        noise = first / 10
+        more = max(last - first, noise) / max(before - first, noise)
         return log(more) / log((larger - least) / (smaller - least))
 
 

@@ -71,6 +71,11 @@ def test_the_power_is_that_of_a_commands_own_part() -> None:
     )  # a line through two points tells nothing
 
 
+def test_what_differs_by_no_more_than_noise_has_no_power() -> None:
+    assert _growth("images", {100: 3.0, 200: 3.01, 400: 3.1}).exponent("plan") == 0
+    assert _growth("images", {0: 3.0, 10: 2.9, 40: 7.8}).exponent("plan") == pytest.approx(2)
+
+
 def test_the_tables_fit_a_terminal_and_the_limits_are_of_commands() -> None:
     growths = [_growth(axis, dict.fromkeys(values, 12_345.0)) for axis, values in AXES.items()]
     assert max(map(len, as_lines(growths))) <= 80

@@ -12,12 +12,11 @@ from crface.text import cropped, quoted
 from pipeline.collect.gathering import SPLIT, Collected
 from pipeline.collect.label_files import LabelledImage, read_labels
 from pipeline.collect.record import Entry
+from pipeline.dataset.annotations import record
 from pipeline.dataset.label_fit import LabelFit, LabelledSize, label_fit
 from pipeline.dataset.names import Matches, match_names
 from pipeline.errors import UserError
 from pipeline.workspace.writing import write_atomically
-
-_NO_FACE = "0 0 0 0 0 0 0 0 0 0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,11 +138,8 @@ def _check_size(image: LabelledImage, entry: Entry) -> None:
 def _text(images: Sequence[tuple[str, LabelledImage]]) -> str:
     lines = []
     for name, image in images:
-        lines += [name, str(len(image.boxes_xywh))]
-        for box, attributes in zip(image.boxes_xywh.tolist(), image.attributes.tolist(), strict=True):
-            lines.append(" ".join([*(_number(value) for value in box), *map(str, attributes)]))
-        if len(image.boxes_xywh) == 0:
-            lines.append(_NO_FACE)
+        faces = zip(image.boxes_xywh.tolist(), image.attributes.tolist(), strict=True)
+        lines += record(name, [[*map(_number, box), *map(str, attributes)] for box, attributes in faces])
     return "\n".join(lines) + "\n"
 
 

@@ -39,6 +39,14 @@ class Annotation:
         return np.asarray(has_area & (self.attributes[:, _INVALID] == 0))
 
 
+def record(path: str, faces: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of one image in an annotation text: its path, its number of faces, and each face's numbers.
+
+    `faces` are the columns x y w h and those of ATTRIBUTES, as written; without any, WIDER FACE has a line of zeros.
+    """
+    return [path, str(len(faces)), *(" ".join(face) for face in faces or _NO_FACE[-1:])]
+
+
 def parse_annotations(data: bytes, source: Path | str) -> list[Annotation]:
     """The annotations of a file, one per image, in the file's order; none for an empty file.
 

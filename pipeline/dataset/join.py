@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from pipeline.dataset.annotations import Annotation
+from pipeline.dataset.annotations import Annotation, record
 from pipeline.dataset.splits import PLAIN_SPLIT, find_splits, list_images, read_annotations, split_files
 from pipeline.errors import UsageError, UserError
 
-_NO_FACE = " ".join(["0"] * 10)
 _OFFICIAL = ("wider_face_split/wider_*_val.mat", "eval_tools/ground_truth/wider_*_val.mat")
 
 Progress = Callable[[int, int], None]
@@ -147,14 +146,15 @@ def _joined_name(name: str, image: str) -> str:
 
 def _text(part: _Part) -> Iterator[str]:
     for one in part.annotations or ():
-        yield _joined_name(part.name, one.path)
-        yield str(len(one.faces))
-        for (x1, y1, x2, y2), attributes in zip(one.faces.tolist(), one.attributes.tolist(), strict=True):
+        faces = zip(one.faces.tolist(), one.attributes.tolist(), strict=True)
+        yield from record(
+            _joined_name(part.name, one.path),
             # nine digits give the same float32 corners when they are read again
-            numbers = (f"{value:.9g}" for value in (x1, y1, x2 - x1, y2 - y1))
-            yield " ".join([*numbers, *map(str, attributes)])
-        if not len(one.faces):
-            yield _NO_FACE
+            [
+                [*(f"{value:.9g}" for value in (x1, y1, x2 - x1, y2 - y1)), *map(str, attributes)]
+                for (x1, y1, x2, y2), attributes in faces
+            ],
+        )
 
 
 def _link(source: Path, target: Path) -> None:

@@ -141,6 +141,8 @@ def as_svg(growths: Sequence[Growth]) -> bytes:
                 )
             axes.set_xscale("log")
             axes.set_yscale("log")
+            axes.set_xticks(growth.values, [f"{value:,}" for value in growth.values])
+            axes.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
             axes.set_xlabel(_NAMES[growth.axis])
             axes.grid(color="#dfe2e6", linewidth=0.6)
         figure.axes[0].set_ylabel("processor seconds")

@@ -190,7 +190,7 @@ def test_the_image_that_a_ranker_fails_on_is_named(tmp_path: Path, monkeypatch: 
     path = world.index().image_path(2)
 
     class Refusing:
-        def refine(self, image: np.ndarray, candidates: np.ndarray, trust: float) -> np.ndarray:
+        def refine(self, image: np.ndarray, candidates: np.ndarray, trust: float, above: float) -> np.ndarray:
             if np.array_equal(image, read_image(path)):
                 raise ZeroDivisionError("not this one")
             return candidates[:, 4]

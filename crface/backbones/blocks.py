@@ -4,6 +4,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from crface.backbones.narrow_norm import batch_norm
+
 
 class BasicBlock(nn.Module):
     """Two 3 x 3 convolutions added to their input; depth, height and width stay."""
@@ -11,9 +13,9 @@ class BasicBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv1 = conv3x3(channels, channels)
-        self.bn1 = nn.BatchNorm2d(channels)
+        self.bn1 = batch_norm(channels)
         self.conv2 = conv3x3(channels, channels)
-        self.bn2 = nn.BatchNorm2d(channels)
+        self.bn2 = batch_norm(channels)
 
     def forward(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch _ _ _"]:
         """relu(x + residual): relu(x) itself when the last normalisation's weights are zero."""
@@ -36,15 +38,15 @@ class Bottleneck(nn.Module):
         super().__init__()
         num_out = planes * self.EXPANSION
         self.conv1 = nn.Conv2d(num_in, planes, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes)
+        self.bn1 = batch_norm(planes)
         self.conv2 = conv3x3(planes, planes, stride)
-        self.bn2 = nn.BatchNorm2d(planes)
+        self.bn2 = batch_norm(planes)
         self.conv3 = nn.Conv2d(planes, num_out, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(num_out)
+        self.bn3 = batch_norm(num_out)
         self.downsample: nn.Module = nn.Identity()
         if stride != 1 or num_in != num_out:
             self.downsample = nn.Sequential(
-                nn.Conv2d(num_in, num_out, 1, stride, bias=False), nn.BatchNorm2d(num_out)
+                nn.Conv2d(num_in, num_out, 1, stride, bias=False), batch_norm(num_out)
             )
 
     def forward(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch _ _ _"]:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from crface.backbones.blocks import BasicBlock, Bottleneck, bottlenecks, conv3x3, initialise
+from crface.backbones.narrow_norm import batch_norm
 
 _NUM_BRANCHES = 4
 
@@ -36,9 +37,9 @@ class HRNet(nn.Module):
         super().__init__()
         self.channels = tuple(width << branch for branch in range(_NUM_BRANCHES))
         self.conv1 = conv3x3(3, stem_channels, stride=2)
-        self.bn1 = nn.BatchNorm2d(stem_channels)
+        self.bn1 = batch_norm(stem_channels)
         self.conv2 = conv3x3(stem_channels, stem_channels, stride=2)
-        self.bn2 = nn.BatchNorm2d(stem_channels)
+        self.bn2 = batch_norm(stem_channels)
         self.layer1 = bottlenecks(stem_channels, stem_channels, num_blocks)
         self.transition1 = nn.ModuleList(
             [
@@ -132,13 +133,11 @@ def _path(channels: tuple[int, ...], source: int, target: int) -> nn.Module:
     if source > target:
         return nn.Sequential(
             nn.Conv2d(channels[source], channels[target], 1, bias=False),
-            nn.BatchNorm2d(channels[target]),
+            batch_norm(channels[target]),
             nn.Upsample(scale_factor=2 ** (source - target), mode="nearest"),
         )
     steps = [_conv_bn_relu(channels[source], channels[source], stride=2) for _ in range(target - source - 1)]
-    last = nn.Sequential(
-        conv3x3(channels[source], channels[target], stride=2), nn.BatchNorm2d(channels[target])
-    )
+    last = nn.Sequential(conv3x3(channels[source], channels[target], stride=2), batch_norm(channels[target]))
     return nn.Sequential(*steps, last)
 
 
@@ -148,4 +147,4 @@ def _halved(num_in: int, num_out: int) -> nn.Sequential:
 
 
 def _conv_bn_relu(num_in: int, num_out: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(conv3x3(num_in, num_out, stride), nn.BatchNorm2d(num_out), nn.ReLU(inplace=True))
+    return nn.Sequential(conv3x3(num_in, num_out, stride), batch_norm(num_out), nn.ReLU(inplace=True))

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from crface.backbones.narrow_norm import batch_norm
 from crface.backbones.pointwise import Pointwise
 
 
@@ -19,7 +20,7 @@ def conv(num_in: int, num_out: int, slope: float | None, kernel: int = 3, stride
         Pointwise(num_in, num_out)
         if is_pointwise
         else nn.Conv2d(num_in, num_out, kernel, stride, padding=kernel // 2, bias=False),
-        nn.BatchNorm2d(num_out),
+        batch_norm(num_out),
     ]
     if slope is not None:
         layers.append(nn.LeakyReLU(slope, inplace=True))

@@ -10,6 +10,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from crface.backbones.narrow_norm import batch_norm
 from crface.backbones.pointwise import Pointwise
 
 _LEAKY_SLOPE = 0.1
@@ -65,7 +66,7 @@ def mobilenet_v1(width: float = 1.0) -> MobileNetV1:
 def _full(num_in: int, num_out: int, stride: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(num_in, num_out, 3, stride, padding=1, bias=False),
-        nn.BatchNorm2d(num_out),
+        batch_norm(num_out),
         nn.LeakyReLU(_LEAKY_SLOPE, inplace=True),
     )
 
@@ -73,9 +74,9 @@ def _full(num_in: int, num_out: int, stride: int) -> nn.Sequential:
 def _separable(num_in: int, num_out: int, stride: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(num_in, num_in, 3, stride, padding=1, groups=num_in, bias=False),
-        nn.BatchNorm2d(num_in),
+        batch_norm(num_in),
         nn.LeakyReLU(_LEAKY_SLOPE, inplace=True),
         Pointwise(num_in, num_out),
-        nn.BatchNorm2d(num_out),
+        batch_norm(num_out),
         nn.LeakyReLU(_LEAKY_SLOPE, inplace=True),
     )

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from crface.backbones.blocks import Bottleneck, bottlenecks, initialise
+from crface.backbones.narrow_norm import batch_norm
 
 _PLANES = (64, 128, 256, 512)
 _LEVELS = (2, 3, 4, 5)
@@ -32,7 +33,7 @@ class ResNet(nn.Module):
         self.finest_level = finest_level
         self.channels = tuple(depths[finest_level - _LEVELS[0] :])
         self.conv1 = nn.Conv2d(3, planes[0], 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes[0])
+        self.bn1 = batch_norm(planes[0])
         self.layer1 = bottlenecks(planes[0], planes[0], blocks[0])
         self.layer2 = bottlenecks(depths[0], planes[1], blocks[1], stride=2)
         self.layer3 = bottlenecks(depths[1], planes[2], blocks[2], stride=2)

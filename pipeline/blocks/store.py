@@ -29,6 +29,9 @@ from pipeline.errors import UserError
 from pipeline.workspace.place import Place, remove_leftovers
 from pipeline.workspace.writing import write_atomically
 
+_MOST_TOGETHER = 32
+"""Images that are read at once: 3 MB of candidates."""
+
 Rows = Float32[np.ndarray, "row *column"]
 """What is stored for one image: its candidates, or their refined confidences."""
 
@@ -140,6 +143,29 @@ class RowStore:
             raise ImageUnreadable(f"row {row} of {self.path} is empty: its image could not be read")
         with self._undamaged(number):
             return _real_rows(np.asarray(self._values[row]), count)
+
+    def read_each(self, rows: Sequence[int]) -> Iterator[Rows]:
+        """The rows of some images in turn, as `read` gives them, in a third of its time where they lie together.
+
+        Raises as `read` does.
+        """
+        for group in _neighbours(rows, self.block_images):
+            yield from map(self.read, group) if len(group) == 1 else self._together(group)
+
+    def _together(self, rows: Sequence[int]) -> Iterator[Rows]:
+        """The rows of images that lie side by side in one block, from one look at its files."""
+        number, first = rows[0] // self.block_images, rows[0]
+        if not 0 <= first <= rows[-1] < self.num_images:
+            yield from map(self.read, rows)  # which says what is wrong
+            return
+        counts = self.block_counts(number * self.block_images)[first % self.block_images :]
+        if (counts[: len(rows)] < 0).any():
+            yield from map(self.read, rows)
+            return
+        with self._undamaged(number):
+            values = np.asarray(self._values[first : first + len(rows)])
+            found = [_real_rows(row, int(count)) for row, count in zip(values, counts, strict=False)]
+        yield from found
 
     def read_block(self, start: int) -> list[Rows | None]:
         """The rows of every image of the block that begins at `start`, None where nothing is stored.
@@ -265,6 +291,19 @@ class ScoreStore(RowStore):
     """Refined confidences: `scores`, float32 [images, 5000], in the order of boxes; an image reads as [n]."""
 
     layout = Layout("scores", (MAX_CANDIDATES,), ("image", "candidate"), "crface rank")
+
+
+def _neighbours(rows: Sequence[int], block_images: int) -> Iterator[list[int]]:
+    """The rows in order, in groups of at most 32 that follow each other in one block."""
+    group: list[int] = []
+    for row in rows:
+        is_next = group and row == group[-1] + 1 and row % block_images and len(group) < _MOST_TOGETHER
+        if group and not is_next:
+            yield group
+            group = []
+        group.append(row)
+    if group:
+        yield group
 
 
 def _real_rows(values: Float32[np.ndarray, "row *column"], count: int) -> Rows:

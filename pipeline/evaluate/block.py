@@ -7,6 +7,7 @@ same size for any number of images, but need the range of all scores beforehand,
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import repeat
 from typing import Final
 
 import numpy as np
@@ -215,9 +216,10 @@ def _images(spec: EvaluateSpec, rows: Sequence[int]) -> Iterator[_Image]:
     workspace, source = spec.labels.workspace, spec.source
     store = CandidateStore.open(workspace.candidates(source.key))
     scores = ScoreStore.open(workspace.scores(source.key, source.ranker)) if source.ranker else None
-    for row, labels in zip(rows, image_labels(spec, rows), strict=True):
-        candidates = store.read(row)
-        refined = None if scores is None else scores.read(row)
+    stored = zip(
+        store.read_each(rows), repeat(None) if scores is None else scores.read_each(rows), strict=False
+    )
+    for labels, (candidates, refined) in zip(image_labels(spec, rows), stored, strict=True):
         detections = image_detections(candidates, refined, labels.faces, spec.config)
         yield _Image(candidates, refined, detections, labels.faces, labels.kept, labels.attributes)
 

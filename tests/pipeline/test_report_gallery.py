@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import json
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -228,11 +229,16 @@ def test_every_image_is_read_once(run: Run, monkeypatch: pytest.MonkeyPatch):
         read[str(store.path), row] += 1
         return from_store(store, row)
 
+    def counted_rows(store: RowStore, rows: Sequence[int]) -> Iterator[np.ndarray]:
+        read.update((str(store.path), row) for row in rows)
+        return (from_store(store, row) for row in rows)
+
     def counted_file(index: Index, row: int) -> np.ndarray:
         read["file", row] += 1
         return from_file(index, row)
 
     monkeypatch.setattr(RowStore, "read", counted_row)
+    monkeypatch.setattr(RowStore, "read_each", counted_rows)
     monkeypatch.setattr(Index, "read_image", counted_file)
     shown = contents_of(run)
     assert any(still.pictures for still in shown.stills)

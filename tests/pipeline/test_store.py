@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,48 @@ def test_candidates_are_read_back_bit_for_bit(tmp_path: Path) -> None:
     read = CandidateStore.open(store.path).read_block(0)
     assert all(np.array_equal(a, b) for a, b in zip(read, written, strict=True) if a is not None)
     assert store.counts().tolist() == [3, 0, MAX_CANDIDATES, 1, NOT_COMPUTED, NOT_COMPUTED]
+
+
+@given(st.lists(st.integers(0, 79), max_size=90) | st.just(range(80)) | st.just(range(3, 50)))
+def test_several_images_at_once_are_what_each_is_by_itself(
+    store_of_80_images: CandidateStore, asked: Sequence[int]
+) -> None:
+    found = list(store_of_80_images.read_each(asked))
+    assert [rows.tolist() for rows in found] == [store_of_80_images.read(row).tolist() for row in asked]
+
+
+@pytest.fixture(scope="module")
+def store_of_80_images(tmp_path_factory: pytest.TempPathFactory) -> CandidateStore:
+    path = tmp_path_factory.mktemp("store") / "c.zarr" / "val"
+    store = CandidateStore.create_or_grow(path, 80, 40, ATTRS)
+    for start in (0, 40):
+        store.write_block(start, [candidates(row % 7, row) for row in range(start, start + 40)])
+    return store
+
+
+def test_an_image_among_several_that_is_not_there_is_named(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    store.write_block(0, [candidates(1), candidates(2), None, candidates(3)])
+    several = store.read_each(range(6))
+    assert [len(rows) for rows in (next(several), next(several))] == [1, 2]
+    with pytest.raises(ImageUnreadable, match="row 2 "):
+        next(several)
+    with pytest.raises(NotComputed, match="row 4 "):
+        list(store.read_each([4, 5]))
+    store.write_block(4, [candidates(1), candidates(1)])
+    with pytest.raises(IndexError, match="row 6 of 6"):
+        list(store.read_each([4, 5, 6]))
+
+
+def test_damage_among_several_images_is_named(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    store.write_block(0, [candidates(5, seed) for seed in range(4)])
+    shard, _ = store.block_files(0)
+    content = bytearray(shard.read_bytes())
+    content[20] ^= 1
+    shard.write_bytes(bytes(content))
+    with pytest.raises(DamagedBlockError, match="block 0"):
+        list(store.read_each(range(4)))
 
 
 def test_scores_are_stored_by_the_same_rules(tmp_path: Path) -> None:

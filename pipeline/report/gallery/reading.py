@@ -1,6 +1,8 @@
-"""The images of a split as one detector and its ranker see them, read from the stores one at a time."""
+"""The images of a split as one detector and its ranker see them, read from the stores."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
@@ -48,6 +50,14 @@ class SourceImages:
         candidates = self.candidates.read(row)
         refined = None if self.scores is None else self.scores.read(row)
         return judge_image(row, candidates, refined, self.faces.of_row.get(row), self.config)
+
+    def judged_each(self, rows: Sequence[int]) -> Iterator[JudgedImage]:
+        """Those of the images for which something is stored, judged in turn. Raises DamagedBlockError."""
+        counts = [store.counts() for store in (self.candidates, self.scores) if store is not None]
+        stored = [row for row in rows if all(row < len(of_rows) and of_rows[row] >= 0 for of_rows in counts)]
+        refined = repeat(None) if self.scores is None else self.scores.read_each(stored)
+        for row, candidates, scores in zip(stored, self.candidates.read_each(stored), refined, strict=False):
+            yield judge_image(row, candidates, scores, self.faces.of_row.get(row), self.config)
 
 
 def split_faces(index: Index, truth: GroundTruth | None) -> SplitFaces:

@@ -1,6 +1,5 @@
 """What changed in which image: a pass over a source's images, the thresholds of the slider, a line an image."""
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,7 +9,6 @@ import numpy as np
 from jaxtyping import Float64
 
 from crface.evaluation.failures import DetectionOutcome
-from pipeline.blocks.store import NotComputed
 from pipeline.report.gallery.judging import ABSENT, JudgedImage, Side
 from pipeline.report.gallery.reading import SourceImages
 
@@ -95,10 +93,7 @@ def survey(images: SourceImages, rows: Sequence[int]) -> Survey:
 
     Raises DamagedBlockError.
     """
-    judged: list[JudgedImage] = []
-    for row in spread_evenly(rows, MAX_SURVEYED):
-        with contextlib.suppress(NotComputed, IndexError):  # unreadable, or added to the data set since
-            judged.append(images.judged(row))
+    judged = list(images.judged_each(spread_evenly(rows, MAX_SURVEYED)))
     steps = slider_steps(judged, is_labelled=images.faces.is_labelled)
     start = min(_START, len(steps) - 1)
     lines = [line(image, steps[start]) for image in judged]

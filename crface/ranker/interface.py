@@ -131,9 +131,19 @@ class Ranker(nn.Module, ABC):
         return (predicted > above) | (predicted >= least)
 
     @property
-    def least_trust(self) -> float:
-        """How far it is still believed on pictures unlike those that it was trained on, 0..1: not at all."""
+    def share_elsewhere(self) -> float:
+        """The share of the refinement that may be used on pictures unlike those that it was trained on: none."""
         return 0.0
+
+    @property
+    def least_trust(self) -> float:
+        """How far it is believed at least, on any pictures, 0..1: so far that `share_elsewhere` remains of it.
+
+        All of what the gate lets through, where that is no more.
+        """
+        share = 1.0 if self.gate is None else float(self.gate.share)
+        elsewhere = self.share_elsewhere
+        return elsewhere / max(share, elsewhere) if elsewhere else 0.0
 
     @property
     @abstractmethod

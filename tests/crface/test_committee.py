@@ -117,10 +117,12 @@ def test_opinions_belong_to_a_committee_which_needs_some_each_of_another_name(
 def test_away_from_home_half_of_the_residual_is_used_if_the_gate_lets_as_much_through(
     share: float | None, trust: float
 ) -> None:
-    model = committee()
-    model.gate = None if share is None else ranker.Gate(share)
-    assert model.least_trust == pytest.approx(trust)
-    assert ranker.create("per-box", 12, 64).least_trust == 0
+    for model in (committee(), ranker.create("second-opinion", 12, 64)):
+        model.gate = None if share is None else ranker.Gate(share)
+        assert model.least_trust == pytest.approx(trust)
+    learner = ranker.create("per-box", 12, 64)
+    learner.gate = None if share is None else ranker.Gate(share)
+    assert learner.least_trust == 0
 
 
 def test_it_cannot_become_an_onnx_file_which_would_not_hold_the_detectors() -> None:

@@ -127,6 +127,20 @@ def test_foreign_pictures_keep_the_detectors_confidences_and_it_is_said(tmp_path
     )
 
 
+def test_a_ranker_that_asks_a_detector_keeps_half_of_its_trust_on_foreign_pictures(
+    tmp_path: Path, world: World
+) -> None:
+    file = save_ranker_at_home(tmp_path / "second.safetensors", world, world.cache(), "second-opinion")
+    at_home, abroad = judged(world, file), judged(foreign(tmp_path / "foreign"), file)
+    assert at_home is not None
+    assert abroad is not None
+    assert (at_home.trust, abroad.trust) == (1, 0.5)
+    assert abroad.distance > 1.5
+    assert abroad.sentence("yunet").endswith(
+        f"trusted at 50 % (distance {abroad.distance:.1f}, usual up to 0.75)"
+    )
+
+
 def test_a_candidate_store_of_another_detector_is_judged_by_itself(world: World, file: Path) -> None:
     key, other = world.cache(), world.cache("another")  # candidates that are drawn from the same distribution
     found = judge(world.workspace, world.index(), [key, other], file)

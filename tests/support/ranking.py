@@ -37,9 +37,9 @@ def rank_all(plan: RankPlan) -> list[BlockReport]:
     return reports
 
 
-def save_ranker_at_home(path: Path, world: World, key: CandidateKey) -> Path:
-    """Store the ranker of `save_ranker`, at home on a world's pictures with these candidates; its file."""
-    model = ranker.load(save_ranker(path))
+def save_ranker_at_home(path: Path, world: World, key: CandidateKey, kind: str = "small") -> Path:
+    """Store the ranker of `save_ranker`, or an untrained one, at home on a world's pictures with these candidates."""
+    model = ranker.load(save_ranker(path)) if kind == "small" else ranker.create(kind, 16, 64)
     index = world.index()
     model.home = home_of(index, index.ok_rows, [CandidateStore.open(world.workspace.candidates(key))])
     ranker.save(model, path)

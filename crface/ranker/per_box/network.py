@@ -38,6 +38,7 @@ def per_box_ranker(num_candidates: int, image_side_px: int) -> "PerBoxRanker":
         num_candidates,
         image_side_px,
         knows_place=True,
+        share_elsewhere=0.0,
         num_heard=num_candidates,
     )
 
@@ -54,6 +55,7 @@ def second_opinion_ranker(num_candidates: int, image_side_px: int) -> "PerBoxRan
         num_candidates,
         image_side_px,
         knows_place=False,
+        share_elsewhere=0.5,
         num_heard=max(num_candidates, _NUM_HEARD_OF_OPINIONS),
     )
 
@@ -68,7 +70,8 @@ class PerBoxRanker(Ranker):
     `share` is how much of the residual `refine` adds, 0..1; less than 1 in files of before the gate
     (`crface.ranker.gate`). Every box is refined, but only the `num_heard` most confident are heard as neighbours, so
     that the cost is bounded and a long tail of barely trusted boxes changes nothing. `sight` is what the ranker sees
-    of a box in the picture; `knows_place`, whether it is told the box's place and size in the picture.
+    of a box in the picture; `knows_place`, whether it is told the box's place and size in the picture;
+    `share_elsewhere`, how much of the refinement may be used on other pictures.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class PerBoxRanker(Ranker):
         image_side_px: int,
         *,
         knows_place: bool,
+        share_elsewhere: float,
         num_heard: int,
     ) -> None:
         super().__init__()
@@ -87,6 +91,7 @@ class PerBoxRanker(Ranker):
         self.num_candidates = num_candidates
         self.image_side_px = image_side_px
         self.sight = sight
+        self._share_elsewhere = share_elsewhere
         self._num_heard = num_heard
         self._first_geometry = 0 if knows_place else _PLACE
         self.describe = nn.Linear(_NUM_GEOMETRY - self._first_geometry + NUM_FEATURES, _WIDTH)
@@ -149,6 +154,11 @@ class PerBoxRanker(Ranker):
             features = layer(features, overlaps.neighbour, overlaps.is_neighbour, pairs)
         raw = self.residual(F.relu(self.hidden(self.norm(features))))[..., 0]
         return LARGEST_RESIDUAL * torch.tanh(raw.float() / LARGEST_RESIDUAL)
+
+    @property
+    def share_elsewhere(self) -> float:
+        """None of what a ranker sees that learns to see; half of what it asks a detector."""
+        return self._share_elsewhere
 
     @property
     def num_heard(self) -> int:

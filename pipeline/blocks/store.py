@@ -103,7 +103,7 @@ class RowStore:
         """
         if not cls.exists(path):
             create(path, cls.layout, num_images, block_images)
-        remove_leftovers(path, "*/c/**/.*")
+        cls.tidy(path)
         store = cls.open(path)
         wanted: dict[str, Any] = json.loads(json.dumps(attrs))
         if store.attrs != wanted or store.num_images != num_images:
@@ -115,6 +115,11 @@ class RowStore:
                 array.resize((num_images, *array.shape[1:]))
             store = cls.open(path)
         return store
+
+    @staticmethod
+    def tidy(path: Place) -> None:
+        """Remove half-written files of killed writers, if there is a store; for the driver while no worker runs."""
+        remove_leftovers(path, "*/c/**/.*")
 
     def counts(self) -> Int32[np.ndarray, " image"]:
         """Each image's number of rows, or NOT_COMPUTED, or UNREADABLE.

@@ -59,7 +59,8 @@ def prepare_cache(plan: CachePlan) -> None:
 
 
 def finish_cache(plan: CachePlan) -> None:
-    """Gather the ledger into one file; called by the driver once no worker runs, however the run ended."""
+    """Gather the ledger into one file and tidy the store; for the driver once no worker runs, however the run ended."""
+    CandidateStore.tidy(plan.spec.workspace.candidates(plan.key))
     Ledger(plan.spec.workspace.candidates_ledger(plan.key)).gather()
 
 

@@ -45,7 +45,8 @@ def prepare_rank(plan: RankPlan) -> None:
 
 
 def finish_rank(plan: RankPlan) -> None:
-    """Gather the ledger into one file; for the driver, when no worker runs, however the run ended."""
+    """Gather the ledger into one file and tidy the store; for the driver once no worker runs, however the run ended."""
+    ScoreStore.tidy(plan.spec.workspace.scores(plan.spec.key, plan.spec.ranker))
     Ledger(plan.spec.workspace.scores_ledger(plan.spec.key, plan.spec.ranker)).gather()
 
 

@@ -19,7 +19,7 @@ from pipeline.blocks.decoding import DecodedImage, decoded_images
 from pipeline.blocks.ledger import Ledger, LedgerRow
 from pipeline.blocks.plan import Block
 from pipeline.blocks.store import ImageUnreadable
-from pipeline.cache.work import cache_block, prepare_cache
+from pipeline.cache.work import cache_block, finish_cache, prepare_cache
 from pipeline.errors import UsageError, UserError
 from pipeline.workspace.layout import Workspace
 
@@ -185,6 +185,19 @@ def test_a_block_killed_while_it_is_replaced_is_computed_again(
     job.run()
     assert np.array_equal(job.store.read(1), expected(1))
     assert job.plan().blocks == []
+
+
+def test_what_a_worker_killed_in_the_run_left_half_written_is_gone_after_it(job: Job) -> None:
+    plan = job.plan()
+    prepare_cache(plan)
+    for block in plan.blocks:
+        cache_block(plan.spec, block)
+    leftovers = [file.with_name(f".{file.name}.x1y2") for file in job.store.block_files(1)]
+    for leftover in leftovers:
+        leftover.write_bytes(b"half")
+    finish_cache(plan)
+    assert not any(leftover.exists() for leftover in leftovers)
+    assert np.array_equal(job.store.read(4), expected(4))
 
 
 def killed_before_commit(job: Job, monkeypatch: pytest.MonkeyPatch, replaced_too: bool) -> None:

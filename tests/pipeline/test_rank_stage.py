@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 from pipeline.images.decode import read_image
 from pipeline.rank import loading
 from pipeline.rank.plan import RankPlan
-from pipeline.rank.work import prepare_rank, rank_block
+from pipeline.rank.work import finish_rank, prepare_rank, rank_block
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +59,18 @@ def test_ranking_again_is_no_work_and_a_changed_or_added_image_is_just_that_imag
     expected = ranker.load(file).refine(read_image(world.images / "1.png"), candidates(1, len("pretended")))
     assert np.array_equal(scores(plan).read(1), expected)
     assert planned_ranking(world, key, file).blocks == []
+
+
+def test_what_a_worker_killed_in_the_run_left_half_written_is_gone_after_it(tmp_path: Path) -> None:
+    world, file = World(tmp_path), save_ranker(tmp_path / "ranker.safetensors")
+    plan = planned_ranking(world, world.cache(), file)
+    rank_all(plan)
+    leftovers = [file.with_name(f".{file.name}.x1y2") for file in scores(plan).block_files(1)]
+    for leftover in leftovers:
+        leftover.write_bytes(b"half")
+    finish_rank(plan)
+    assert not any(leftover.exists() for leftover in leftovers)
+    assert len(scores(plan).read(4)) == len(candidates(4, len("pretended")))
 
 
 def test_another_ranker_or_other_candidates_are_other_scores(tmp_path: Path) -> None:

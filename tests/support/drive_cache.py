@@ -4,6 +4,7 @@
 """
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from pipeline.cache.plan import plan_cache
@@ -25,22 +26,19 @@ def main() -> None:
     from workflows.spread.scatter import run_blocks
 
     try:
-        with (
-            workspace.locked("cache"),
-            open_cluster(sys.argv[3]) as client,
-            show_progress("cache", plan.num_to_compute) as progress,
-        ):
+        with ExitStack() as stack:
+            stack.enter_context(workspace.locked("cache"))
             prepare_cache(plan)
-            try:
-                outcome = run_blocks(
-                    client,
-                    cache_block,
-                    plan.spec,
-                    plan.blocks,
-                    lambda report: progress.advance(report.num_images),
-                )
-            finally:
-                finish_cache(plan)
+            stack.callback(finish_cache, plan)  # when the workers are gone
+            client = stack.enter_context(open_cluster(sys.argv[3]))
+            progress = stack.enter_context(show_progress("cache", plan.num_to_compute))
+            outcome = run_blocks(
+                client,
+                cache_block,
+                plan.spec,
+                plan.blocks,
+                lambda report: progress.advance(report.num_images),
+            )
             outcome.check()
     except KeyboardInterrupt:
         sys.exit(130)

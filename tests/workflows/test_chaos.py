@@ -142,6 +142,9 @@ def test_workers_and_drivers_killed_and_stopped_at_random_leave_the_store_of_an_
                 time.sleep(0.3)
                 stopped.resume()
     driver.communicate()
+    job.draw(
+        0, red=200, green=SLOW
+    )  # what a killed run has left, the next one that has something to do removes
     while job.plan(block_images=BLOCK_IMAGES).blocks:
         start_driver(job, "local:2").communicate(timeout=max(1, deadline - time.monotonic()))
     assert job.stored_files() == job.undisturbed(tmp_path / "undisturbed", BLOCK_IMAGES)

@@ -160,12 +160,12 @@ class RowStore:
     def _together(self, rows: Sequence[int]) -> Iterator[Rows]:
         """The rows of images that lie side by side in one block, from one look at its files."""
         number, first = rows[0] // self.block_images, rows[0]
-        if not 0 <= first <= rows[-1] < self.num_images:
-            yield from map(self.read, rows)  # which says what is wrong
-            return
-        counts = self.block_counts(number * self.block_images)[first % self.block_images :]
-        if (counts[: len(rows)] < 0).any():
-            yield from map(self.read, rows)
+        is_inside = first >= 0 and rows[-1] < self.num_images
+        counts = (
+            self.block_counts(number * self.block_images)[first % self.block_images :] if is_inside else None
+        )
+        if counts is None or (counts[: len(rows)] < 0).any():
+            yield from map(self.read, rows)  # which says what is wrong, and of which row
             return
         with self._undamaged(number):
             values = np.asarray(self._values[first : first + len(rows)])

@@ -88,15 +88,16 @@ def train_planned(plan: TrainPlan, num_threads: int = 2, replicas: Replicas | No
     if plan.state == "resume":
         click.echo(f"train: goes on after step {plan.steps_done}")
     in_all = num_steps(plan.config)
-    started, is_told = time.monotonic(), False
+    warm_since = 0.0
     with show_progress(f"train {plan.config.ranker} ranker", in_all, "steps", plan.steps_done) as progress:
 
         def show(step: TrainProgress) -> None:
-            nonlocal is_told
+            nonlocal warm_since
             taken = step.steps_done - plan.steps_done
-            if taken == _TIMED_STEPS and not is_told:
-                is_told = True
-                left = (in_all - step.steps_done) * (time.monotonic() - started) / taken
+            if taken == 1:  # the first step also loads and prepares
+                warm_since = time.monotonic()
+            if taken == 1 + _TIMED_STEPS:
+                left = (in_all - step.steps_done) * (time.monotonic() - warm_since) / _TIMED_STEPS
                 if left > _LONG_S:
                     click.echo(f"train: about {duration(left)} on this machine, held-out images apart")
             progress.reach(step.steps_done, note=f"loss {step.loss:.4f}, rate {step.learning_rate:.1e}")

@@ -48,8 +48,8 @@ def choose(looks: Mapping[int, Look]) -> Choice:
     """State and share, from looks at several states, by their steps.
 
     The state is that of the best pair of state and share. Of its shares, those count whose gain over the detector is
-    told from chance by a paired bootstrap over pictures; of these, the smallest that is not told from the best. If none
-    counts, the share is 0. The interval is slightly too narrow, since the best of several states was taken.
+    told from chance by a paired bootstrap over pictures; of these, the smallest than which none is told to be better.
+    If none counts, the share is 0. The interval is slightly too narrow, since the best of several states was taken.
     """
     best = {step: best_share(look) for step, look in looks.items()}
     step = max(best, key=lambda step: best[step][1])
@@ -57,8 +57,15 @@ def choose(looks: Mapping[int, Look]) -> Choice:
     draws = {share: _draws(look.seen[share], look.kept) for share in look.seen}
     gains = {share: _interval(draws[share] - draws[0.0]) for share in draws if share > 0}
     helpful = [share for share in sorted(gains) if gains[share][0] > 0]
+    # not against the best alone: the further two shares lie apart, the less is told of their difference, and one that
+    # the next larger share is told to be better than would pass
     chosen = next(
-        (share for share in helpful if share == top or _interval(draws[top] - draws[share])[0] <= 0), 0.0
+        (
+            share
+            for share in helpful
+            if all(_interval(draws[other] - draws[share])[0] <= 0 for other in helpful)
+        ),
+        0.0,
     )
     shown = chosen or top
     return Choice(

@@ -42,7 +42,7 @@ _NEWER = {
 }
 """Options that rankers were trained before, and what those were trained with."""
 
-_VALIDATION_VERSION = 3
+_VALIDATION_VERSION = 4
 """Raised when the code changes in a way that changes which state of a ranker is kept."""
 
 _WITH_OUTPUT_RANGE = (

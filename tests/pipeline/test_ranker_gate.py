@@ -48,6 +48,21 @@ def test_a_state_that_helps_is_chosen_with_the_smallest_share_that_is_as_good() 
     assert choice.num_images == 40
 
 
+def noisy(quality_of: dict[float, float], seeds: dict[float, int], num_images: int = 40) -> Look:
+    """As `look`, with other noise for a share than for the others."""
+    kept = {"hard": np.ones(num_images, bool), "easy": np.zeros(num_images, bool)}
+    return Look({s: (seen(gap, num_images, seeds.get(s, 0)),) for s, gap in quality_of.items()}, kept)
+
+
+def test_a_share_that_another_is_told_to_be_better_than_is_not_taken_however_uncertain_the_best_is() -> None:
+    gaps, seeds = {0.0: 0.0, 0.25: 0.07, 0.5: 0.1, 1.0: 0.1}, {1.0: 3}
+    best_alone = {share: gap for share, gap in gaps.items() if share != 0.5}
+    assert (
+        choose({1: noisy(best_alone, seeds)}).share == 0.25
+    )  # the best, of other noise, is not told from it
+    assert choose({1: noisy(gaps, seeds)}).share == 0.5  # which alone is told from it
+
+
 def test_a_refinement_that_does_not_help_gets_no_share() -> None:
     choice = choose({100: look({0.0: 0.1, 0.5: 0.1, 1.0: 0.0})})
     assert choice.share == 0
@@ -192,4 +207,6 @@ def test_a_size_left_open_follows_from_the_number_of_images() -> None:
     assert [(one.iterations, one.folds) for one in found.values()] == [(200, 3), (482, 1), (4000, 1)]
     assert found[428].validate_every == 81
     assert sized(config.model_copy(update={"ranker": "per-box"}), 428).iterations == 1444
+    halved = config.model_copy(update={"batch_size": 4})
+    assert [sized(halved, count).iterations for count in found] == [400, 963, 8000]
     assert sized(small_config(), 428) == small_config()

@@ -129,6 +129,7 @@ def load(path: str | Path) -> Ranker:
             model.gate = Gate()
         if any(key.startswith("home.") for key in state):
             model.home = Home.of_state(state)
+        model.smallest_side_px = about.get("smallest_side_px", 0.0)
         if problems := check_keys(model, state):
             raise ValueError(f"{path} does not hold a ranker of this version: {'; '.join(problems)}")
         model.load_state_dict(state)
@@ -152,6 +153,7 @@ def serialise(model: Ranker) -> bytes:
         "image_side_px": model.image_side_px,
         "output_range": "clipped",  # in every file, also of rankers without this option: scores are filed by its bytes
         **model.options(),
+        **({"smallest_side_px": model.smallest_side_px} if model.smallest_side_px else {}),
     }
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     # one entry: safetensors writes several in any order

@@ -15,6 +15,7 @@ from crface.backbones import MobileNetV1, ResNet
 from crface.losses.targets import Scale
 from crface.ranker.gate import Gate
 from crface.ranker.home import Home
+from crface.ranker.inputs import scaled_size
 from crface.ranker.opinions import num_columns
 from crface.tensor_shapes import PictureBatch, RowBatch, ScoreBatch, SizeBatch
 
@@ -49,6 +50,9 @@ class Ranker(nn.Module, ABC):
     """How much of the refinement is used; None: all of it."""
     home: Home | None
     """The pictures that it was trained on, to compare others with; None: not known, as in older files."""
+    smallest_side_px: float = 0.0
+    """Boxes with a smaller side (the square root of their area) in its pictures keep the detector's confidence: it was
+    trained on hardly any."""
     opinions: tuple[str, ...] = ()
     """Names of the detectors whose opinions it reads beside each box; candidates then come from
     `crface.ranker.opinions.with_opinions`, in this order."""
@@ -83,7 +87,12 @@ class Ranker(nn.Module, ABC):
         Takes what `forward` takes, and works on tensors throughout: an ONNX file holds this.
         """
         refined = self.all_confidences(images, rows, sizes)
-        return refined if self.gate is None else self.gate(rows[..., 4], refined) * is_box_row(rows)
+        if self.gate is not None:
+            refined = self.gate(rows[..., 4], refined) * is_box_row(rows)
+        if self.smallest_side_px == 0:
+            return refined
+        area_px = rows[..., 2] * rows[..., 3] * (sizes[:, 0] * sizes[:, 1])[:, None]
+        return torch.where(area_px < self.smallest_side_px**2, rows[..., 4], refined)
 
     def refine(
         self, image: np.ndarray, candidates: np.ndarray, trust: float = 1.0, above: float = -1.0
@@ -91,8 +100,9 @@ class Ranker(nn.Module, ABC):
         """Refined confidence of each candidate in 0..1, in the order of `candidates`; empty without candidates.
 
         `trust` is how far the ranker is believed on these pictures, 0..1: with 0 the confidences are the detector's.
-        Candidates of a confidence up to `above` keep it. An evaluation's score threshold there spares the work on
-        boxes that cannot become detections, most of 5000; the others come out as without it, but for rounding.
+        Boxes too small for the ranker keep theirs (`smallest_side_px`), and candidates of a confidence up to `above`.
+        An evaluation's score threshold there spares the work on boxes that cannot become detections, most of 5000; the
+        others come out as without it, but for rounding.
         `image` is uint8 [H, W, 3] RGB of any size (checked by `check_input` rather than by the signature, for a
         readable message); `candidates` [N, 5] are `x1 y1 x2 y2 confidence` in its pixels, in any order, with the
         columns of `opinions` where the ranker has any; rows that are zero throughout are padding and get 0.
@@ -113,7 +123,14 @@ class Ranker(nn.Module, ABC):
         used: np.ndarray = predicted.copy()
         used[decides] = found.numpy()
         used[(candidates == 0).all(axis=1)] = 0  # padding
-        return np.where(predicted > above, used, predicted)
+        return np.where((predicted > above) & ~self._is_too_small(image, candidates), used, predicted)
+
+    def _is_too_small(self, image: np.ndarray, candidates: np.ndarray) -> Bool[np.ndarray, " candidate"]:
+        height, width = image.shape[:2]
+        width_px, height_px = scaled_size(width, height, self.image_side_px)
+        sides = (candidates[:, 2:4] - candidates[:, :2]) * (width_px / width, height_px / height)
+        too_small: np.ndarray = sides[:, 0] * sides[:, 1] < self.smallest_side_px**2
+        return too_small
 
     def decides(
         self, candidates: Float32[np.ndarray, "candidate number"], above: float
@@ -129,6 +146,11 @@ class Ranker(nn.Module, ABC):
             else np.partition(predicted, -self.num_heard)[-self.num_heard]
         )
         return (predicted > above) | (predicted >= least)
+
+    @property
+    def looks_at_boxes(self) -> bool:
+        """Whether it judges each box by its pixels, so that sizes it was not trained on are not its business."""
+        return False
 
     @property
     def share_elsewhere(self) -> float:

@@ -1,4 +1,4 @@
-"""Where a trained ranker is at home: its train images, described."""
+"""Where a trained ranker is at home: its train images, described, and the sizes of its boxes."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -15,6 +15,32 @@ from pipeline.images.decode import ImageError
 
 MAX_PICTURES: Final = 500
 """Train images that are described, as equally many of each folder as there are: 8 of each of WIDER FACE's 61."""
+
+_SMALLEST = 0.01
+"""Share of the candidates trained on that are smaller than a ranker's smallest box."""
+
+
+def smallest_side(
+    index: Index,
+    rows: Sequence[int],
+    stores: Sequence[CandidateStore],
+    num_candidates: int,
+    image_side_px: int,
+) -> float:
+    """The side (square root of the area) that all but one in a hundred of the candidates trained on have at least.
+
+    In pixels of pictures with a long side of `image_side_px`, over the most confident `num_candidates` of some images;
+    0 if there are none.
+    """
+    sides = [np.zeros(0)]
+    for row in sampled_by_folder(index, rows, MAX_PICTURES):
+        image = index.row(row)
+        scale = image_side_px / max(image.width, image.height)
+        for store in stores:
+            x1, y1, x2, y2 = store.read(row)[:num_candidates, :4].T.astype(np.float64)
+            sides.append(scale * np.sqrt(np.maximum(x2 - x1, 0) * np.maximum(y2 - y1, 0)))
+    together = np.concatenate(sides)
+    return round(float(np.quantile(together, _SMALLEST)), 2) if len(together) else 0.0
 
 
 def home_of(index: Index, rows: Sequence[int], stores: Sequence[CandidateStore]) -> Home | None:

@@ -29,7 +29,7 @@ from pipeline.workspace.fingerprint import differences, file_sha256, fingerprint
 from pipeline.workspace.layout import CandidateKey, Workspace
 from pipeline.workspace.place import Place, listed
 
-CODE_VERSION = 4
+CODE_VERSION = 5
 """Raised whenever the code changes in a way that changes a trained ranker."""
 
 _NEWER = {

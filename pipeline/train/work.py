@@ -43,7 +43,7 @@ def train(
     # imported here, as only a training needs them: PyTorch takes longer to load than a plan to make
     from crface import ranker
     from crface.training.replicas import ALONE
-    from pipeline.train.home import home_of
+    from pipeline.train.home import home_of, smallest_side
     from pipeline.train.run import Run
 
     replicas = replicas or ALONE
@@ -80,6 +80,9 @@ def train(
     else:
         model = run.trained(*held_out(rows, paths, config.validation_share, config.seed))
     if replicas.is_first:
+        if model.looks_at_boxes:
+            sizes = (config.num_candidates, config.image_side_px)
+            model.smallest_side_px = smallest_side(plan.index, rows, stores, *sizes)
         if model.gate is not None and float(model.gate.share):
             # also the detectors that it was only validated with: it was shown to help them
             model.home = home_of(plan.index, rows, stores)

@@ -34,6 +34,7 @@ def disturbed(name: str) -> ranker.Ranker:
     if isinstance(model, PerBoxRanker):
         torch.nn.init.normal_(model.residual.weight, std=1.0)
         model.share.fill_(0.5)
+        model.smallest_side_px = 6.0
     if isinstance(model, ConfidenceRanker):
         for module in model.confidence:
             torch.nn.init.normal_(module.linear.weight, std=0.01)
@@ -56,7 +57,8 @@ def test_the_onnx_file_gives_the_confidences_of_refine_for_images_of_any_size(na
         image = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
         corners = random.uniform(0, [width * 0.7, height * 0.7], (count, 2))
         confidences = np.sort(random.uniform(0.05, 0.95, (count, 1)), axis=0)[::-1]
-        candidates = np.concatenate([corners, corners + 0.3 * height, confidences], axis=1).astype(np.float32)
+        sides = height * np.linspace(0.3, 0.1, count)[:, None]
+        candidates = np.concatenate([corners, corners + sides, confidences], axis=1).astype(np.float32)
         if isinstance(model, PerBoxRanker):
             picture, size = scaled_picture(image, SIDE_PX, multiple_of=32)
         else:

@@ -310,6 +310,23 @@ def test_a_ranker_with_a_gate_that_is_open_is_stored_with_its_home(
     assert (ranker.load(train(plan)).home is not None) == has_home
 
 
+@pytest.mark.parametrize("name", ["per-box", "small"])
+def test_a_ranker_that_looks_at_boxes_is_stored_with_the_smallest_that_it_was_trained_on(
+    world: World, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    from pipeline.blocks.store import CandidateStore
+
+    model = ranker.create(name, 16, 64)
+    monkeypatch.setattr("pipeline.train.run.Run.trained", lambda *_: model)
+    plan = plan_train(world.workspace, world.index(), [world.cache()], small_config(num_candidates=3))
+    stored = ranker.load(train(plan)).smallest_side_px
+    store = CandidateStore.open(world.workspace.candidates(plan.keys[0]))
+    scale = plan.config.image_side_px / max(world.size)
+    boxes = np.concatenate([store.read(row)[:3, :4] for row in range(12)])
+    sides = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1)) * scale
+    assert stored == (pytest.approx(np.quantile(sides, 0.01), abs=0.01) if name == "per-box" else 0)
+
+
 # Evaluation, plan and command.
 
 

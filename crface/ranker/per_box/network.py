@@ -156,6 +156,11 @@ class PerBoxRanker(Ranker):
         return LARGEST_RESIDUAL * torch.tanh(raw.float() / LARGEST_RESIDUAL)
 
     @property
+    def looks_at_boxes(self) -> bool:
+        """It does."""
+        return True
+
+    @property
     def share_elsewhere(self) -> float:
         """None of what a ranker sees that learns to see; half of what it asks a detector."""
         return self._share_elsewhere

@@ -126,6 +126,8 @@ class Ranker(nn.Module, ABC):
         return np.where((predicted > above) & ~self._is_too_small(image, candidates), used, predicted)
 
     def _is_too_small(self, image: np.ndarray, candidates: np.ndarray) -> Bool[np.ndarray, " candidate"]:
+        if self.smallest_side_px == 0:
+            return np.zeros(len(candidates), bool)
         height, width = image.shape[:2]
         width_px, height_px = scaled_size(width, height, self.image_side_px)
         sides = (candidates[:, 2:4] - candidates[:, :2]) * (width_px / width, height_px / height)

@@ -42,6 +42,11 @@ def test_only_boxes_of_the_sizes_trained_on_are_refined(model: Ranker) -> None:
     assert np.array_equal(refined[~is_small], everything[~is_small])
 
 
+def test_without_a_smallest_size_all_boxes_are_refined_whatever_their_corners(model: Ranker) -> None:
+    turned = candidates()[:, [2, 1, 0, 3, 4]]  # right before left
+    assert (model.refine(PICTURE, turned) != turned[:, 4]).all()
+
+
 def test_the_size_is_that_of_the_area(model: Ranker) -> None:
     flat, square = (
         [0, 0, 64, 4, 0.5],
